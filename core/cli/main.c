@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+int
+main (int argc,
+      char **argv)
+{
+  return 0;
+}

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <raddle/raddle-types.h>
+#include <raddle/raddle-event-types.h>
+
+G_BEGIN_DECLS
+
+/**
+ * RaddleDelivery:
+ * @RADDLE_DELIVERY_AWAITED: the run waits for the handler at starts and ends
+ * @RADDLE_DELIVERY_INLINE: awaited, and called on the loop's own thread
+ * @RADDLE_DELIVERY_LOCKSTEP: the run waits for the handler after each event
+ * @RADDLE_DELIVERY_DETACHED: the run never waits for the handler
+ *
+ * How a handler gets its events.
+ */
+typedef enum
+{
+  RADDLE_DELIVERY_AWAITED,
+  RADDLE_DELIVERY_INLINE,
+  RADDLE_DELIVERY_LOCKSTEP,
+  RADDLE_DELIVERY_DETACHED,
+} RaddleDelivery;
+
+/**
+ * RaddleHandlerState:
+ * @RADDLE_HANDLER_LOADED: made, but not yet set up
+ * @RADDLE_HANDLER_RUNNING: gets events
+ * @RADDLE_HANDLER_DRAINING: gets what it was given before, and nothing new
+ * @RADDLE_HANDLER_STOPPED: was torn down
+ * @RADDLE_HANDLER_FAILED: could not be set up; the reason says why
+ *
+ * Where a handler stands in its life.
+ */
+typedef enum
+{
+  RADDLE_HANDLER_LOADED,
+  RADDLE_HANDLER_RUNNING,
+  RADDLE_HANDLER_DRAINING,
+  RADDLE_HANDLER_STOPPED,
+  RADDLE_HANDLER_FAILED,
+} RaddleHandlerState;
+
+/**
+ * RaddleHandlerFunc:
+ * @self: the handler
+ * @event: the event, borrowed for the call; keep it with raddle_event_ref()
+ * @user_data: what was given to raddle_handler_new_with_func()
+ * @error: return location for an error
+ *
+ * A handler of the embedding program, called on the loop for each event it asked for.
+ *
+ * Returns: %FALSE with @error set when the event could not be handled
+ */
+typedef gboolean (*RaddleHandlerFunc) (RaddleHandler  *self,
+                                       RaddleEvent    *event,
+                                       gpointer        user_data,
+                                       GError        **error);
+
+#define RADDLE_TYPE_HANDLER (raddle_handler_get_type ())
+
+RADDLE_PUBLIC
+G_DECLARE_FINAL_TYPE (RaddleHandler, raddle_handler, RADDLE, HANDLER, GObject)
+
+/* For embedding programs. */
+RADDLE_PUBLIC
+RaddleHandler       *raddle_handler_new_with_func (const char            *name,
+                                                   const RaddleEventType *types,
+                                                   gsize                  n_types,
+                                                   RaddleHandlerFunc      func,
+                                                   gpointer               user_data,
+                                                   GDestroyNotify         destroy);
+RADDLE_PUBLIC
+RaddleHandlerState   raddle_handler_get_state     (RaddleHandler         *self);
+RADDLE_PUBLIC
+char                *raddle_handler_dup_reason    (RaddleHandler         *self);
+RADDLE_PUBLIC
+RaddleDelivery       raddle_handler_get_delivery  (RaddleHandler         *self);
+RADDLE_PUBLIC
+guint64              raddle_handler_get_n_failures (RaddleHandler        *self);
+RADDLE_PUBLIC
+const char          *raddle_handler_state_get_nick (RaddleHandlerState    state);
+RADDLE_PUBLIC
+const char          *raddle_delivery_get_nick     (RaddleDelivery         delivery);
+
+/* For handlers. */
+RADDLE_PUBLIC
+const char          *raddle_handler_get_name      (RaddleHandler         *self);
+RADDLE_PUBLIC
+gpointer             raddle_handler_get_data      (RaddleHandler         *self);
+RADDLE_PUBLIC
+void                 raddle_handler_set_data      (RaddleHandler         *self,
+                                                   gpointer               data,
+                                                   GDestroyNotify         destroy);
+RADDLE_PUBLIC
+gpointer             raddle_handler_get_run_data  (RaddleHandler         *self,
+                                                   RaddleEvent           *event);
+RADDLE_PUBLIC
+gboolean             raddle_handler_set_run_data  (RaddleHandler         *self,
+                                                   RaddleEvent           *event,
+                                                   gpointer               data,
+                                                   GDestroyNotify         destroy);
+
+/* A handler's settings, by the keys of the plugin's option table. */
+RADDLE_PUBLIC
+const char          *raddle_handler_get_string    (RaddleHandler         *self,
+                                                   const char            *key);
+RADDLE_PUBLIC
+gint64               raddle_handler_get_int       (RaddleHandler         *self,
+                                                   const char            *key);
+RADDLE_PUBLIC
+gboolean             raddle_handler_get_boolean   (RaddleHandler         *self,
+                                                   const char            *key);
+RADDLE_PUBLIC
+double               raddle_handler_get_double    (RaddleHandler         *self,
+                                                   const char            *key);
+RADDLE_PUBLIC
+guint64              raddle_handler_get_size      (RaddleHandler         *self,
+                                                   const char            *key);
+RADDLE_PUBLIC
+gint64               raddle_handler_get_duration  (RaddleHandler         *self,
+                                                   const char            *key);
+RADDLE_PUBLIC
+const char * const  *raddle_handler_get_list      (RaddleHandler         *self,
+                                                   const char            *key);
+
+G_END_DECLS

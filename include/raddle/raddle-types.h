@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The names of all public types, and how a symbol is exported. */
+
+#pragma once
+
+#include <gio/gio.h>
+#include <json-glib/json-glib.h>
+
+#define RADDLE_PUBLIC __attribute__ ((visibility ("default"))) extern
+
+G_BEGIN_DECLS
+
+typedef struct _RaddleEvent   RaddleEvent;
+typedef struct _RaddleHandler RaddleHandler;
+typedef struct _RaddleHost    RaddleHost;
+typedef struct _RaddleModel   RaddleModel;
+typedef struct _RaddlePlugin  RaddlePlugin;
+typedef struct _RaddleRequest RaddleRequest;
+typedef struct _RaddleResult  RaddleResult;
+typedef struct _RaddleRun     RaddleRun;
+
+G_END_DECLS

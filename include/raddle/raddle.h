@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What a program that embeds the host includes. Authors of handlers include
+ * raddle-plugin.h instead. */
+
+#pragma once
+
+#include <raddle/raddle-types.h>
+#include <raddle/raddle-error.h>
+#include <raddle/raddle-event-types.h>
+#include <raddle/raddle-event.h>
+#include <raddle/raddle-handler.h>
+#include <raddle/raddle-host.h>
+#include <raddle/raddle-model.h>
+#include <raddle/raddle-option.h>
+#include <raddle/raddle-plugin-info.h>
+#include <raddle/raddle-request.h>
+#include <raddle/raddle-result.h>
+#include <raddle/raddle-run.h>
+#include <raddle/raddle-version.h>
