@@ -1,8 +1,221 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+/* Owns the program's frame: which commands there are, the help, and where messages go. Runs
+ * on the main thread. It must never write anything but data to stdout.
+ */
+
+#include "raddle-cli.h"
+
+#include "config/raddle-problem.h"
+#include "raddle/raddle-version.h"
+
+#include <fcntl.h>
+#include <locale.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct
+{
+  const char *name;
+  int (*run) (int argc, char **argv);
+  const char *summary;
+} Command;
+
+static const Command commands[] = {
+  { "check", raddle_cli_check, "Validate a keyfile" },
+};
+
+static const Command *
+find_command (const char *name)
+{
+  for (gsize i = 0; i < G_N_ELEMENTS (commands); i++)
+    if (g_str_equal (commands[i].name, name))
+      return &commands[i];
+
+  return NULL;
+}
+
+static char *
+get_usage (void)
+{
+  GString *text = g_string_new ("Usage:\n"
+                                "  raddle COMMAND [OPTION…] [ARGUMENT…]\n"
+                                "\n"
+                                "Passes the events of streaming model calls to handlers that "
+                                "are dropped into\n"
+                                "folders as .so files.\n"
+                                "\n"
+                                "Commands:\n");
+
+  for (gsize i = 0; i < G_N_ELEMENTS (commands); i++)
+    g_string_append_printf (text, "  %-10s %s\n", commands[i].name, commands[i].summary);
+  g_string_append (text, "\n"
+                         "Options:\n"
+                         "  -h, --help    Show this help\n"
+                         "  --version     Show the version\n"
+                         "\n"
+                         "'raddle help COMMAND' tells more of a command, 'man raddle' all.\n");
+
+  return g_string_free (text, FALSE);
+}
+
+static int
+refuse_command (const char *name)
+{
+  const char *names[G_N_ELEMENTS (commands) + 1] = { NULL };
+  const char *nearest;
+
+  for (gsize i = 0; i < G_N_ELEMENTS (commands); i++)
+    names[i] = commands[i].name;
+  nearest = raddle_nearest_name (name, names);
+
+  if (name[0] == '-')
+    return raddle_cli_usage_error (NULL, "unknown option '%s'", name);
+  if (nearest != NULL)
+    return raddle_cli_usage_error (NULL, "unknown command '%s'; did you mean '%s'?", name,
+                                   nearest);
+  return raddle_cli_usage_error (NULL, "unknown command '%s'", name);
+}
+
+static int
+print_usage (void)
+{
+  g_autofree char *usage = get_usage ();
+
+  raddle_cli_write (usage, -1);
+  return RADDLE_CLI_GOOD;
+}
+
+static int
+help (int argc,
+      char **argv)
+{
+  const Command *command;
+  char *arguments[] = { NULL, (char *) "--help", NULL };
+
+  if (argc < 2)
+    return print_usage ();
+  if (argc > 2)
+    return raddle_cli_usage_error (NULL, "surplus argument '%s'", argv[2]);
+
+  command = find_command (argv[1]);
+  if (command == NULL)
+    return refuse_command (argv[1]);
+  arguments[0] = (char *) command->name;
+  return command->run (2, arguments);
+}
+
+static int
+dispatch (int argc,
+          char **argv)
+{
+  const Command *command;
+
+  if (argc < 2)
+    {
+      g_autofree char *usage = get_usage ();
+
+      g_printerr ("%s", usage);
+      return RADDLE_CLI_USAGE;
+    }
+  if (g_str_equal (argv[1], "help"))
+    return help (argc - 1, argv + 1);
+
+  command = find_command (argv[1]);
+  if (command != NULL)
+    return command->run (argc - 1, argv + 1);
+
+  if (g_str_equal (argv[1], "--help") || g_str_equal (argv[1], "-h"))
+    return print_usage ();
+  if (g_str_equal (argv[1], "--version"))
+    {
+      if (argc > 2)
+        return raddle_cli_usage_error (NULL, "surplus argument '%s'", argv[2]);
+      raddle_cli_print ("raddle %s\n", RADDLE_VERSION);
+      return RADDLE_CLI_GOOD;
+    }
+  return refuse_command (argv[1]);
+}
+
+static const char *
+get_field (const GLogField *fields,
+           gsize n_fields,
+           const char *key)
+{
+  for (gsize i = 0; i < n_fields; i++)
+    if (g_str_equal (fields[i].key, key) && fields[i].length < 0)
+      return fields[i].value;
+
+  return NULL;
+}
+
+/* Part of a message may come from a server: it must not get at the terminal. */
+static void
+append_harmless (GString *line,
+                 const char *message)
+{
+  g_autofree char *valid = g_utf8_make_valid (message, -1);
+
+  for (const char *p = valid; *p != '\0'; p = g_utf8_next_char (p))
+    {
+      gunichar c = g_utf8_get_char (p);
+
+      if (g_unichar_iscntrl (c) && c != '\n' && c != '\t')
+        g_string_append_printf (line, "\\x%02x", c);
+      else
+        g_string_append_unichar (line, c);
+    }
+}
+
+static GLogWriterOutput
+write_log (GLogLevelFlags level,
+           const GLogField *fields,
+           gsize n_fields,
+           gpointer user_data)
+{
+  const char *domain = get_field (fields, n_fields, "GLIB_DOMAIN");
+  const char *message = get_field (fields, n_fields, "MESSAGE");
+  g_autoptr (GString) line = g_string_new ("raddle: ");
+
+  if (g_log_writer_default_would_drop (level, domain) || message == NULL)
+    return G_LOG_WRITER_HANDLED;
+
+  if (domain != NULL && g_ascii_strcasecmp (domain, "raddle") != 0)
+    g_string_append_printf (line, "%s: ", domain);
+  append_harmless (line, message);
+  g_string_append_c (line, '\n');
+  fwrite (line->str, 1, line->len, stderr);
+
+  return G_LOG_WRITER_HANDLED;
+}
+
+/* A descriptor that the caller closed would be given to the next file that is opened, which
+ * then got the output. Opened the wrong way round, so that using it fails and is told. */
+static void
+fill_standard_descriptors (void)
+{
+  for (int fd = 0; fd <= 2; fd++)
+    if (fcntl (fd, F_GETFD) < 0 && open ("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd)
+      _exit (RADDLE_CLI_FAILED);
+}
+
 int
 main (int argc,
       char **argv)
 {
-  return 0;
+  int status;
+
+  fill_standard_descriptors ();
+  setlocale (LC_ALL, "");
+  signal (SIGPIPE, SIG_IGN);
+  g_set_prgname ("raddle");
+  g_log_set_writer_func (write_log, NULL, NULL);
+
+  status = dispatch (argc, argv);
+  if (!raddle_cli_flush () && status == RADDLE_CLI_GOOD)
+    status = RADDLE_CLI_FAILED;
+
+  return status;
 }

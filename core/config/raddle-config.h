@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What a keyfile says. Made whole by raddle_config_load (), then only read. */
+
+#pragma once
+
+#include "config/raddle-keyfile.h"
+#include "config/raddle-problem.h"
+#include "handlers/raddle-settings.h"
+#include "raddle/raddle-handler.h"
+
+G_BEGIN_DECLS
+
+typedef enum
+{
+  RADDLE_OVERFLOW_BLOCK,
+  RADDLE_OVERFLOW_COALESCE,
+  RADDLE_OVERFLOW_DROP_OLDEST,
+  RADDLE_OVERFLOW_DROP_NEWEST,
+} RaddleOverflow;
+
+typedef enum
+{
+  RADDLE_ON_ERROR_LOG,
+  RADDLE_ON_ERROR_RAISE,
+  RADDLE_ON_ERROR_DISABLE,
+} RaddleOnError;
+
+typedef enum
+{
+  RADDLE_ISOLATION_NONE,
+  RADDLE_ISOLATION_PROCESS,
+} RaddleIsolation;
+
+/* [model NAME] */
+typedef struct
+{
+  char *name;
+  const RaddleKeyfileGroup *group;
+
+  char *provider;    /* `anthropic` or `cassette` */
+  char *model;       /* NULL only for a cassette */
+  char *base_url;    /* no slash at its end; anthropic: never NULL */
+  char *api_key_env; /* anthropic: never NULL */
+  gint64 max_tokens;
+  gboolean has_temperature;
+  double temperature;
+  gboolean has_top_p;
+  double top_p;
+  char **stop;       /* NULL: none */
+  char *system;      /* NULL: none */
+  gint64 timeout;    /* microseconds without a byte; 0: for ever */
+  char *file;        /* cassette: its absolute path */
+  double speed;      /* cassette: 0 at once, 1 as it was */
+} RaddleModelConfig;
+
+/* [handler NAME] */
+typedef struct
+{
+  char *name;
+  char *plugin;
+  const RaddleKeyfileGroup *group; /* NULL: the keyfile does not mention it */
+
+  gboolean enabled;
+  guint32 events;          /* mask of types; G_MAXUINT32: all that the plugin has */
+  gboolean has_delivery;   /* the keyfile says it, over the plugin's flags */
+  RaddleDelivery delivery;
+  RaddleOverflow overflow;
+  guint queue_length;
+  guint64 queue_bytes;
+  gint64 timeout;          /* microseconds a call; 0: for ever */
+  RaddleOnError on_error;
+  guint breaker;           /* failures in a row; 0: never opens */
+  RaddleIsolation isolation;
+} RaddleHandlerConfig;
+
+typedef struct
+{
+  RaddleKeyfile *keyfile;
+  const char *file;       /* as the user named it; NULL: none */
+  char *folder;           /* absolute; of the keyfile, or the working folder */
+  GPtrArray *plugin_path; /* absolute paths */
+  guint threads;          /* 0: one for each core */
+  guint max_threads;
+  gboolean reload;
+  GPtrArray *models;      /* RaddleModelConfig */
+  GPtrArray *handlers;    /* RaddleHandlerConfig */
+} RaddleConfig;
+
+/* Reads @file (NULL: none) and puts @overrides (NULL: none), each `GROUP.KEY=VALUE`, over
+ * it. Always gives a config, but only without a new problem is it to be used. */
+RaddleConfig        *raddle_config_load             (const char          *file,
+                                                     const char * const  *overrides,
+                                                     GPtrArray           *problems);
+RaddleConfig        *raddle_config_new_default      (void);
+void                 raddle_config_free             (RaddleConfig        *self);
+char                *raddle_config_get_default_file (void);
+
+RaddleModelConfig   *raddle_config_find_model       (const RaddleConfig  *self,
+                                                     const char          *name);
+RaddleHandlerConfig *raddle_config_find_handler     (const RaddleConfig  *self,
+                                                     const char          *name);
+
+RaddleModelConfig   *raddle_model_config_new        (const char          *name);
+void                 raddle_model_config_free       (RaddleModelConfig   *self);
+/* What holds for a plugin that the keyfile does not mention. */
+RaddleHandlerConfig *raddle_handler_config_new      (const char          *name);
+void                 raddle_handler_config_free     (RaddleHandlerConfig *self);
+
+/* Whether the keyfile or the command line gives the handler's @key. */
+gboolean             raddle_handler_config_has_key  (const RaddleHandlerConfig *self,
+                                                     const char          *key);
+/* Whether @key is Raddle's own, so that no plugin's setting can have its name. */
+gboolean             raddle_handler_config_is_own_key (const char        *key);
+/* Adds a problem with the place where @key stands, or else the group. */
+void                 raddle_handler_config_add_problem (const RaddleHandlerConfig *self,
+                                                     const char          *key,
+                                                     GPtrArray           *problems,
+                                                     const char          *format,
+                                                     ...) G_GNUC_PRINTF (4, 5);
+
+/* Reads the plugin's own settings by its table. */
+gboolean             raddle_handler_config_apply    (const RaddleHandlerConfig *self,
+                                                     const RaddleOption  *options,
+                                                     gsize                n_options,
+                                                     const char          *plugin_name,
+                                                     RaddleSettings     **settings,
+                                                     const RaddleConfig  *config,
+                                                     GPtrArray           *problems);
+
+/* What does not fit the delivery that comes of keyfile and plugin together. What the keyfile
+ * alone gets wrong was told when it was loaded and is not told again. */
+void                 raddle_config_check_delivery   (const RaddleHandlerConfig *self,
+                                                     gboolean             has_async_events,
+                                                     RaddleDelivery       effective,
+                                                     GPtrArray           *problems);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (RaddleConfig, raddle_config_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (RaddleModelConfig, raddle_model_config_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (RaddleHandlerConfig, raddle_handler_config_free)
+
+G_END_DECLS
