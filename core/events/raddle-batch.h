@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The events of one run that came in one read, or one barrier alone. Built by one thread,
+ * then never changed again and shared by reference; an event lives inside its batch, and a
+ * reference to the event is one to the batch. */
+
+#pragma once
+
+#include "raddle/raddle-event.h"
+#include "raddle/raddle-result.h"
+#include "events/raddle-run-info.h"
+
+G_BEGIN_DECLS
+
+typedef struct _RaddleBatch RaddleBatch;
+typedef struct _RaddleEventDetail RaddleEventDetail;
+
+/* What only few events have. */
+struct _RaddleEventDetail
+{
+  char *label;
+  JsonNode *data; /* sealed */
+  RaddleOutcome outcome;
+  GError *error;
+  RaddleResult *result;
+  guint attempt;
+  gint64 delay;
+  guint64 n_dropped;
+  guint64 n_merged;
+};
+
+struct _RaddleEvent
+{
+  RaddleBatch *batch; /* not a reference: the batch holds the event */
+  RaddleEventType type;
+  RaddleDeltaKind delta;
+  int block;
+  guint offset;      /* of the seq, from the batch's first */
+  guint text_length; /* bytes; G_MAXUINT where there is no text */
+  gsize text_start;  /* in the batch's text */
+  RaddleEventDetail *detail;
+};
+
+struct _RaddleBatch
+{
+  int ref_count;      /* atomic */
+  RaddleRunInfo *run;
+  guint64 first_seq;  /* set when the run accepts the batch */
+  guint n_seqs;       /* numbers taken, also for events that nobody asked for */
+  guint32 types;      /* which types are in it */
+  RaddleEventClass event_class;
+  gboolean replayed;
+  gint64 time;        /* us, monotonic */
+  gint64 wall_time;   /* us since 1970 */
+  guint n_events;
+  guint n_allocated;
+  RaddleEvent *events;
+  GString *text;      /* all texts, each with its NUL */
+  RaddleBatch *fallback; /* of a chat-model-start: the same as llm-start */
+};
+
+#define RADDLE_EVENT_MASK(type) (1u << (type))
+
+RaddleBatch       *raddle_batch_new            (RaddleRunInfo     *run,
+                                                RaddleEventClass   event_class);
+RaddleBatch       *raddle_batch_new_single     (RaddleRunInfo     *run,
+                                                RaddleEventType    type,
+                                                const char        *text,
+                                                RaddleEventDetail *detail);
+RaddleBatch       *raddle_batch_new_replay     (RaddleBatch       *start);
+RaddleBatch       *raddle_batch_ref            (RaddleBatch       *self);
+void               raddle_batch_unref          (RaddleBatch       *self);
+RaddleEvent       *raddle_batch_add            (RaddleBatch       *self,
+                                                RaddleEventType    type,
+                                                const char        *text,
+                                                gsize              length);
+void               raddle_batch_skip           (RaddleBatch       *self,
+                                                guint              n_seqs);
+gsize              raddle_batch_get_size       (RaddleBatch       *self);
+RaddleEventDetail *raddle_event_ensure_detail  (RaddleEvent       *self);
+void               raddle_event_detail_free    (RaddleEventDetail *self);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (RaddleBatch, raddle_batch_unref)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (RaddleEventDetail, raddle_event_detail_free)
+
+G_END_DECLS
