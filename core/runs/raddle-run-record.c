@@ -1,0 +1,468 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Owns one run from start to end: its identity, its numbers, the batches that the sink has
+ * not taken yet, its running children, and the promise that it ends exactly once. All of it
+ * may be called from any thread unless its comment says otherwise; no lock is held while the
+ * sink or a driver is called. It must never know who gets the events.
+ */
+
+#include "runs/raddle-run-record.h"
+
+#include "events/raddle-lock.h"
+#include "raddle/raddle-error.h"
+#include "runs/raddle-uuid.h"
+
+static void
+raddle_run_record_free (RaddleRunInfo *info)
+{
+  RaddleRunRecord *self = (RaddleRunRecord *) info;
+
+  g_assert (self->track == NULL);
+
+  g_queue_clear_full (&self->pending, (GDestroyNotify) raddle_batch_unref);
+  g_ptr_array_unref (self->children);
+  g_clear_pointer (&self->parent, raddle_run_record_unref);
+  g_clear_pointer (&info->metadata, json_object_unref);
+  g_strfreev (info->tags);
+  g_free (info->id);
+  g_free (info->parent_id);
+  g_free (info->name);
+  g_free (self->stop_reason);
+  g_mutex_clear (&self->lock);
+  self->sink->unref (self->sink);
+  g_free (self);
+}
+
+RaddleRunRecord *
+raddle_run_record_new (RaddleRunSink *sink,
+                       RaddleRunKind kind,
+                       const char *name,
+                       RaddleRunRecord *parent)
+{
+  RaddleRunRecord *self = g_new0 (RaddleRunRecord, 1);
+
+  self->info.ref_count = 1;
+  self->info.free = raddle_run_record_free;
+  self->info.kind = kind;
+  self->info.id = raddle_uuid_new ();
+  self->info.name = g_strdup (name);
+  self->info.tags = g_new0 (char *, 1);
+  self->sink = sink->ref (sink);
+  if (parent != NULL)
+    {
+      self->parent = raddle_run_record_ref (parent);
+      self->info.parent_id = g_strdup (parent->info.id);
+    }
+  self->created = g_get_monotonic_time ();
+  self->children = g_ptr_array_new_with_free_func ((GDestroyNotify) raddle_run_record_unref);
+  g_mutex_init (&self->lock);
+  g_queue_init (&self->pending);
+
+  return self;
+}
+
+RaddleRunRecord *
+raddle_run_record_ref (RaddleRunRecord *self)
+{
+  raddle_run_info_ref (&self->info);
+  return self;
+}
+
+void
+raddle_run_record_unref (RaddleRunRecord *self)
+{
+  raddle_run_info_unref (&self->info);
+}
+
+/* Before the start: an ordered set, added twice is once. */
+void
+raddle_run_record_set_tags (RaddleRunRecord *self,
+                            const char *const *tags)
+{
+  g_autoptr (GStrvBuilder) builder = g_strv_builder_new ();
+  g_autoptr (GHashTable) seen = g_hash_table_new (g_str_hash, g_str_equal);
+
+  g_assert (self->state == RADDLE_RUN_RECORD_NEW);
+
+  for (guint i = 0; tags != NULL && tags[i] != NULL; i++)
+    if (g_hash_table_add (seen, (gpointer) tags[i]))
+      g_strv_builder_add (builder, tags[i]);
+  g_strfreev (self->info.tags);
+  self->info.tags = g_strv_builder_end (builder);
+}
+
+/* Before the start. */
+void
+raddle_run_record_set_metadata (RaddleRunRecord *self,
+                                JsonObject *metadata)
+{
+  g_assert (self->state == RADDLE_RUN_RECORD_NEW);
+
+  g_clear_pointer (&self->info.metadata, json_object_unref);
+  if (metadata != NULL)
+    {
+      g_autoptr (JsonNode) node = json_node_init_object (json_node_alloc (), metadata);
+      g_autoptr (JsonNode) copy = json_node_copy (node);
+
+      json_node_seal (copy);
+      self->info.metadata = json_node_dup_object (copy);
+    }
+}
+
+/* Whether somebody wants events of @type, so that building one is worth it. */
+gboolean
+raddle_run_record_wants (RaddleRunRecord *self,
+                         RaddleEventType type)
+{
+  return (g_atomic_int_get (&self->sink->wanted) & RADDLE_EVENT_MASK (type)) != 0;
+}
+
+static gboolean
+adopt_child (RaddleRunRecord *self,
+             RaddleRunRecord *child)
+{
+  gboolean running;
+
+  raddle_lock (&self->lock);
+  running = self->state == RADDLE_RUN_RECORD_RUNNING;
+  if (running)
+    g_ptr_array_add (self->children, raddle_run_record_ref (child));
+  raddle_unlock (&self->lock);
+
+  return running;
+}
+
+static void
+queue_batch_locked (RaddleRunRecord *self,
+                    RaddleBatch *batch)
+{
+  batch->first_seq = self->next_seq;
+  if (batch->fallback != NULL)
+    batch->fallback->first_seq = self->next_seq;
+  self->next_seq += batch->n_seqs;
+
+  if (batch->n_events > 0)
+    g_queue_push_tail (&self->pending, batch);
+  else
+    raddle_batch_unref (batch);
+}
+
+/* Takes @start. Fails when the parent has ended or is about to. */
+gboolean
+raddle_run_record_start (RaddleRunRecord *self,
+                         RaddleBatch *start,
+                         GError **error)
+{
+  g_assert (start->event_class == RADDLE_EVENT_CLASS_START);
+
+  if (self->parent != NULL && !adopt_child (self->parent, self))
+    {
+      g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_CLOSED,
+                   "The run “%s” (%s) has ended and takes no more children; "
+                   "start the run without a parent or before its parent ends",
+                   self->parent->info.name, self->parent->info.id);
+      raddle_batch_unref (start);
+      return FALSE;
+    }
+
+  raddle_lock (&self->lock);
+  g_assert (self->state == RADDLE_RUN_RECORD_NEW);
+  self->state = RADDLE_RUN_RECORD_RUNNING;
+  queue_batch_locked (self, start);
+  raddle_unlock (&self->lock);
+
+  self->sink->pending (self->sink, self);
+  return TRUE;
+}
+
+/* Takes @batch. FALSE when the run accepts no more. */
+gboolean
+raddle_run_record_push (RaddleRunRecord *self,
+                        RaddleBatch *batch)
+{
+  gboolean running, queued = FALSE;
+
+  raddle_lock (&self->lock);
+  running = self->state == RADDLE_RUN_RECORD_RUNNING;
+  if (running)
+    {
+      queued = batch->n_events > 0;
+      queue_batch_locked (self, batch);
+    }
+  raddle_unlock (&self->lock);
+
+  if (!running)
+    raddle_batch_unref (batch);
+  else if (queued)
+    self->sink->pending (self->sink, self);
+
+  return running;
+}
+
+static RaddleEventType
+end_type (RaddleRunKind kind,
+          gboolean complete)
+{
+  switch (kind)
+    {
+    case RADDLE_RUN_LLM:
+      return complete ? RADDLE_EVENT_LLM_END : RADDLE_EVENT_LLM_ERROR;
+    case RADDLE_RUN_CHAIN:
+      return complete ? RADDLE_EVENT_CHAIN_END : RADDLE_EVENT_CHAIN_ERROR;
+    case RADDLE_RUN_TOOL:
+      return complete ? RADDLE_EVENT_TOOL_END : RADDLE_EVENT_TOOL_ERROR;
+    case RADDLE_RUN_RETRIEVER:
+      return complete ? RADDLE_EVENT_RETRIEVER_END : RADDLE_EVENT_RETRIEVER_ERROR;
+    case RADDLE_RUN_ANY:
+      break;
+    }
+  g_assert_not_reached ();
+}
+
+/* The parent's end waits for the ends of the children that came before it. */
+static void
+announce_ending_child (RaddleRunRecord *self,
+                       RaddleRunRecord *child)
+{
+  raddle_lock (&self->lock);
+  self->n_ending_children++;
+  g_ptr_array_remove (self->children, child);
+  raddle_unlock (&self->lock);
+}
+
+static void
+forget_ending_child (RaddleRunRecord *self)
+{
+  raddle_lock (&self->lock);
+  g_assert (self->n_ending_children > 0);
+  self->n_ending_children--;
+  raddle_unlock (&self->lock);
+
+  self->sink->pending (self->sink, self);
+}
+
+/* Ends the run; takes @detail, which may be NULL. FALSE when it had ended before, or never
+ * started. Children that still run go on. */
+gboolean
+raddle_run_record_end (RaddleRunRecord *self,
+                       RaddleOutcome outcome,
+                       RaddleEventDetail *detail)
+{
+  g_autoptr (RaddleRunRecord) keep = raddle_run_record_ref (self);
+  gboolean complete = outcome == RADDLE_OUTCOME_COMPLETE;
+  RaddleEventDetail *own = detail != NULL ? detail : g_new0 (RaddleEventDetail, 1);
+  RaddleBatch *batch;
+  gboolean ended;
+
+  own->outcome = outcome;
+  batch = raddle_batch_new_single (&self->info, end_type (self->info.kind, complete), NULL, own);
+  if (self->parent != NULL)
+    announce_ending_child (self->parent, self);
+
+  raddle_lock (&self->lock);
+  ended = self->state == RADDLE_RUN_RECORD_RUNNING || self->state == RADDLE_RUN_RECORD_STOPPING;
+  if (ended)
+    {
+      self->state = RADDLE_RUN_RECORD_ENDED;
+      self->outcome = outcome;
+      self->stop_wanted = FALSE;
+      queue_batch_locked (self, batch);
+    }
+  raddle_unlock (&self->lock);
+
+  if (ended)
+    {
+      self->sink->pending (self->sink, self);
+      return TRUE;
+    }
+  raddle_batch_unref (batch);
+  if (self->parent != NULL)
+    forget_ending_child (self->parent);
+  return FALSE;
+}
+
+static GError *
+early_end_error (RaddleOutcome outcome,
+                 const char *reason)
+{
+  if (outcome == RADDLE_OUTCOME_CANCELLED)
+    return g_error_new (G_IO_ERROR, G_IO_ERROR_CANCELLED, "%s",
+                        reason != NULL ? reason : "The run was cancelled");
+  if (outcome == RADDLE_OUTCOME_STOPPED)
+    return g_error_new (RADDLE_ERROR, RADDLE_ERROR_STOPPED, "A handler stopped the run: %s",
+                        reason != NULL ? reason : "no reason given");
+  return g_error_new (RADDLE_ERROR, RADDLE_ERROR_CLOSED, "%s",
+                      reason != NULL ? reason : "The run was dropped before it ended");
+}
+
+static void
+end_without_driver (RaddleRunRecord *self,
+                    RaddleOutcome outcome,
+                    const char *reason)
+{
+  RaddleEventDetail *detail = g_new0 (RaddleEventDetail, 1);
+
+  detail->label = g_strdup (reason);
+  detail->error = early_end_error (outcome, reason);
+  raddle_run_record_end (self, outcome, detail);
+}
+
+static GPtrArray *
+copy_children_locked (RaddleRunRecord *self)
+{
+  GPtrArray *copy = g_ptr_array_new_with_free_func ((GDestroyNotify) raddle_run_record_unref);
+
+  for (guint i = 0; i < self->children->len; i++)
+    g_ptr_array_add (copy, raddle_run_record_ref (g_ptr_array_index (self->children, i)));
+
+  return copy;
+}
+
+/* Marks the run and all below it, those furthest down last; they accept nothing more from
+ * then on. Adds each to @marked. */
+static gboolean
+mark_stopping (RaddleRunRecord *self,
+               RaddleOutcome outcome,
+               const char *reason,
+               GPtrArray *marked)
+{
+  g_autoptr (GPtrArray) children = NULL;
+
+  raddle_lock (&self->lock);
+  if (self->state != RADDLE_RUN_RECORD_RUNNING)
+    {
+      raddle_unlock (&self->lock);
+      return FALSE;
+    }
+  self->state = RADDLE_RUN_RECORD_STOPPING;
+  self->outcome = outcome;
+  self->stop_reason = g_strdup (reason);
+  self->stop_wanted = self->has_driver;
+  children = copy_children_locked (self);
+  raddle_unlock (&self->lock);
+
+  g_ptr_array_add (marked, raddle_run_record_ref (self));
+  for (guint i = 0; i < children->len; i++)
+    mark_stopping (g_ptr_array_index (children, i), outcome, reason, marked);
+  return TRUE;
+}
+
+/* Asks the run and all below it to end early. A run with a driver is ended by it, on the
+ * loop; another one here and now, children first. FALSE when it had ended already. */
+gboolean
+raddle_run_record_ask_to_end (RaddleRunRecord *self,
+                              RaddleOutcome outcome,
+                              const char *reason)
+{
+  g_autoptr (GPtrArray) marked =
+    g_ptr_array_new_with_free_func ((GDestroyNotify) raddle_run_record_unref);
+
+  if (!mark_stopping (self, outcome, reason, marked))
+    return FALSE;
+
+  for (guint i = marked->len; i > 0; i--)
+    {
+      RaddleRunRecord *run = g_ptr_array_index (marked, i - 1);
+      gboolean has_driver;
+
+      raddle_lock (&run->lock);
+      has_driver = run->has_driver;
+      raddle_unlock (&run->lock);
+
+      if (has_driver)
+        run->sink->pending (run->sink, run);
+      else
+        end_without_driver (run, outcome, reason);
+    }
+
+  return TRUE;
+}
+
+/* TRUE once the run accepts no more events. */
+gboolean
+raddle_run_record_is_over (RaddleRunRecord *self)
+{
+  gboolean over;
+
+  raddle_lock (&self->lock);
+  over = self->state == RADDLE_RUN_RECORD_STOPPING || self->state == RADDLE_RUN_RECORD_ENDED;
+  raddle_unlock (&self->lock);
+
+  return over;
+}
+
+RaddleOutcome
+raddle_run_record_get_outcome (RaddleRunRecord *self)
+{
+  RaddleOutcome outcome;
+
+  raddle_lock (&self->lock);
+  outcome = self->outcome;
+  raddle_unlock (&self->lock);
+
+  return outcome;
+}
+
+/* Transfer full; NULL if nobody gave one. */
+char *
+raddle_run_record_dup_stop_reason (RaddleRunRecord *self)
+{
+  char *reason;
+
+  raddle_lock (&self->lock);
+  reason = g_strdup (self->stop_reason);
+  raddle_unlock (&self->lock);
+
+  return reason;
+}
+
+/* Loop only, before the start. The driver is called at most once, and must end the run. */
+void
+raddle_run_record_set_driver (RaddleRunRecord *self,
+                              RaddleRunDriver driver,
+                              gpointer user_data)
+{
+  raddle_lock (&self->lock);
+  self->has_driver = driver != NULL;
+  raddle_unlock (&self->lock);
+
+  self->driver = driver;
+  self->driver_data = user_data;
+}
+
+/* Moves what is waiting to the end of @batches, and tells once whether the driver is to be
+ * called. */
+void
+raddle_run_record_take_pending (RaddleRunRecord *self,
+                                GQueue *batches,
+                                gboolean *stop_wanted)
+{
+  RaddleBatch *batch;
+
+  raddle_lock (&self->lock);
+  while ((batch = g_queue_pop_head (&self->pending)) != NULL)
+    g_queue_push_tail (batches, batch);
+  *stop_wanted = self->stop_wanted;
+  self->stop_wanted = FALSE;
+  raddle_unlock (&self->lock);
+}
+
+gboolean
+raddle_run_record_has_ending_children (RaddleRunRecord *self)
+{
+  gboolean has;
+
+  raddle_lock (&self->lock);
+  has = self->n_ending_children > 0;
+  raddle_unlock (&self->lock);
+
+  return has;
+}
+
+/* The end has been delivered: the parent's may follow. */
+void
+raddle_run_record_settled (RaddleRunRecord *self)
+{
+  if (self->parent != NULL)
+    forget_ending_child (self->parent);
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* A run's inner record: what events, lanes, children and the dispatcher hold, so that the
+ * run can end when its last handle goes. It numbers the run's events, keeps what nobody has
+ * taken yet, and sees to it that there is exactly one end. It hands on to a sink and does
+ * not know what is behind it. */
+
+#pragma once
+
+#include "events/raddle-batch.h"
+#include "events/raddle-run-info.h"
+
+G_BEGIN_DECLS
+
+typedef struct _RaddleRunRecord RaddleRunRecord;
+typedef struct _RaddleRunSink RaddleRunSink;
+
+/* Where the events of runs go. */
+struct _RaddleRunSink
+{
+  guint wanted; /* atomic: mask of the types that some handler wants */
+  /* Any thread: the run has batches to take, or a stop to act on. */
+  void (*pending) (RaddleRunSink *self, RaddleRunRecord *run);
+  RaddleRunSink *(*ref) (RaddleRunSink *self);
+  void (*unref) (RaddleRunSink *self);
+};
+
+/* On the loop: the run was asked to end early; the driver ends it. */
+typedef void (*RaddleRunDriver) (RaddleRunRecord *run,
+                                 gpointer         user_data);
+
+typedef enum
+{
+  RADDLE_RUN_RECORD_NEW,
+  RADDLE_RUN_RECORD_RUNNING,
+  RADDLE_RUN_RECORD_STOPPING, /* nothing more is accepted but the end */
+  RADDLE_RUN_RECORD_ENDED,
+} RaddleRunRecordState;
+
+struct _RaddleRunRecord
+{
+  RaddleRunInfo info; /* first; immutable once started */
+  RaddleRunSink *sink;
+  RaddleRunRecord *parent; /* NULL at the root */
+  gint64 created;          /* us, monotonic */
+
+  GMutex lock;
+  RaddleRunRecordState state; /* lock */
+  RaddleOutcome outcome;      /* lock: set when stopping or ended */
+  char *stop_reason;          /* lock */
+  guint64 next_seq;           /* lock */
+  GQueue pending;             /* lock: of RaddleBatch */
+  GPtrArray *children;        /* lock: of RaddleRunRecord; only those that run */
+  guint n_ending_children;    /* lock: ended, but not yet settled */
+  gboolean has_driver;        /* lock */
+  gboolean stop_wanted;       /* lock: the driver has not been called yet */
+
+  RaddleRunDriver driver; /* loop */
+  gpointer driver_data;   /* loop */
+  gpointer track;         /* loop: the dispatcher's */
+};
+
+RaddleRunRecord *raddle_run_record_new          (RaddleRunSink      *sink,
+                                                 RaddleRunKind       kind,
+                                                 const char         *name,
+                                                 RaddleRunRecord    *parent);
+RaddleRunRecord *raddle_run_record_ref          (RaddleRunRecord    *self);
+void             raddle_run_record_unref        (RaddleRunRecord    *self);
+void             raddle_run_record_set_tags     (RaddleRunRecord    *self,
+                                                 const char * const *tags);
+void             raddle_run_record_set_metadata (RaddleRunRecord    *self,
+                                                 JsonObject         *metadata);
+gboolean         raddle_run_record_wants        (RaddleRunRecord    *self,
+                                                 RaddleEventType     type);
+gboolean         raddle_run_record_start        (RaddleRunRecord    *self,
+                                                 RaddleBatch        *start,
+                                                 GError            **error);
+gboolean         raddle_run_record_push         (RaddleRunRecord    *self,
+                                                 RaddleBatch        *batch);
+gboolean         raddle_run_record_end          (RaddleRunRecord    *self,
+                                                 RaddleOutcome       outcome,
+                                                 RaddleEventDetail  *detail);
+gboolean         raddle_run_record_ask_to_end   (RaddleRunRecord    *self,
+                                                 RaddleOutcome       outcome,
+                                                 const char         *reason);
+gboolean         raddle_run_record_is_over      (RaddleRunRecord    *self);
+RaddleOutcome    raddle_run_record_get_outcome  (RaddleRunRecord    *self);
+char            *raddle_run_record_dup_stop_reason (RaddleRunRecord *self);
+void             raddle_run_record_set_driver   (RaddleRunRecord    *self,
+                                                 RaddleRunDriver     driver,
+                                                 gpointer            user_data);
+
+/* For the sink. */
+void             raddle_run_record_take_pending (RaddleRunRecord    *self,
+                                                 GQueue             *batches,
+                                                 gboolean           *stop_wanted);
+gboolean         raddle_run_record_has_ending_children (RaddleRunRecord *self);
+void             raddle_run_record_settled      (RaddleRunRecord    *self);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (RaddleRunRecord, raddle_run_record_unref)
+
+G_END_DECLS

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Owns a program's handle on a run. The handle of whoever made the run is its owner: when
+ * the owner goes before the run ended, the run ends with the outcome dropped. Handles that
+ * handlers get only look. Any thread.
+ */
+
+#include "runs/raddle-run-private.h"
+
+#include "events/raddle-batch.h"
+#include "raddle/raddle-event.h"
+
+struct _RaddleRun
+{
+  GObject parent_instance;
+  RaddleRunRecord *record;
+  gboolean owner;
+};
+
+/**
+ * RaddleRun:
+ *
+ * One unit of work: a model call, a chain, a tool or a retriever, with an id, a parent, a
+ * name, tags and metadata. May be used from any thread.
+ *
+ * Since: 0.1
+ */
+G_DEFINE_FINAL_TYPE (RaddleRun, raddle_run, G_TYPE_OBJECT)
+
+static void
+raddle_run_finalize (GObject *object)
+{
+  RaddleRun *self = RADDLE_RUN (object);
+
+  if (self->owner)
+    raddle_run_record_ask_to_end (self->record, RADDLE_OUTCOME_DROPPED, NULL);
+  g_clear_pointer (&self->record, raddle_run_record_unref);
+
+  G_OBJECT_CLASS (raddle_run_parent_class)->finalize (object);
+}
+
+static void
+raddle_run_class_init (RaddleRunClass *klass)
+{
+  G_OBJECT_CLASS (klass)->finalize = raddle_run_finalize;
+}
+
+static void
+raddle_run_init (RaddleRun *self)
+{
+}
+
+RaddleRun *
+raddle_run_new_for_record (RaddleRunRecord *record,
+                           gboolean owner)
+{
+  RaddleRun *self = g_object_new (RADDLE_TYPE_RUN, NULL);
+
+  self->record = raddle_run_record_ref (record);
+  self->owner = owner;
+
+  return self;
+}
+
+RaddleRunRecord *
+raddle_run_get_record (RaddleRun *self)
+{
+  return self->record;
+}
+
+/**
+ * raddle_run_get_id:
+ * @self: a run
+ *
+ * Gets the id of the run, a UUID of version 7.
+ *
+ * Returns: (transfer none): the id
+ *
+ * Since: 0.1
+ */
+const char *
+raddle_run_get_id (RaddleRun *self)
+{
+  g_return_val_if_fail (RADDLE_IS_RUN (self), NULL);
+
+  return self->record->info.id;
+}
+
+/**
+ * raddle_run_get_parent_id:
+ * @self: a run
+ *
+ * Gets the id of the run that this one is a part of.
+ *
+ * Returns: (transfer none) (nullable): the id; %NULL at the root
+ *
+ * Since: 0.1
+ */
+const char *
+raddle_run_get_parent_id (RaddleRun *self)
+{
+  g_return_val_if_fail (RADDLE_IS_RUN (self), NULL);
+
+  return self->record->info.parent_id;
+}
+
+/**
+ * raddle_run_get_name:
+ * @self: a run
+ *
+ * Gets the name of the run.
+ *
+ * Returns: (transfer none): the name
+ *
+ * Since: 0.1
+ */
+const char *
+raddle_run_get_name (RaddleRun *self)
+{
+  g_return_val_if_fail (RADDLE_IS_RUN (self), NULL);
+
+  return self->record->info.name;
+}
+
+/**
+ * raddle_run_get_kind:
+ * @self: a run
+ *
+ * Gets what the run does.
+ *
+ * Returns: the kind
+ *
+ * Since: 0.1
+ */
+RaddleRunKind
+raddle_run_get_kind (RaddleRun *self)
+{
+  g_return_val_if_fail (RADDLE_IS_RUN (self), RADDLE_RUN_ANY);
+
+  return self->record->info.kind;
+}
+
+/**
+ * raddle_run_get_outcome:
+ * @self: a run
+ *
+ * Gets how the run ended, or is about to end.
+ *
+ * Returns: the outcome; %RADDLE_OUTCOME_RUNNING while it goes on
+ *
+ * Since: 0.1
+ */
+RaddleOutcome
+raddle_run_get_outcome (RaddleRun *self)
+{
+  g_return_val_if_fail (RADDLE_IS_RUN (self), RADDLE_OUTCOME_RUNNING);
+
+  return raddle_run_record_get_outcome (self->record);
+}
+
+/**
+ * raddle_run_stop:
+ * @self: a run
+ * @reason: (nullable): why, for people
+ *
+ * Ends the run, and all runs below it, because a handler says so: the connection to the
+ * model is closed, the caller gets %RADDLE_ERROR_STOPPED, and handlers get what was accepted
+ * before and then the last event with the outcome stopped. Never waits; may be called from
+ * inside a handler.
+ *
+ * Returns: %FALSE if the run had ended already
+ *
+ * Since: 0.1
+ */
+gboolean
+raddle_run_stop (RaddleRun *self,
+                 const char *reason)
+{
+  g_return_val_if_fail (RADDLE_IS_RUN (self), FALSE);
+  g_return_val_if_fail (reason == NULL || g_utf8_validate (reason, -1, NULL), FALSE);
+
+  return raddle_run_record_ask_to_end (self->record, RADDLE_OUTCOME_STOPPED, reason);
+}
+
+/**
+ * raddle_run_cancel:
+ * @self: a run
+ *
+ * Ends the run, and all runs below it, because nobody wants its result any more. Never
+ * waits.
+ *
+ * Returns: %FALSE if the run had ended already
+ *
+ * Since: 0.1
+ */
+gboolean
+raddle_run_cancel (RaddleRun *self)
+{
+  g_return_val_if_fail (RADDLE_IS_RUN (self), FALSE);
+
+  return raddle_run_record_ask_to_end (self->record, RADDLE_OUTCOME_CANCELLED, NULL);
+}
+
+/**
+ * raddle_event_dup_run:
+ * @self: an event
+ *
+ * Gets a handle on the run of the event, for instance to stop it. The handle only looks:
+ * giving it back does not end the run.
+ *
+ * Returns: (transfer full): the run
+ *
+ * Since: 0.1
+ */
+RaddleRun *
+raddle_event_dup_run (RaddleEvent *self)
+{
+  g_return_val_if_fail (self != NULL, NULL);
+
+  return raddle_run_new_for_record ((RaddleRunRecord *) self->batch->run, FALSE);
+}
