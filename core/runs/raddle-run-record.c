@@ -219,26 +219,40 @@ end_type (RaddleRunKind kind,
   g_assert_not_reached ();
 }
 
-/* The parent's end waits for the ends of the children that came before it. */
+/* The ends of the runs above wait for the ends below that came before them. */
 static void
-announce_ending_child (RaddleRunRecord *self,
-                       RaddleRunRecord *child)
+announce_end (RaddleRunRecord *self)
 {
-  raddle_lock (&self->lock);
-  self->n_ending_children++;
-  g_ptr_array_remove (self->children, child);
-  raddle_unlock (&self->lock);
+  if (self->parent != NULL)
+    {
+      raddle_lock (&self->parent->lock);
+      g_ptr_array_remove_fast (self->parent->children, self);
+      raddle_unlock (&self->parent->lock);
+    }
+
+  for (RaddleRunRecord *above = self->parent; above != NULL; above = above->parent)
+    {
+      raddle_lock (&above->lock);
+      above->n_ending_below++;
+      raddle_unlock (&above->lock);
+    }
 }
 
 static void
-forget_ending_child (RaddleRunRecord *self)
+forget_end (RaddleRunRecord *self)
 {
-  raddle_lock (&self->lock);
-  g_assert (self->n_ending_children > 0);
-  self->n_ending_children--;
-  raddle_unlock (&self->lock);
+  for (RaddleRunRecord *above = self->parent; above != NULL; above = above->parent)
+    {
+      gboolean last;
 
-  self->sink->pending (self->sink, self);
+      raddle_lock (&above->lock);
+      g_assert (above->n_ending_below > 0);
+      last = --above->n_ending_below == 0;
+      raddle_unlock (&above->lock);
+
+      if (last)
+        above->sink->pending (above->sink, above);
+    }
 }
 
 /* Ends the run; takes @detail, which may be NULL. FALSE when it had ended before, or never
@@ -256,8 +270,7 @@ raddle_run_record_end (RaddleRunRecord *self,
 
   own->outcome = outcome;
   batch = raddle_batch_new_single (&self->info, end_type (self->info.kind, complete), NULL, own);
-  if (self->parent != NULL)
-    announce_ending_child (self->parent, self);
+  announce_end (self);
 
   raddle_lock (&self->lock);
   ended = self->state == RADDLE_RUN_RECORD_RUNNING || self->state == RADDLE_RUN_RECORD_STOPPING;
@@ -276,8 +289,7 @@ raddle_run_record_end (RaddleRunRecord *self,
       return TRUE;
     }
   raddle_batch_unref (batch);
-  if (self->parent != NULL)
-    forget_ending_child (self->parent);
+  forget_end (self);
   return FALSE;
 }
 
@@ -448,21 +460,20 @@ raddle_run_record_take_pending (RaddleRunRecord *self,
 }
 
 gboolean
-raddle_run_record_has_ending_children (RaddleRunRecord *self)
+raddle_run_record_has_ending_below (RaddleRunRecord *self)
 {
   gboolean has;
 
   raddle_lock (&self->lock);
-  has = self->n_ending_children > 0;
+  has = self->n_ending_below > 0;
   raddle_unlock (&self->lock);
 
   return has;
 }
 
-/* The end has been delivered: the parent's may follow. */
+/* The end has been delivered: those above may follow. */
 void
 raddle_run_record_settled (RaddleRunRecord *self)
 {
-  if (self->parent != NULL)
-    forget_ending_child (self->parent);
+  forget_end (self);
 }

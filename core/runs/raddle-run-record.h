@@ -51,13 +51,14 @@ struct _RaddleRunRecord
   guint64 next_seq;           /* lock */
   GQueue pending;             /* lock: of RaddleBatch */
   GPtrArray *children;        /* lock: of RaddleRunRecord; only those that run */
-  guint n_ending_children;    /* lock: ended, but not yet settled */
+  guint n_ending_below;       /* lock: runs below that ended, but are not yet settled */
   gboolean has_driver;        /* lock */
   gboolean stop_wanted;       /* lock: the driver has not been called yet */
 
   RaddleRunDriver driver; /* loop */
   gpointer driver_data;   /* loop */
-  gpointer track;         /* loop: the dispatcher's */
+  gpointer track;         /* loop: the sink's */
+  gboolean noted;         /* the sink's lock */
 };
 
 RaddleRunRecord *raddle_run_record_new          (RaddleRunSink      *sink,
@@ -94,7 +95,7 @@ void             raddle_run_record_set_driver   (RaddleRunRecord    *self,
 void             raddle_run_record_take_pending (RaddleRunRecord    *self,
                                                  GQueue             *batches,
                                                  gboolean           *stop_wanted);
-gboolean         raddle_run_record_has_ending_children (RaddleRunRecord *self);
+gboolean         raddle_run_record_has_ending_below (RaddleRunRecord *self);
 void             raddle_run_record_settled      (RaddleRunRecord    *self);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (RaddleRunRecord, raddle_run_record_unref)

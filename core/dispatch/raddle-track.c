@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Owns the barriers of one run. Tokens are handed on in whole batches, one push per lane; a
+ * start, step or end is handed on alone, when every slot that is waited for has done what
+ * came before, and nothing follows until they have done it. A handler in lockstep makes a
+ * barrier of every token, for itself only. Loop only; never calls a handler.
+ */
+
+#include "dispatch/raddle-track.h"
+
+/* What a run may have in hand before its stream is asked to pause. */
+#define MAX_EVENTS_IN_HAND 4096
+
+/* Either a batch, or somebody who waits for all barriers before this place. */
+typedef struct
+{
+  RaddleBatch *batch;
+  RaddleTrackWaiter *waiter;
+} RaddleTrackItem;
+
+RaddleTrack *
+raddle_track_new (RaddleRunRecord *run)
+{
+  RaddleTrack *self = g_new0 (RaddleTrack, 1);
+
+  self->run = raddle_run_record_ref (run);
+  self->link.data = self;
+  self->slots = g_ptr_array_new_with_free_func ((GDestroyNotify) raddle_slot_unref);
+
+  return self;
+}
+
+void
+raddle_track_free (RaddleTrack *self)
+{
+  g_assert (self->items.length == 0);
+
+  g_clear_pointer (&self->start, raddle_batch_unref);
+  g_ptr_array_unref (self->slots);
+  raddle_run_record_unref (self->run);
+  g_free (self);
+}
+
+static void
+add_item (RaddleTrack *self,
+          RaddleBatch *batch,
+          RaddleTrackWaiter *waiter)
+{
+  RaddleTrackItem *item = g_new (RaddleTrackItem, 1);
+
+  *item = (RaddleTrackItem) { batch, waiter };
+  g_queue_push_tail (&self->items, item);
+}
+
+/* Takes @batch. */
+void
+raddle_track_add_batch (RaddleTrack *self,
+                        RaddleBatch *batch)
+{
+  if (self->start == NULL)
+    self->start = raddle_batch_ref (batch);
+  self->n_events += batch->n_events;
+  add_item (self, batch, NULL);
+}
+
+/* @func is called once everything that was added before is handed on and its barriers are
+ * done. */
+void
+raddle_track_add_waiter (RaddleTrack *self,
+                         RaddleTrackFunc func,
+                         gpointer user_data)
+{
+  RaddleTrackWaiter *waiter = g_new (RaddleTrackWaiter, 1);
+
+  *waiter = (RaddleTrackWaiter) { func, user_data };
+  add_item (self, NULL, waiter);
+}
+
+static RaddleTrackItem *
+peek_item (RaddleTrack *self)
+{
+  return g_queue_peek_head (&self->items);
+}
+
+static void
+pop_batch (RaddleTrack *self)
+{
+  RaddleTrackItem *item = g_queue_pop_head (&self->items);
+
+  self->n_events -= item->batch->n_events;
+  self->cursor = 0;
+  self->cleared = FALSE;
+  raddle_batch_unref (item->batch);
+  g_free (item);
+}
+
+static void
+pop_waiter (RaddleTrack *self,
+            GQueue *due)
+{
+  RaddleTrackItem *item = g_queue_pop_head (&self->items);
+
+  g_queue_push_tail (due, item->waiter);
+  g_free (item);
+}
+
+/* Borrowed; NULL if the lane came after the run ended, or takes none. */
+RaddleSlot *
+raddle_track_find_slot (RaddleTrack *self,
+                        RaddleLane *lane)
+{
+  for (guint i = 0; i < self->slots->len; i++)
+    if (raddle_slot_get_lane (self->slots->pdata[i]) == lane)
+      return self->slots->pdata[i];
+  return NULL;
+}
+
+/* Counts those that the run waits for and that have something to do. */
+static guint
+arm_slots (RaddleTrack *self,
+           gboolean only_lockstep)
+{
+  guint n_armed = 0;
+
+  for (guint i = 0; i < self->slots->len; i++)
+    {
+      RaddleSlot *slot = self->slots->pdata[i];
+      RaddleLane *lane = raddle_slot_get_lane (slot);
+
+      if (only_lockstep ? raddle_lane_is_lockstep (lane) : raddle_lane_is_waited_for (lane))
+        n_armed += raddle_slot_arm (slot);
+    }
+
+  return n_armed;
+}
+
+static void
+push_to_slots (RaddleTrack *self,
+               RaddleBatch *batch,
+               guint first,
+               guint end)
+{
+  for (guint i = 0; i < self->slots->len; i++)
+    raddle_slot_push (self->slots->pdata[i], batch, first, end);
+}
+
+static gboolean
+has_lockstep (RaddleTrack *self,
+              RaddleBatch *batch)
+{
+  for (guint i = 0; i < self->slots->len; i++)
+    {
+      RaddleSlot *slot = self->slots->pdata[i];
+
+      if (raddle_lane_is_lockstep (raddle_slot_get_lane (slot)) &&
+          raddle_slot_wants (slot, batch->types))
+        return TRUE;
+    }
+  return FALSE;
+}
+
+static void
+hand_on_flow (RaddleTrack *self,
+              RaddleBatch *batch)
+{
+  if (self->cursor == 0 && !has_lockstep (self, batch))
+    {
+      push_to_slots (self, batch, 0, batch->n_events);
+      pop_batch (self);
+      return;
+    }
+
+  push_to_slots (self, batch, self->cursor, self->cursor + 1);
+  self->n_waiting = arm_slots (self, TRUE);
+  if (++self->cursor == batch->n_events)
+    pop_batch (self);
+}
+
+static void
+finish_slots (RaddleTrack *self)
+{
+  for (guint i = 0; i < self->slots->len; i++)
+    raddle_slot_finish (self->slots->pdata[i]);
+}
+
+/* FALSE while the barrier must wait. */
+static gboolean
+hand_on_barrier (RaddleTrack *self,
+                 RaddleBatch *batch)
+{
+  gboolean is_end = batch->event_class == RADDLE_EVENT_CLASS_END;
+
+  if (!self->cleared)
+    {
+      self->cleared = TRUE;
+      self->n_waiting = arm_slots (self, FALSE);
+      if (self->n_waiting > 0)
+        return FALSE;
+    }
+  if (is_end && raddle_run_record_has_ending_below (self->run))
+    return FALSE;
+
+  push_to_slots (self, batch, 0, batch->n_events);
+  self->n_waiting = arm_slots (self, FALSE);
+  pop_batch (self);
+  if (is_end)
+    {
+      self->ended = TRUE;
+      finish_slots (self);
+    }
+  return TRUE;
+}
+
+/* Hands on as much as can be; waiters that are due go to @due. */
+void
+raddle_track_advance (RaddleTrack *self,
+                      GQueue *due)
+{
+  RaddleTrackItem *item;
+
+  while (self->n_waiting == 0 && (item = peek_item (self)) != NULL)
+    {
+      if (item->waiter != NULL)
+        pop_waiter (self, due);
+      else if (item->batch->event_class == RADDLE_EVENT_CLASS_FLOW)
+        hand_on_flow (self, item->batch);
+      else if (!hand_on_barrier (self, item->batch))
+        break;
+    }
+
+  if (self->ended && !self->settled && self->n_waiting == 0)
+    {
+      self->settled = TRUE;
+      raddle_run_record_settled (self->run);
+    }
+}
+
+/* A slot that was armed has fallen idle. */
+void
+raddle_track_slot_idle (RaddleTrack *self)
+{
+  g_assert (self->n_waiting > 0);
+  self->n_waiting--;
+}
+
+/* Nobody will hand on the rest. Waiters are due all the same. */
+void
+raddle_track_give_up (RaddleTrack *self,
+                      GQueue *due)
+{
+  RaddleTrackItem *item;
+
+  while ((item = peek_item (self)) != NULL)
+    if (item->waiter != NULL)
+      pop_waiter (self, due);
+    else
+      pop_batch (self);
+}
+
+static gboolean
+was_handed_on (RaddleTrack *self)
+{
+  RaddleTrackItem *item = peek_item (self);
+
+  return item == NULL || item->batch != self->start;
+}
+
+/* Opens a slot for @lane. A lane that comes after the start gets it again, marked. */
+void
+raddle_track_join (RaddleTrack *self,
+                   RaddleLane *lane)
+{
+  RaddleTrack *parent_track = self->run->parent != NULL ? self->run->parent->track : NULL;
+  RaddleSlot *parent = NULL;
+  RaddleSlot *slot;
+
+  if (self->ended)
+    return;
+  if (parent_track != NULL)
+    parent = raddle_track_find_slot (parent_track, lane);
+  slot = raddle_lane_open_slot (lane, self->run, parent);
+  if (slot == NULL)
+    return;
+
+  g_ptr_array_add (self->slots, slot);
+  if (self->start != NULL && was_handed_on (self))
+    {
+      g_autoptr (RaddleBatch) replay = raddle_batch_new_replay (self->start);
+
+      raddle_slot_push (slot, replay, 0, replay->n_events);
+    }
+}
+
+/* FALSE when the run's stream should pause. The lanes that are full then give news. */
+gboolean
+raddle_track_has_room (RaddleTrack *self)
+{
+  gboolean room = self->n_events < MAX_EVENTS_IN_HAND;
+
+  for (guint i = 0; i < self->slots->len; i++)
+    if (!raddle_lane_has_room (raddle_slot_get_lane (self->slots->pdata[i])))
+      room = FALSE;
+
+  return room;
+}

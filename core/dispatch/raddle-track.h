@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* One run on its way through the lanes: what has been taken from it and not yet handed on,
+ * the slots that it has, and the barrier that it waits at. Loop only. */
+
+#pragma once
+
+#include "handlers/raddle-lane.h"
+#include "runs/raddle-run-record.h"
+
+G_BEGIN_DECLS
+
+typedef struct _RaddleTrack RaddleTrack;
+
+typedef void (*RaddleTrackFunc) (gpointer user_data);
+
+struct _RaddleTrack
+{
+  RaddleRunRecord *run;
+  GList link;         /* in the dispatcher's list, in the order of their starts */
+  GPtrArray *slots;   /* of RaddleSlot, owned */
+  RaddleBatch *start; /* for handlers that come later */
+  GQueue items;       /* of RaddleTrackItem: what is to be handed on */
+  guint n_events;     /* in items */
+  guint cursor;       /* in lockstep: how far into the first batch */
+  guint n_waiting;    /* slots that must fall idle before the run goes on */
+  gboolean cleared;   /* everything before the barrier at the head is done */
+  gboolean ended;     /* the end was handed on */
+  gboolean settled;   /* and is done */
+};
+
+RaddleTrack *raddle_track_new         (RaddleRunRecord *run);
+void         raddle_track_free        (RaddleTrack     *self);
+void         raddle_track_add_batch   (RaddleTrack     *self,
+                                       RaddleBatch     *batch);
+void         raddle_track_add_waiter  (RaddleTrack     *self,
+                                       RaddleTrackFunc  func,
+                                       gpointer         user_data);
+RaddleSlot  *raddle_track_find_slot   (RaddleTrack     *self,
+                                       RaddleLane      *lane);
+void         raddle_track_join        (RaddleTrack     *self,
+                                       RaddleLane      *lane);
+void         raddle_track_advance     (RaddleTrack     *self,
+                                       GQueue          *due);
+void         raddle_track_slot_idle   (RaddleTrack     *self);
+void         raddle_track_give_up     (RaddleTrack     *self,
+                                       GQueue          *due);
+gboolean     raddle_track_has_room    (RaddleTrack     *self);
+
+/* A waiter that is due: call it, then free it. */
+typedef struct
+{
+  RaddleTrackFunc func;
+  gpointer user_data;
+} RaddleTrackWaiter;
+
+G_END_DECLS

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include "events/raddle-batch.h"
+#include "events/raddle-run-info.h"
+#include "handlers/raddle-handler-calls.h"
+#include "handlers/raddle-settings.h"
+#include "raddle/raddle-handler.h"
+
+G_BEGIN_DECLS
+
+RaddleHandler            *raddle_handler_new_for_calls (const char               *name,
+                                                        const RaddleHandlerCalls *calls,
+                                                        RaddleSettings           *settings,
+                                                        RaddleDelivery            delivery,
+                                                        guint32                   types,
+                                                        GObject                  *plugin);
+GObject                  *raddle_handler_get_plugin    (RaddleHandler            *self);
+const RaddleHandlerCalls *raddle_handler_get_calls     (RaddleHandler            *self);
+guint32                   raddle_handler_get_types     (RaddleHandler            *self);
+
+/* Where its events are: on the pool or on the loop. */
+gboolean                  raddle_handler_setup         (RaddleHandler            *self);
+void                      raddle_handler_teardown      (RaddleHandler            *self);
+void                      raddle_handler_call_sync     (RaddleHandler            *self,
+                                                        RaddleEvent              *event);
+void                      raddle_handler_failed        (RaddleHandler            *self,
+                                                        RaddleEventType           type,
+                                                        const GError             *error);
+
+/* Any thread. */
+void                      raddle_handler_set_state     (RaddleHandler            *self,
+                                                        RaddleHandlerState        state,
+                                                        const char               *reason);
+gboolean                  raddle_handler_claim         (RaddleHandler            *self);
+void                      raddle_handler_open_run      (RaddleHandler            *self,
+                                                        RaddleRunInfo            *run);
+void                      raddle_handler_close_run     (RaddleHandler            *self,
+                                                        RaddleRunInfo            *run);
+
+/* Loop. */
+void                      raddle_handler_notify_state  (RaddleHandler            *self);
+
+G_END_DECLS

@@ -1,0 +1,844 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Owns one handler: its functions, its settings, its state and the data that it keeps, for
+ * itself and for each run. The functions are entered by its lane and by nobody else. No lock
+ * is held while a function of the handler, or a destroy notify of its, runs.
+ */
+
+#include "handlers/raddle-handler-private.h"
+
+#include "events/raddle-lock.h"
+#include "raddle/raddle-error.h"
+
+typedef struct
+{
+  gpointer data;
+  GDestroyNotify destroy;
+} RaddleHandlerData;
+
+struct _RaddleHandler
+{
+  GObject parent_instance;
+
+  /* Immutable once made. */
+  char *name;
+  const RaddleHandlerCalls *calls;
+  RaddleHandlerCalls *own_calls; /* of a handler of the program */
+  RaddleHandlerFunc func;
+  gpointer func_data;
+  GDestroyNotify func_destroy;
+  RaddleSettings *settings;
+  RaddleDelivery delivery;
+  guint32 types;
+  GObject *plugin; /* what the functions live in */
+
+  GMutex lock;
+  RaddleHandlerState state; /* lock */
+  char *reason;             /* lock */
+  gboolean claimed;         /* lock: some host has it */
+  guint64 n_failures;       /* lock */
+  RaddleHandlerData data;   /* lock */
+  GHashTable *run_data;     /* lock: RaddleRunInfo to RaddleHandlerData; all open runs */
+};
+
+enum
+{
+  PROP_NAME = 1,
+  PROP_STATE,
+  PROP_REASON,
+  N_PROPS,
+};
+
+static GParamSpec *properties[N_PROPS];
+
+/**
+ * RaddleHandler:
+ *
+ * What receives events: an instance of a plugin, or an object of the embedding program. Its
+ * properties change on the host's context.
+ *
+ * Since: 0.1
+ */
+G_DEFINE_FINAL_TYPE (RaddleHandler, raddle_handler, G_TYPE_OBJECT)
+
+static void
+raddle_handler_data_clear (RaddleHandlerData *self)
+{
+  RaddleHandlerData old = *self;
+
+  *self = (RaddleHandlerData) { NULL, NULL };
+  if (old.data != NULL && old.destroy != NULL)
+    old.destroy (old.data);
+}
+
+static void
+raddle_handler_data_free (gpointer data)
+{
+  raddle_handler_data_clear (data);
+  g_free (data);
+}
+
+static void
+raddle_handler_finalize (GObject *object)
+{
+  RaddleHandler *self = RADDLE_HANDLER (object);
+
+  raddle_sync_acquire (self);
+  g_hash_table_unref (self->run_data);
+  raddle_handler_data_clear (&self->data);
+  if (self->func_destroy != NULL)
+    self->func_destroy (self->func_data);
+  g_clear_pointer (&self->settings, raddle_settings_unref);
+  g_clear_object (&self->plugin);
+  g_free (self->own_calls);
+  g_free (self->name);
+  g_free (self->reason);
+  g_mutex_clear (&self->lock);
+
+  G_OBJECT_CLASS (raddle_handler_parent_class)->finalize (object);
+}
+
+static void
+raddle_handler_get_property (GObject *object,
+                             guint prop_id,
+                             GValue *value,
+                             GParamSpec *pspec)
+{
+  RaddleHandler *self = RADDLE_HANDLER (object);
+
+  switch (prop_id)
+    {
+    case PROP_NAME:
+      g_value_set_string (value, self->name);
+      break;
+    case PROP_STATE:
+      g_value_set_string (value, raddle_handler_state_get_nick (raddle_handler_get_state (self)));
+      break;
+    case PROP_REASON:
+      g_value_take_string (value, raddle_handler_dup_reason (self));
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
+    }
+}
+
+static void
+raddle_handler_class_init (RaddleHandlerClass *klass)
+{
+  GObjectClass *object_class = G_OBJECT_CLASS (klass);
+  GParamFlags flags = G_PARAM_READABLE | G_PARAM_STATIC_STRINGS;
+
+  object_class->finalize = raddle_handler_finalize;
+  object_class->get_property = raddle_handler_get_property;
+
+  /**
+   * RaddleHandler:name:
+   *
+   * The name of the instance.
+   *
+   * Since: 0.1
+   */
+  properties[PROP_NAME] = g_param_spec_string ("name", NULL, NULL, NULL, flags);
+
+  /**
+   * RaddleHandler:state:
+   *
+   * The name of the state, such as `running`.
+   *
+   * Since: 0.1
+   */
+  properties[PROP_STATE] = g_param_spec_string ("state", NULL, NULL, NULL, flags);
+
+  /**
+   * RaddleHandler:reason:
+   *
+   * Why the handler is in its state, in words; %NULL where there is nothing to say.
+   *
+   * Since: 0.1
+   */
+  properties[PROP_REASON] = g_param_spec_string ("reason", NULL, NULL, NULL, flags);
+
+  g_object_class_install_properties (object_class, N_PROPS, properties);
+}
+
+static void
+raddle_handler_init (RaddleHandler *self)
+{
+  g_mutex_init (&self->lock);
+  self->run_data = g_hash_table_new_full (NULL, NULL, (GDestroyNotify) raddle_run_info_unref,
+                                          raddle_handler_data_free);
+}
+
+static guint32
+get_exported_types (const RaddleHandlerCalls *calls)
+{
+  guint32 types = 0;
+
+  for (guint i = 0; i < RADDLE_N_EVENT_TYPES; i++)
+    if (raddle_handler_calls_get_kind (calls, i) != RADDLE_CALL_NONE)
+      types |= RADDLE_EVENT_MASK (i);
+
+  return types;
+}
+
+/* Takes @settings, which may be NULL; @calls must live as long as @plugin. @types limits what
+ * the handler gets to less than its functions could. */
+RaddleHandler *
+raddle_handler_new_for_calls (const char *name,
+                              const RaddleHandlerCalls *calls,
+                              RaddleSettings *settings,
+                              RaddleDelivery delivery,
+                              guint32 types,
+                              GObject *plugin)
+{
+  RaddleHandler *self = g_object_new (RADDLE_TYPE_HANDLER, NULL);
+
+  self->name = g_strdup (name);
+  self->calls = calls;
+  self->settings = settings != NULL ? settings : raddle_settings_new ();
+  self->delivery = delivery;
+  self->types = types & get_exported_types (calls);
+  g_set_object (&self->plugin, plugin);
+
+  return self;
+}
+
+static gboolean
+call_func (RaddleHandler *self,
+           RaddleEvent *event,
+           GError **error)
+{
+  return self->func (self, event, self->func_data, error);
+}
+
+/**
+ * raddle_handler_new_with_func:
+ * @name: a name for messages and lists
+ * @types: (array length=n_types): the events that the handler gets
+ * @n_types: how many
+ * @func: (scope notified) (closure user_data) (destroy destroy): called for each of them
+ * @user_data: passed to @func
+ * @destroy: (nullable): frees @user_data with the handler
+ *
+ * Makes a handler of the embedding program. @func runs on the host's context, one call at a
+ * time, and must take microseconds: the loop waits for it.
+ *
+ * Returns: (transfer full): the handler; give it to raddle_host_add_handler()
+ *
+ * Since: 0.1
+ */
+RaddleHandler *
+raddle_handler_new_with_func (const char *name,
+                              const RaddleEventType *types,
+                              gsize n_types,
+                              RaddleHandlerFunc func,
+                              gpointer user_data,
+                              GDestroyNotify destroy)
+{
+  g_autofree RaddleHandlerCalls *calls = NULL;
+  RaddleHandler *self;
+
+  g_return_val_if_fail (name != NULL, NULL);
+  g_return_val_if_fail (types != NULL || n_types == 0, NULL);
+  g_return_val_if_fail (func != NULL, NULL);
+
+  calls = g_new0 (RaddleHandlerCalls, 1);
+  for (gsize i = 0; i < n_types; i++)
+    {
+      g_return_val_if_fail ((guint) types[i] < RADDLE_N_EVENT_TYPES, NULL);
+      calls->sync[types[i]] = call_func;
+    }
+
+  self = raddle_handler_new_for_calls (name, calls, NULL, RADDLE_DELIVERY_INLINE,
+                                       G_MAXUINT32, NULL);
+  self->own_calls = g_steal_pointer (&calls);
+  self->func = func;
+  self->func_data = user_data;
+  self->func_destroy = destroy;
+
+  return self;
+}
+
+/* Borrowed; NULL for a handler of the program. */
+GObject *
+raddle_handler_get_plugin (RaddleHandler *self)
+{
+  return self->plugin;
+}
+
+const RaddleHandlerCalls *
+raddle_handler_get_calls (RaddleHandler *self)
+{
+  return self->calls;
+}
+
+/* The types that its functions are called with. */
+guint32
+raddle_handler_get_types (RaddleHandler *self)
+{
+  return self->types;
+}
+
+/* Says that a host has the handler now. FALSE if one has it already: a handler serves one
+ * host, once. */
+gboolean
+raddle_handler_claim (RaddleHandler *self)
+{
+  gboolean claimed;
+
+  raddle_lock (&self->lock);
+  claimed = !self->claimed;
+  self->claimed = TRUE;
+  raddle_unlock (&self->lock);
+
+  return claimed;
+}
+
+/* Calls raddle_setup (). FALSE when the handler cannot be used; the reason is then set. */
+gboolean
+raddle_handler_setup (RaddleHandler *self)
+{
+  g_autoptr (GError) error = NULL;
+
+  if (self->calls->setup == NULL || self->calls->setup (self, &error))
+    {
+      raddle_handler_set_state (self, RADDLE_HANDLER_RUNNING, NULL);
+      return TRUE;
+    }
+
+  raddle_handler_set_state (self, RADDLE_HANDLER_FAILED,
+                            error != NULL ? error->message
+                                          : "raddle_setup () returned FALSE without an error");
+  g_message ("handler “%s”: could not be set up: %s", self->name,
+             error != NULL ? error->message : "raddle_setup () returned FALSE without an error");
+  return FALSE;
+}
+
+void
+raddle_handler_teardown (RaddleHandler *self)
+{
+  RaddleHandlerData data;
+
+  if (self->calls->teardown != NULL)
+    self->calls->teardown (self);
+
+  raddle_lock (&self->lock);
+  data = self->data;
+  self->data = (RaddleHandlerData) { NULL, NULL };
+  raddle_unlock (&self->lock);
+  raddle_handler_data_clear (&data);
+
+  raddle_handler_set_state (self, RADDLE_HANDLER_STOPPED, NULL);
+}
+
+void
+raddle_handler_call_sync (RaddleHandler *self,
+                          RaddleEvent *event)
+{
+  g_autoptr (GError) error = NULL;
+  RaddleEventType type = event->type;
+
+  if (!self->calls->sync[type](self, event, &error))
+    raddle_handler_failed (self, type, error);
+}
+
+/* Counts a failure and says so at the 1st, 2nd, 4th, 8th ... time, so that a handler that
+ * always fails does not fill the log. @type may be RADDLE_N_EVENT_TYPES: no one event. */
+void
+raddle_handler_failed (RaddleHandler *self,
+                       RaddleEventType type,
+                       const GError *error)
+{
+  const char *event = type < RADDLE_N_EVENT_TYPES ? raddle_event_type_get_nick (type) : "a call";
+  const char *message = error != NULL ? error->message : "it returned FALSE without an error";
+  guint64 n_failures;
+
+  raddle_lock (&self->lock);
+  n_failures = ++self->n_failures;
+  raddle_unlock (&self->lock);
+
+  if (n_failures == 1)
+    g_message ("handler “%s”: %s failed: %s", self->name, event, message);
+  else if ((n_failures & (n_failures - 1)) == 0)
+    g_message ("handler “%s”: %s failed: %s (%" G_GUINT64_FORMAT " failures so far)", self->name,
+               event, message, n_failures);
+}
+
+/* The change is notified later, on the loop. */
+void
+raddle_handler_set_state (RaddleHandler *self,
+                          RaddleHandlerState state,
+                          const char *reason)
+{
+  raddle_lock (&self->lock);
+  self->state = state;
+  g_free (self->reason);
+  self->reason = g_strdup (reason);
+  raddle_unlock (&self->lock);
+}
+
+void
+raddle_handler_notify_state (RaddleHandler *self)
+{
+  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_STATE]);
+  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_REASON]);
+}
+
+/* From here on the handler may keep data for the run. */
+void
+raddle_handler_open_run (RaddleHandler *self,
+                         RaddleRunInfo *run)
+{
+  raddle_lock (&self->lock);
+  g_hash_table_insert (self->run_data, raddle_run_info_ref (run), g_new0 (RaddleHandlerData, 1));
+  raddle_unlock (&self->lock);
+}
+
+/* Frees what the handler kept for the run. */
+void
+raddle_handler_close_run (RaddleHandler *self,
+                          RaddleRunInfo *run)
+{
+  gpointer key = NULL, data = NULL;
+
+  raddle_lock (&self->lock);
+  g_hash_table_steal_extended (self->run_data, run, &key, &data);
+  raddle_unlock (&self->lock);
+
+  if (data != NULL)
+    raddle_handler_data_free (data);
+  if (key != NULL)
+    raddle_run_info_unref (key);
+}
+
+/**
+ * raddle_handler_get_state:
+ * @self: a handler
+ *
+ * Gets where the handler stands in its life. Any thread.
+ *
+ * Returns: the state
+ *
+ * Since: 0.1
+ */
+RaddleHandlerState
+raddle_handler_get_state (RaddleHandler *self)
+{
+  RaddleHandlerState state;
+
+  g_return_val_if_fail (RADDLE_IS_HANDLER (self), RADDLE_HANDLER_FAILED);
+
+  raddle_lock (&self->lock);
+  state = self->state;
+  raddle_unlock (&self->lock);
+
+  return state;
+}
+
+/**
+ * raddle_handler_dup_reason:
+ * @self: a handler
+ *
+ * Gets why the handler is in its state. Any thread.
+ *
+ * Returns: (transfer full) (nullable): the reason in words; %NULL where there is nothing to
+ *   say
+ *
+ * Since: 0.1
+ */
+char *
+raddle_handler_dup_reason (RaddleHandler *self)
+{
+  char *reason;
+
+  g_return_val_if_fail (RADDLE_IS_HANDLER (self), NULL);
+
+  raddle_lock (&self->lock);
+  reason = g_strdup (self->reason);
+  raddle_unlock (&self->lock);
+
+  return reason;
+}
+
+/**
+ * raddle_handler_get_delivery:
+ * @self: a handler
+ *
+ * Gets how the handler gets its events. Any thread.
+ *
+ * Returns: the delivery
+ *
+ * Since: 0.1
+ */
+RaddleDelivery
+raddle_handler_get_delivery (RaddleHandler *self)
+{
+  g_return_val_if_fail (RADDLE_IS_HANDLER (self), RADDLE_DELIVERY_AWAITED);
+
+  return self->delivery;
+}
+
+/**
+ * raddle_handler_get_n_failures:
+ * @self: a handler
+ *
+ * Gets how many of the handler's calls failed. Any thread.
+ *
+ * Returns: the number
+ *
+ * Since: 0.1
+ */
+guint64
+raddle_handler_get_n_failures (RaddleHandler *self)
+{
+  guint64 n_failures;
+
+  g_return_val_if_fail (RADDLE_IS_HANDLER (self), 0);
+
+  raddle_lock (&self->lock);
+  n_failures = self->n_failures;
+  raddle_unlock (&self->lock);
+
+  return n_failures;
+}
+
+/**
+ * raddle_handler_get_name:
+ * @self: a handler
+ *
+ * Gets the name of the instance: that of its group in the keyfile, else the plugin's.
+ *
+ * Returns: (transfer none): the name
+ *
+ * Since: 0.1
+ */
+const char *
+raddle_handler_get_name (RaddleHandler *self)
+{
+  g_return_val_if_fail (RADDLE_IS_HANDLER (self), NULL);
+
+  return self->name;
+}
+
+/**
+ * raddle_handler_get_data:
+ * @self: a handler
+ *
+ * Gets what raddle_handler_set_data() kept. Any thread.
+ *
+ * Returns: (transfer none) (nullable): the data
+ *
+ * Since: 0.1
+ */
+gpointer
+raddle_handler_get_data (RaddleHandler *self)
+{
+  gpointer data;
+
+  g_return_val_if_fail (RADDLE_IS_HANDLER (self), NULL);
+
+  raddle_lock (&self->lock);
+  data = self->data.data;
+  raddle_unlock (&self->lock);
+
+  return data;
+}
+
+/**
+ * raddle_handler_set_data:
+ * @self: a handler
+ * @data: (nullable): what to keep
+ * @destroy: (nullable): frees @data when it is replaced, and after raddle_teardown()
+ *
+ * Keeps the handler's state. Any thread.
+ *
+ * Since: 0.1
+ */
+void
+raddle_handler_set_data (RaddleHandler *self,
+                         gpointer data,
+                         GDestroyNotify destroy)
+{
+  RaddleHandlerData old;
+
+  g_return_if_fail (RADDLE_IS_HANDLER (self));
+
+  raddle_lock (&self->lock);
+  old = self->data;
+  self->data = (RaddleHandlerData) { data, destroy };
+  raddle_unlock (&self->lock);
+
+  raddle_handler_data_clear (&old);
+}
+
+/**
+ * raddle_handler_get_run_data:
+ * @self: a handler
+ * @event: an event of the run
+ *
+ * Gets what raddle_handler_set_run_data() kept for the run of @event. Any thread.
+ *
+ * Returns: (transfer none) (nullable): the data
+ *
+ * Since: 0.1
+ */
+gpointer
+raddle_handler_get_run_data (RaddleHandler *self,
+                             RaddleEvent *event)
+{
+  RaddleHandlerData *entry;
+  gpointer data;
+
+  g_return_val_if_fail (RADDLE_IS_HANDLER (self), NULL);
+  g_return_val_if_fail (event != NULL, NULL);
+
+  raddle_lock (&self->lock);
+  entry = g_hash_table_lookup (self->run_data, event->batch->run);
+  data = entry != NULL ? entry->data : NULL;
+  raddle_unlock (&self->lock);
+
+  return data;
+}
+
+/**
+ * raddle_handler_set_run_data:
+ * @self: a handler
+ * @event: an event of the run
+ * @data: (nullable): what to keep
+ * @destroy: (nullable): frees @data when it is replaced, and after the handler has got the
+ *   run's last event
+ *
+ * Keeps state for the run of @event. Any thread. When the run has ended for this handler,
+ * @data is freed at once.
+ *
+ * Returns: %FALSE if the run has ended for this handler
+ *
+ * Since: 0.1
+ */
+gboolean
+raddle_handler_set_run_data (RaddleHandler *self,
+                             RaddleEvent *event,
+                             gpointer data,
+                             GDestroyNotify destroy)
+{
+  RaddleHandlerData old = { data, destroy };
+  RaddleHandlerData *entry;
+
+  g_return_val_if_fail (RADDLE_IS_HANDLER (self), FALSE);
+  g_return_val_if_fail (event != NULL, FALSE);
+
+  raddle_lock (&self->lock);
+  entry = g_hash_table_lookup (self->run_data, event->batch->run);
+  if (entry != NULL)
+    {
+      old = *entry;
+      *entry = (RaddleHandlerData) { data, destroy };
+    }
+  raddle_unlock (&self->lock);
+
+  raddle_handler_data_clear (&old);
+  return entry != NULL;
+}
+
+/**
+ * raddle_handler_get_string:
+ * @self: a handler
+ * @key: the key of a string, path, enum or secret in the plugin's option table
+ *
+ * Gets a setting. Any thread.
+ *
+ * Returns: (transfer none) (nullable): the value; %NULL if it has none
+ *
+ * Since: 0.1
+ */
+const char *
+raddle_handler_get_string (RaddleHandler *self,
+                           const char *key)
+{
+  g_return_val_if_fail (RADDLE_IS_HANDLER (self), NULL);
+  g_return_val_if_fail (key != NULL, NULL);
+
+  return raddle_settings_get_string (self->settings, key);
+}
+
+/**
+ * raddle_handler_get_int:
+ * @self: a handler
+ * @key: the key of an int in the plugin's option table
+ *
+ * Gets a setting. Any thread.
+ *
+ * Returns: the value
+ *
+ * Since: 0.1
+ */
+gint64
+raddle_handler_get_int (RaddleHandler *self,
+                        const char *key)
+{
+  g_return_val_if_fail (RADDLE_IS_HANDLER (self), 0);
+  g_return_val_if_fail (key != NULL, 0);
+
+  return raddle_settings_get_int (self->settings, key);
+}
+
+/**
+ * raddle_handler_get_boolean:
+ * @self: a handler
+ * @key: the key of a bool in the plugin's option table
+ *
+ * Gets a setting. Any thread.
+ *
+ * Returns: the value
+ *
+ * Since: 0.1
+ */
+gboolean
+raddle_handler_get_boolean (RaddleHandler *self,
+                            const char *key)
+{
+  g_return_val_if_fail (RADDLE_IS_HANDLER (self), FALSE);
+  g_return_val_if_fail (key != NULL, FALSE);
+
+  return raddle_settings_get_boolean (self->settings, key);
+}
+
+/**
+ * raddle_handler_get_double:
+ * @self: a handler
+ * @key: the key of a double in the plugin's option table
+ *
+ * Gets a setting. Any thread.
+ *
+ * Returns: the value
+ *
+ * Since: 0.1
+ */
+double
+raddle_handler_get_double (RaddleHandler *self,
+                           const char *key)
+{
+  g_return_val_if_fail (RADDLE_IS_HANDLER (self), 0);
+  g_return_val_if_fail (key != NULL, 0);
+
+  return raddle_settings_get_double (self->settings, key);
+}
+
+/**
+ * raddle_handler_get_size:
+ * @self: a handler
+ * @key: the key of a size in the plugin's option table
+ *
+ * Gets a setting. Any thread.
+ *
+ * Returns: the value in bytes
+ *
+ * Since: 0.1
+ */
+guint64
+raddle_handler_get_size (RaddleHandler *self,
+                         const char *key)
+{
+  g_return_val_if_fail (RADDLE_IS_HANDLER (self), 0);
+  g_return_val_if_fail (key != NULL, 0);
+
+  return raddle_settings_get_size (self->settings, key);
+}
+
+/**
+ * raddle_handler_get_duration:
+ * @self: a handler
+ * @key: the key of a duration in the plugin's option table
+ *
+ * Gets a setting. Any thread.
+ *
+ * Returns: the value in microseconds
+ *
+ * Since: 0.1
+ */
+gint64
+raddle_handler_get_duration (RaddleHandler *self,
+                             const char *key)
+{
+  g_return_val_if_fail (RADDLE_IS_HANDLER (self), 0);
+  g_return_val_if_fail (key != NULL, 0);
+
+  return raddle_settings_get_duration (self->settings, key);
+}
+
+/**
+ * raddle_handler_get_list:
+ * @self: a handler
+ * @key: the key of a list in the plugin's option table
+ *
+ * Gets a setting. Any thread.
+ *
+ * Returns: (transfer none) (array zero-terminated=1) (nullable): the texts
+ *
+ * Since: 0.1
+ */
+const char *const *
+raddle_handler_get_list (RaddleHandler *self,
+                         const char *key)
+{
+  g_return_val_if_fail (RADDLE_IS_HANDLER (self), NULL);
+  g_return_val_if_fail (key != NULL, NULL);
+
+  return raddle_settings_get_list (self->settings, key);
+}
+
+/**
+ * raddle_handler_state_get_nick:
+ * @state: a state
+ *
+ * Gets the name of @state, such as `running`.
+ *
+ * Returns: (transfer none): the name
+ *
+ * Since: 0.1
+ */
+const char *
+raddle_handler_state_get_nick (RaddleHandlerState state)
+{
+  switch (state)
+    {
+    case RADDLE_HANDLER_LOADED:
+      return "loaded";
+    case RADDLE_HANDLER_RUNNING:
+      return "running";
+    case RADDLE_HANDLER_DRAINING:
+      return "draining";
+    case RADDLE_HANDLER_STOPPED:
+      return "stopped";
+    case RADDLE_HANDLER_FAILED:
+      return "failed";
+    }
+  g_return_val_if_reached (NULL);
+}
+
+/**
+ * raddle_delivery_get_nick:
+ * @delivery: a delivery
+ *
+ * Gets the name of @delivery as it stands in keyfiles.
+ *
+ * Returns: (transfer none): the name
+ *
+ * Since: 0.1
+ */
+const char *
+raddle_delivery_get_nick (RaddleDelivery delivery)
+{
+  switch (delivery)
+    {
+    case RADDLE_DELIVERY_AWAITED:
+      return "awaited";
+    case RADDLE_DELIVERY_INLINE:
+      return "inline";
+    case RADDLE_DELIVERY_LOCKSTEP:
+      return "lockstep";
+    case RADDLE_DELIVERY_DETACHED:
+      return "detached";
+    }
+  g_return_val_if_reached (NULL);
+}

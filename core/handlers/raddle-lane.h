@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What stands in front of one handler: an ordered queue per run (a slot), served in turns. A
+ * lane decides which event enters the handler next and on which side, the pool's or the
+ * loop's; its owner lends it threads and is told when a slot falls idle. */
+
+#pragma once
+
+#include "events/raddle-batch.h"
+#include "handlers/raddle-handler-private.h"
+#include "runs/raddle-run-record.h"
+
+G_BEGIN_DECLS
+
+typedef struct _RaddleLane RaddleLane;
+typedef struct _RaddleLaneOwner RaddleLaneOwner;
+typedef struct _RaddleSlot RaddleSlot;
+
+typedef enum
+{
+  RADDLE_LANE_POOL,
+  RADDLE_LANE_LOOP,
+  RADDLE_LANE_N_SIDES,
+} RaddleLaneSide;
+
+/* All of it may be called from any thread, with no lock held. */
+struct _RaddleLaneOwner
+{
+  GMainContext *context;
+  int priority;
+  RaddleLaneOwner *(*ref) (RaddleLaneOwner *self);
+  void (*unref) (RaddleLaneOwner *self);
+  void (*work) (RaddleLaneOwner *self, RaddleLane *lane, RaddleLaneSide side);
+  void (*idle) (RaddleLaneOwner *self, RaddleSlot *slot);
+  void (*news) (RaddleLaneOwner *self, RaddleLane *lane);
+};
+
+typedef struct
+{
+  guint max_events;
+  gsize max_bytes;
+} RaddleLaneLimits;
+
+RaddleLane     *raddle_lane_new         (RaddleLaneOwner        *owner,
+                                         RaddleHandler          *handler,
+                                         const RaddleLaneLimits *limits);
+RaddleLane     *raddle_lane_ref         (RaddleLane             *self);
+void            raddle_lane_unref       (RaddleLane             *self);
+RaddleHandler  *raddle_lane_get_handler (RaddleLane             *self);
+guint32         raddle_lane_get_accepted (RaddleLane            *self);
+gboolean        raddle_lane_is_waited_for (RaddleLane           *self);
+gboolean        raddle_lane_is_lockstep (RaddleLane             *self);
+
+/* Loop. */
+void            raddle_lane_open        (RaddleLane             *self);
+void            raddle_lane_close       (RaddleLane             *self);
+guint           raddle_lane_abandon     (RaddleLane             *self);
+gboolean        raddle_lane_is_closed   (RaddleLane             *self);
+gboolean        raddle_lane_has_room    (RaddleLane             *self);
+guint           raddle_lane_get_n_queued (RaddleLane            *self);
+RaddleSlot     *raddle_lane_open_slot   (RaddleLane             *self,
+                                         RaddleRunRecord        *run,
+                                         RaddleSlot             *parent);
+RaddleLane     *raddle_slot_get_lane    (RaddleSlot             *self);
+RaddleRunRecord *raddle_slot_get_run    (RaddleSlot             *self);
+gboolean        raddle_slot_wants       (RaddleSlot             *self,
+                                         guint32                 types);
+void            raddle_slot_push        (RaddleSlot             *self,
+                                         RaddleBatch            *batch,
+                                         guint                   first,
+                                         guint                   end);
+gboolean        raddle_slot_arm         (RaddleSlot             *self);
+void            raddle_slot_finish      (RaddleSlot             *self);
+RaddleSlot     *raddle_slot_ref         (RaddleSlot             *self);
+void            raddle_slot_unref       (RaddleSlot             *self);
+
+/* The side's own thread. Stops at @deadline (us, monotonic) and asks for work again. */
+void            raddle_lane_serve       (RaddleLane             *self,
+                                         RaddleLaneSide          side,
+                                         gint64                  deadline);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (RaddleLane, raddle_lane_unref)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (RaddleSlot, raddle_slot_unref)
+
+G_END_DECLS
