@@ -1,0 +1,606 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What the events of the Anthropic Messages API mean. Dispatches on the type inside the data,
+ * since gateways drop the event's name; routes by block index, since blocks may interleave;
+ * ignores what it does not know, since new types come without notice. Usage is cumulative:
+ * figures are replaced, never added. Runs where the decoder is fed. Must never expect a member
+ * to be there or to be of a type.
+ */
+
+#include "models/raddle-decoder-private.h"
+
+#include <string.h>
+
+/* More than any answer has; what only fills memory ends here. */
+#define MAX_OPEN_TOOLS 1024
+
+/* A tool call whose arguments are coming in. */
+typedef struct
+{
+  int block;
+  int tool;
+  GString *arguments;
+  JsonNode *input; /* what the start of the block had */
+} Tool;
+
+typedef struct
+{
+  GPtrArray *tools; /* of Tool, the open ones, oldest first */
+  int n_tools;
+  gboolean client_tool;
+  gboolean started;
+  gboolean stopped;
+  RaddleUsage usage;
+} State;
+
+static void
+tool_free (gpointer data)
+{
+  Tool *tool = data;
+
+  g_string_free (tool->arguments, TRUE);
+  g_clear_pointer (&tool->input, json_node_unref);
+  g_free (tool);
+}
+
+static gpointer
+new_state (void)
+{
+  State *state = g_new0 (State, 1);
+
+  state->tools = g_ptr_array_new_with_free_func (tool_free);
+  state->usage = (RaddleUsage) RADDLE_USAGE_NONE;
+  return state;
+}
+
+static void
+free_state (gpointer data)
+{
+  State *state = data;
+
+  g_ptr_array_unref (state->tools);
+  g_free (state);
+}
+
+static gboolean
+is_complete (gpointer data)
+{
+  State *state = data;
+
+  return state->stopped;
+}
+
+/* Texts */
+
+static int
+read_block (JsonObject *data)
+{
+  gint64 index = raddle_json_get_count (data, "index");
+
+  return index <= G_MAXINT ? (int) index : -1;
+}
+
+/* Emits a text of some type, if there is one. */
+static void
+emit_text (RaddleDecoder *decoder,
+           RaddleDeltaType type,
+           int block,
+           const char *text)
+{
+  RaddleDelta delta = RADDLE_DELTA_INIT (type);
+
+  if (text == NULL)
+    return;
+  delta.block = block;
+  delta.text = text;
+  delta.text_length = strlen (text);
+  raddle_decoder_emit (decoder, &delta);
+}
+
+static void
+emit_citation (RaddleDecoder *decoder,
+               int block,
+               JsonNode *citation)
+{
+  RaddleDelta delta = RADDLE_DELTA_INIT (RADDLE_DELTA_TYPE_CITATION);
+
+  if (raddle_json_node_object (citation) == NULL)
+    return;
+  delta.block = block;
+  delta.json = citation;
+  raddle_decoder_emit (decoder, &delta);
+}
+
+/* Tools */
+
+static Tool *
+find_tool (State *state,
+           int block,
+           guint *position)
+{
+  for (guint i = 0; i < state->tools->len; i++)
+    {
+      Tool *tool = g_ptr_array_index (state->tools, i);
+
+      if (tool->block == block)
+        {
+          *position = i;
+          return tool;
+        }
+    }
+  return NULL;
+}
+
+static gboolean
+is_blank (const char *text)
+{
+  while (g_ascii_isspace (*text))
+    text++;
+  return *text == '\0';
+}
+
+static void
+emit_tool_end (RaddleDecoder *decoder,
+               Tool *tool)
+{
+  RaddleDelta delta = RADDLE_DELTA_INIT (RADDLE_DELTA_TYPE_TOOL_END);
+  g_autofree char *text = NULL;
+
+  if (!is_blank (tool->arguments->str))
+    {
+      delta.text = tool->arguments->str;
+      delta.json = raddle_decoder_parse_inner (decoder, delta.text, tool->arguments->len);
+    }
+  else if (tool->input != NULL)
+    {
+      text = json_to_string (tool->input, FALSE);
+      delta.text = text;
+      delta.json = tool->input;
+    }
+  else
+    {
+      delta.text = "{}";
+      delta.json = raddle_decoder_parse_inner (decoder, delta.text, strlen (delta.text));
+    }
+  delta.block = tool->block;
+  delta.tool = tool->tool;
+  delta.text_length = strlen (delta.text);
+  delta.invalid = delta.json == NULL;
+  raddle_decoder_emit (decoder, &delta);
+}
+
+static void
+end_tool (RaddleDecoder *decoder,
+          State *state,
+          int block)
+{
+  guint position;
+  Tool *tool = find_tool (state, block, &position);
+
+  if (tool == NULL)
+    return;
+  emit_tool_end (decoder, tool);
+  g_ptr_array_remove_index (state->tools, position);
+}
+
+/* What the start of a block has as input, if that says anything. */
+static JsonNode *
+copy_input (JsonObject *content)
+{
+  JsonNode *input = json_object_get_member (content, "input");
+  JsonObject *object = raddle_json_node_object (input);
+
+  if (object == NULL || json_object_get_size (object) == 0)
+    return NULL;
+  return json_node_copy (input);
+}
+
+static void
+start_tool (RaddleDecoder *decoder,
+            State *state,
+            int block,
+            JsonObject *content,
+            gboolean server)
+{
+  RaddleDelta delta = RADDLE_DELTA_INIT (RADDLE_DELTA_TYPE_TOOL_START);
+  Tool *tool;
+
+  end_tool (decoder, state, block);
+  if (state->tools->len == MAX_OPEN_TOOLS)
+    {
+      raddle_decoder_fail (decoder, "too_many_tools", "too many tool calls are open at once");
+      return;
+    }
+  tool = g_new0 (Tool, 1);
+  tool->block = block;
+  tool->tool = state->n_tools++;
+  tool->arguments = g_string_new (NULL);
+  tool->input = copy_input (content);
+  g_ptr_array_add (state->tools, tool);
+  state->client_tool |= !server;
+
+  delta.block = block;
+  delta.tool = tool->tool;
+  delta.id = raddle_json_get_string (content, "id");
+  delta.name = raddle_json_get_string (content, "name");
+  delta.server = server;
+  raddle_decoder_emit (decoder, &delta);
+}
+
+static void
+add_arguments (RaddleDecoder *decoder,
+               State *state,
+               int block,
+               const char *text)
+{
+  RaddleDelta delta = RADDLE_DELTA_INIT (RADDLE_DELTA_TYPE_TOOL_ARGS);
+  guint position;
+  Tool *tool = find_tool (state, block, &position);
+
+  if (tool == NULL || text == NULL)
+    return;
+  delta.text = text;
+  delta.text_length = strlen (text);
+  if (delta.text_length > raddle_decoder_get_max_event (decoder) - tool->arguments->len)
+    {
+      raddle_decoder_fail (decoder, "event_too_large",
+                           "the arguments of a tool call are too long");
+      return;
+    }
+  g_string_append_len (tool->arguments, text, delta.text_length);
+  delta.block = block;
+  delta.tool = tool->tool;
+  raddle_decoder_emit (decoder, &delta);
+}
+
+static void
+close_tools (RaddleDecoder *decoder,
+             gpointer data)
+{
+  State *state = data;
+
+  for (guint i = 0; i < state->tools->len; i++)
+    emit_tool_end (decoder, g_ptr_array_index (state->tools, i));
+  g_ptr_array_set_size (state->tools, 0);
+}
+
+/* Usage and stop */
+
+static gboolean
+replace_count (gint64 *figure,
+               JsonObject *object,
+               const char *name)
+{
+  gint64 count = raddle_json_get_count (object, name);
+
+  if (count < 0 || count == *figure)
+    return FALSE;
+  *figure = count;
+  return TRUE;
+}
+
+static void
+read_usage (RaddleDecoder *decoder,
+            State *state,
+            JsonObject *usage)
+{
+  RaddleDelta delta = RADDLE_DELTA_INIT (RADDLE_DELTA_TYPE_USAGE);
+  RaddleUsage *figures = &state->usage;
+  gboolean changed = FALSE;
+
+  changed |= replace_count (&figures->input, usage, "input_tokens");
+  changed |= replace_count (&figures->output, usage, "output_tokens");
+  changed |= replace_count (&figures->cache_read, usage, "cache_read_input_tokens");
+  changed |= replace_count (&figures->cache_write, usage, "cache_creation_input_tokens");
+  changed |= replace_count (&figures->reasoning,
+                            raddle_json_get_object (usage, "output_tokens_details"),
+                            "thinking_tokens");
+  if (!changed)
+    return;
+  figures->source = RADDLE_USAGE_REPORTED;
+  delta.usage = *figures;
+  raddle_decoder_emit (decoder, &delta);
+}
+
+static RaddleStopReason
+map_reason (const char *raw,
+            gboolean client_tool)
+{
+  static const struct
+  {
+    const char *raw;
+    RaddleStopReason reason;
+  } reasons[] = {
+    { "end_turn", RADDLE_STOP_STOP },
+    { "stop_sequence", RADDLE_STOP_STOP },
+    { "max_tokens", RADDLE_STOP_LENGTH },
+    { "model_context_window_exceeded", RADDLE_STOP_LENGTH },
+    { "tool_use", RADDLE_STOP_TOOL_USE },
+    { "refusal", RADDLE_STOP_CONTENT_FILTER },
+    { "pause_turn", RADDLE_STOP_PAUSE },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (reasons); i++)
+    if (g_str_equal (reasons[i].raw, raw))
+      return reasons[i].reason == RADDLE_STOP_STOP && client_tool ? RADDLE_STOP_TOOL_USE
+                                                                  : reasons[i].reason;
+  return RADDLE_STOP_UNKNOWN;
+}
+
+/* @object has stop_reason and stop_sequence: the delta of a message, or a whole one. */
+static void
+read_stop (RaddleDecoder *decoder,
+           State *state,
+           JsonObject *object)
+{
+  RaddleDelta delta = RADDLE_DELTA_INIT (RADDLE_DELTA_TYPE_STOP);
+
+  delta.raw = raddle_json_get_string (object, "stop_reason");
+  if (delta.raw == NULL || state->stopped)
+    return;
+  delta.reason = map_reason (delta.raw, state->client_tool);
+  delta.sequence = raddle_json_get_string (object, "stop_sequence");
+  state->stopped = TRUE;
+  raddle_decoder_emit (decoder, &delta);
+}
+
+/* Blocks */
+
+static void
+emit_other_block (RaddleDecoder *decoder,
+                  int block,
+                  const char *type)
+{
+  RaddleDelta delta = RADDLE_DELTA_INIT (RADDLE_DELTA_TYPE_BLOCK);
+
+  delta.block = block;
+  delta.block_type = type;
+  raddle_decoder_emit (decoder, &delta);
+}
+
+static void
+read_text_block (RaddleDecoder *decoder,
+                 int block,
+                 JsonObject *content)
+{
+  JsonArray *citations = raddle_json_get_array (content, "citations");
+  guint n = citations != NULL ? json_array_get_length (citations) : 0;
+
+  emit_text (decoder, RADDLE_DELTA_TYPE_TEXT, block,
+             raddle_json_get_string (content, "text"));
+  for (guint i = 0; i < n; i++)
+    emit_citation (decoder, block, json_array_get_element (citations, i));
+}
+
+/* A block with what it has: usually nothing in a stream, all of it in a body. */
+static void
+read_block_content (RaddleDecoder *decoder,
+                    State *state,
+                    int block,
+                    JsonObject *content)
+{
+  const char *type = raddle_json_get_string (content, "type");
+
+  if (type == NULL)
+    return;
+  if (g_str_equal (type, "text"))
+    read_text_block (decoder, block, content);
+  else if (g_str_equal (type, "thinking"))
+    {
+      emit_text (decoder, RADDLE_DELTA_TYPE_THINKING, block,
+                 raddle_json_get_string (content, "thinking"));
+      emit_text (decoder, RADDLE_DELTA_TYPE_THINKING_SIGNATURE, block,
+                 raddle_json_get_string (content, "signature"));
+    }
+  else if (g_str_equal (type, "redacted_thinking"))
+    emit_text (decoder, RADDLE_DELTA_TYPE_REDACTED_THINKING, block,
+               raddle_json_get_string (content, "data"));
+  else if (g_str_equal (type, "tool_use"))
+    start_tool (decoder, state, block, content, FALSE);
+  else if (g_str_equal (type, "server_tool_use") || g_str_equal (type, "mcp_tool_use"))
+    start_tool (decoder, state, block, content, TRUE);
+  else
+    emit_other_block (decoder, block, type);
+}
+
+static void
+read_block_delta (RaddleDecoder *decoder,
+                  State *state,
+                  int block,
+                  JsonObject *delta)
+{
+  const char *type = raddle_json_get_string (delta, "type");
+
+  if (type == NULL)
+    return;
+  if (g_str_equal (type, "text_delta"))
+    emit_text (decoder, RADDLE_DELTA_TYPE_TEXT, block, raddle_json_get_string (delta, "text"));
+  else if (g_str_equal (type, "input_json_delta"))
+    add_arguments (decoder, state, block, raddle_json_get_string (delta, "partial_json"));
+  else if (g_str_equal (type, "thinking_delta"))
+    emit_text (decoder, RADDLE_DELTA_TYPE_THINKING, block,
+               raddle_json_get_string (delta, "thinking"));
+  else if (g_str_equal (type, "signature_delta"))
+    emit_text (decoder, RADDLE_DELTA_TYPE_THINKING_SIGNATURE, block,
+               raddle_json_get_string (delta, "signature"));
+  else if (g_str_equal (type, "citations_delta"))
+    emit_citation (decoder, block, json_object_get_member (delta, "citation"));
+}
+
+/* Events */
+
+static void
+read_start (RaddleDecoder *decoder,
+            State *state,
+            JsonObject *message)
+{
+  RaddleDelta delta = RADDLE_DELTA_INIT (RADDLE_DELTA_TYPE_START);
+
+  if (!state->started)
+    {
+      state->started = TRUE;
+      delta.id = raddle_json_get_string (message, "id");
+      delta.model = raddle_json_get_string (message, "model");
+      raddle_decoder_emit (decoder, &delta);
+    }
+}
+
+static void
+on_message_start (RaddleDecoder *decoder,
+                  State *state,
+                  JsonObject *data)
+{
+  JsonObject *message = raddle_json_get_object (data, "message");
+
+  read_start (decoder, state, message);
+  read_usage (decoder, state, raddle_json_get_object (message, "usage"));
+}
+
+static void
+on_block_start (RaddleDecoder *decoder,
+                State *state,
+                JsonObject *data)
+{
+  read_block_content (decoder, state, read_block (data),
+                      raddle_json_get_object (data, "content_block"));
+}
+
+static void
+on_block_delta (RaddleDecoder *decoder,
+                State *state,
+                JsonObject *data)
+{
+  read_block_delta (decoder, state, read_block (data),
+                    raddle_json_get_object (data, "delta"));
+}
+
+static void
+on_block_stop (RaddleDecoder *decoder,
+               State *state,
+               JsonObject *data)
+{
+  end_tool (decoder, state, read_block (data));
+}
+
+static void
+on_message_delta (RaddleDecoder *decoder,
+                  State *state,
+                  JsonObject *data)
+{
+  read_usage (decoder, state, raddle_json_get_object (data, "usage"));
+  read_stop (decoder, state, raddle_json_get_object (data, "delta"));
+}
+
+static void
+on_message_stop (RaddleDecoder *decoder,
+                 State *state,
+                 JsonObject *data)
+{
+  raddle_decoder_end (decoder, "message_stop");
+}
+
+static void
+on_ping (RaddleDecoder *decoder,
+         State *state,
+         JsonObject *data)
+{
+  RaddleDelta delta = RADDLE_DELTA_INIT (RADDLE_DELTA_TYPE_PING);
+
+  raddle_decoder_emit (decoder, &delta);
+}
+
+static void
+on_error (RaddleDecoder *decoder,
+          State *state,
+          JsonObject *data)
+{
+  raddle_decoder_fail_object (decoder, data);
+}
+
+typedef void (*EventFunc) (RaddleDecoder *decoder,
+                           State         *state,
+                           JsonObject    *data);
+
+static EventFunc
+find_event (const char *type)
+{
+  /* the commonest first */
+  static const struct
+  {
+    const char *type;
+    EventFunc func;
+  } events[] = {
+    { "content_block_delta", on_block_delta },
+    { "content_block_start", on_block_start },
+    { "content_block_stop", on_block_stop },
+    { "ping", on_ping },
+    { "message_start", on_message_start },
+    { "message_delta", on_message_delta },
+    { "message_stop", on_message_stop },
+    { "error", on_error },
+  };
+
+  for (guint i = 0; type != NULL && i < G_N_ELEMENTS (events); i++)
+    if (g_str_equal (events[i].type, type))
+      return events[i].func;
+  return NULL;
+}
+
+static gboolean
+has_error (JsonObject *data)
+{
+  return raddle_json_get_object (data, "error") != NULL ||
+         raddle_json_get_string (data, "error") != NULL;
+}
+
+static void
+read_event (RaddleDecoder *decoder,
+            gpointer state,
+            const char *event,
+            JsonObject *data)
+{
+  const char *type = raddle_json_get_string (data, "type");
+  EventFunc func = find_event (type);
+
+  /* Compatible servers send errors bare, or in another provider's shape. */
+  if (func == NULL && (g_str_equal (event, "error") || has_error (data)))
+    func = on_error;
+  if (func == NULL && type == NULL)
+    func = find_event (event);
+  if (func != NULL)
+    func (decoder, state, data);
+}
+
+static gboolean
+read_body (RaddleDecoder *decoder,
+           gpointer data,
+           JsonObject *body)
+{
+  State *state = data;
+  JsonArray *content = raddle_json_get_array (body, "content");
+  guint n = content != NULL ? json_array_get_length (content) : 0;
+
+  if (content == NULL && g_strcmp0 (raddle_json_get_string (body, "type"), "message") != 0)
+    return FALSE;
+  read_start (decoder, state, body);
+  for (guint i = 0; i < n; i++)
+    {
+      JsonNode *element = json_array_get_element (content, i);
+
+      read_block_content (decoder, state, i, raddle_json_node_object (element));
+      end_tool (decoder, state, i);
+    }
+  read_usage (decoder, state, raddle_json_get_object (body, "usage"));
+  read_stop (decoder, state, body);
+  return TRUE;
+}
+
+const RaddleDecoderProvider raddle_decoder_anthropic = {
+  .name = "anthropic",
+  .new_state = new_state,
+  .free_state = free_state,
+  .read_event = read_event,
+  .read_body = read_body,
+  .is_complete = is_complete,
+  .close = close_tools,
+};
