@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#pragma once
+
+#include <libsoup/soup.h>
+
+G_BEGIN_DECLS
+
+typedef struct _RaddleHttpClient  RaddleHttpClient;
+typedef struct _RaddleHttpSession RaddleHttpSession;
+
+/* The work of one start, called from the loop in the order of asking. */
+typedef void (*RaddleHttpClientFunc) (gpointer data);
+
+RaddleHttpClient  *raddle_http_client_new              (void);
+RaddleHttpClient  *raddle_http_client_ref              (RaddleHttpClient     *self);
+void               raddle_http_client_unref            (RaddleHttpClient     *self);
+void               raddle_http_client_set_tls_database (RaddleHttpClient     *self,
+                                                        GTlsDatabase         *database);
+
+void               raddle_http_client_queue            (RaddleHttpClient     *self,
+                                                        int                   priority,
+                                                        RaddleHttpClientFunc  start,
+                                                        gpointer              data);
+gboolean           raddle_http_client_unqueue          (RaddleHttpClient     *self,
+                                                        gpointer              data);
+RaddleHttpSession *raddle_http_client_take_session     (RaddleHttpClient     *self);
+SoupSession       *raddle_http_session_get_soup        (RaddleHttpSession    *session);
+void               raddle_http_session_give_back       (RaddleHttpSession    *session);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (RaddleHttpClient, raddle_http_client_unref)
+
+G_END_DECLS
