@@ -4,7 +4,7 @@
  * and the one source on the host's context through which everything comes back to the loop:
  * runs with something to hand on, slots that fell idle, lanes with loop work or news. What
  * comes from the loop's own thread is handed on at once; other threads leave a note and wake
- * the source. Handlers are entered from the source or from the pool, never from inside a
+ * the source. Programs are called back from a second source. Handlers are entered from the source or from the pool, never from inside a
  * call of a run or of the dispatcher. One dispatch takes at most 2 ms unless a single call
  * takes longer.
  */
@@ -20,7 +20,8 @@ struct _RaddleDispatcher
   RaddleRunSink sink;
   RaddleLaneOwner owner;
   int ref_count; /* atomic */
-  GSource *source;
+  GSource *source;     /* lock to change: brings notes to the loop */
+  GSource *due_source; /* loop: calls programs back */
   GThreadPool *pool;
 
   GMutex lock;
@@ -188,18 +189,13 @@ serve_worker (gpointer data,
 /* ---- runs ---- */
 
 static void
-call_due (RaddleDispatcher *self)
+wake_due (RaddleDispatcher *self)
 {
-  RaddleTrackWaiter *waiter;
-
-  while ((waiter = g_queue_pop_head (&self->due)) != NULL)
-    {
-      waiter->func (waiter->user_data);
-      g_free (waiter);
-    }
+  if (self->due_source != NULL && self->due.length > 0)
+    g_source_set_ready_time (self->due_source, 0);
 }
 
-/* Has @func called from the source, never from inside a call of a program. */
+/* Has @func called from a source of its own, never from inside a call of a program. */
 static void
 add_due (RaddleDispatcher *self,
          RaddleTrackFunc func,
@@ -209,7 +205,7 @@ add_due (RaddleDispatcher *self,
 
   *waiter = (RaddleTrackWaiter) { func, user_data };
   g_queue_push_tail (&self->due, waiter);
-  wake (self);
+  wake_due (self);
 }
 
 static void
@@ -257,7 +253,8 @@ advance_track (RaddleDispatcher *self,
 
   if (track->settled && track->items.length == 0)
     close_track (self, track);
-  if (self->due.length > 0 || self->closing || self->watchers->len > 0)
+  wake_due (self);
+  if (self->closing || self->watchers->len > 0)
     wake (self);
 }
 
@@ -350,23 +347,48 @@ serve_loop_work (RaddleDispatcher *self,
 {
   RaddleLane *lane;
 
-  g_main_context_push_thread_default (self->owner.context);
   while (g_get_monotonic_time () < deadline && (lane = g_queue_pop_head (lanes)) != NULL)
     {
       raddle_lane_serve (lane, RADDLE_LANE_LOOP, deadline);
       raddle_lane_unref (lane);
     }
-  g_main_context_pop_thread_default (self->owner.context);
   put_back_loop_work (self, lanes);
 }
 
 /* ---- the source ---- */
 
 static void
-finish_closing (RaddleDispatcher *self)
+destroy_source (GSource *source)
+{
+  g_source_destroy (source);
+  g_source_unref (source);
+}
+
+static void
+destroy_sources (RaddleDispatcher *self)
 {
   GSource *source;
 
+  raddle_lock (&self->lock);
+  source = g_steal_pointer (&self->source);
+  raddle_unlock (&self->lock);
+  destroy_source (source);
+  destroy_source (g_steal_pointer (&self->due_source));
+}
+
+static void
+closed_cb (gpointer user_data)
+{
+  RaddleDispatcher *self = user_data;
+
+  if (self->closed_func != NULL)
+    self->closed_func (self->closed_data);
+  destroy_sources (self);
+}
+
+static void
+finish_closing (RaddleDispatcher *self)
+{
   if (!self->closing || self->closed || self->tracks.length > 0)
     return;
 
@@ -376,14 +398,7 @@ finish_closing (RaddleDispatcher *self)
     return;
 
   self->closed = TRUE;
-  if (self->closed_func != NULL)
-    self->closed_func (self->closed_data);
-
-  raddle_lock (&self->lock);
-  source = g_steal_pointer (&self->source);
-  raddle_unlock (&self->lock);
-  g_source_destroy (source);
-  g_source_unref (source);
+  add_due (self, closed_cb, self);
 }
 
 static void
@@ -486,7 +501,6 @@ dispatch_notes (RaddleDispatcher *self)
       give_up_tracks (self);
     }
   serve_loop_work (self, &work, deadline);
-  call_due (self);
   call_watchers (self);
   finish_closing (self);
 }
@@ -500,7 +514,34 @@ dispatcher_source_dispatch (GSource *source,
   g_autoptr (RaddleDispatcher) keep = raddle_dispatcher_ref (self);
 
   g_source_set_ready_time (source, -1);
+  g_main_context_push_thread_default (self->owner.context);
   dispatch_notes (self);
+  g_main_context_pop_thread_default (self->owner.context);
+
+  return G_SOURCE_CONTINUE;
+}
+
+/* A program that is called back may iterate the context, so each waiter is taken off the
+ * queue before it is called, and this source may be dispatched inside itself. */
+static gboolean
+due_source_dispatch (GSource *source,
+                     GSourceFunc callback,
+                     gpointer user_data)
+{
+  RaddleDispatcher *self = ((RaddleDispatcherSource *) source)->dispatcher;
+  g_autoptr (RaddleDispatcher) keep = raddle_dispatcher_ref (self);
+  RaddleTrackWaiter *waiter;
+
+  g_source_set_ready_time (source, -1);
+  g_main_context_push_thread_default (self->owner.context);
+  while ((waiter = g_queue_pop_head (&self->due)) != NULL)
+    {
+      RaddleTrackWaiter due = *waiter;
+
+      g_free (waiter);
+      due.func (due.user_data);
+    }
+  g_main_context_pop_thread_default (self->owner.context);
 
   return G_SOURCE_CONTINUE;
 }
@@ -516,17 +557,24 @@ static GSourceFuncs dispatcher_source_funcs = {
   .finalize = dispatcher_source_finalize,
 };
 
-static void
-attach_source (RaddleDispatcher *self)
-{
-  RaddleDispatcherSource *source;
+static GSourceFuncs due_source_funcs = {
+  .dispatch = due_source_dispatch,
+  .finalize = dispatcher_source_finalize,
+};
 
-  self->source = g_source_new (&dispatcher_source_funcs, sizeof (RaddleDispatcherSource));
-  source = (RaddleDispatcherSource *) self->source;
-  source->dispatcher = raddle_dispatcher_ref (self);
-  g_source_set_static_name (self->source, "[raddle] dispatcher");
-  g_source_set_priority (self->source, self->owner.priority);
-  g_source_attach (self->source, self->owner.context);
+static GSource *
+attach_source (RaddleDispatcher *self,
+               GSourceFuncs *funcs,
+               const char *name)
+{
+  GSource *source = g_source_new (funcs, sizeof (RaddleDispatcherSource));
+
+  ((RaddleDispatcherSource *) source)->dispatcher = raddle_dispatcher_ref (self);
+  g_source_set_static_name (source, name);
+  g_source_set_priority (source, self->owner.priority);
+  g_source_attach (source, self->owner.context);
+
+  return source;
 }
 
 /* ---- life ---- */
@@ -560,7 +608,9 @@ raddle_dispatcher_new (GMainContext *context,
   self->pool = g_thread_pool_new_full (serve_worker, NULL, (GDestroyNotify) raddle_lane_unref,
                                        n_threads, FALSE, &error);
   g_assert_no_error (error); /* only exclusive pools can fail */
-  attach_source (self);
+  self->source = attach_source (self, &dispatcher_source_funcs, "[raddle] dispatcher");
+  self->due_source = attach_source (self, &due_source_funcs, "[raddle] call-backs");
+  g_source_set_can_recurse (self->due_source, TRUE);
 
   return self;
 }
@@ -713,6 +763,12 @@ raddle_dispatcher_close (RaddleDispatcher *self,
   self->closed_data = user_data;
   end_all_runs (self);
   wake (self);
+}
+
+gboolean
+raddle_dispatcher_is_closing (RaddleDispatcher *self)
+{
+  return self->closing;
 }
 
 gboolean

@@ -43,6 +43,7 @@ void              raddle_dispatcher_unwatch_room (RaddleDispatcher      *self,
 void              raddle_dispatcher_close       (RaddleDispatcher       *self,
                                                  RaddleTrackFunc         func,
                                                  gpointer                user_data);
+gboolean          raddle_dispatcher_is_closing  (RaddleDispatcher       *self);
 gboolean          raddle_dispatcher_is_closed   (RaddleDispatcher       *self);
 
 /* Any thread. */

@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Owns one call of a model, from its start event to its last: the start handlers first, then
+ * the request, then read by read bytes to the decoder, deltas to the answer and one batch to
+ * the run; the last event, and then the caller gets the result. Cancellation, a handler's
+ * stop and the closing of the host come through the run and end the call at once. Loop only.
+ */
+
+#include "models/raddle-model-private.h"
+
+#include "models/raddle-answer.h"
+#include "models/raddle-decoder.h"
+#include "raddle/raddle-error.h"
+#include "runs/raddle-run-private.h"
+
+typedef struct
+{
+  int ref_count;
+  GTask *task; /* NULL once the caller has its result */
+  RaddleModel *model;
+  RaddleRequest *request; /* NULL once it was sent */
+  char *key;              /* NULL once it was sent */
+  RaddleRunRecord *run;
+  RaddleAnswer *answer;
+  RaddleDecoder *decoder;
+  RaddleTransport *transport;
+  gint64 request_time;
+  gulong cancelled_id;
+  guint room_watch;
+  gboolean ended;
+  RaddleResult *result;
+  GError *error;
+} RaddleModelCall;
+
+static RaddleModelCall *
+raddle_model_call_ref (RaddleModelCall *self)
+{
+  self->ref_count++;
+  return self;
+}
+
+static void
+raddle_model_call_unref (RaddleModelCall *self)
+{
+  if (--self->ref_count > 0)
+    return;
+
+  g_assert (self->task == NULL && self->transport == NULL && self->room_watch == 0);
+
+  g_clear_pointer (&self->decoder, raddle_decoder_free);
+  g_clear_pointer (&self->answer, raddle_answer_free);
+  g_clear_pointer (&self->result, raddle_result_unref);
+  g_clear_error (&self->error);
+  g_clear_object (&self->request);
+  g_free (self->key);
+  raddle_run_record_unref (self->run);
+  g_object_unref (self->model);
+  g_free (self);
+}
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (RaddleModelCall, raddle_model_call_unref)
+
+/* ---- the end ---- */
+
+static void
+return_to_caller (RaddleModelCall *self)
+{
+  g_autoptr (GTask) task = g_steal_pointer (&self->task);
+
+  if (task == NULL)
+    return;
+  if (self->cancelled_id != 0)
+    g_cancellable_disconnect (g_task_get_cancellable (task), self->cancelled_id);
+  if (self->error != NULL)
+    g_task_return_error (task, g_error_copy (self->error));
+  else
+    g_task_return_pointer (task, raddle_result_ref (self->result),
+                           (GDestroyNotify) raddle_result_unref);
+}
+
+static void
+end_settled_cb (gpointer user_data)
+{
+  g_autoptr (RaddleModelCall) self = user_data;
+
+  return_to_caller (self);
+}
+
+static void
+let_go_of_stream (RaddleModelCall *self)
+{
+  g_clear_pointer (&self->transport, raddle_transport_unref);
+  if (self->room_watch != 0)
+    raddle_dispatcher_unwatch_room (raddle_model_get_dispatcher (self->model),
+                                    self->room_watch);
+  self->room_watch = 0;
+}
+
+static void
+push_batch (RaddleModelCall *self)
+{
+  RaddleBatch *batch = raddle_answer_take_batch (self->answer);
+
+  if (batch != NULL)
+    raddle_run_record_push (self->run, batch);
+}
+
+static RaddleEventDetail *
+make_end_detail (RaddleModelCall *self)
+{
+  RaddleEventDetail *detail = g_new0 (RaddleEventDetail, 1);
+
+  detail->label = raddle_run_record_dup_stop_reason (self->run);
+  detail->result = raddle_result_ref (self->result);
+  detail->error = self->error != NULL ? g_error_copy (self->error) : NULL;
+
+  return detail;
+}
+
+/* Ends the call; takes @error, which is NULL only for a complete answer. The caller gets a
+ * complete answer or a failure when the handlers have, the rest at once. */
+static void
+end_call (RaddleModelCall *self,
+          RaddleOutcome outcome,
+          GError *error)
+{
+  g_autoptr (RaddleModelCall) keep = raddle_model_call_ref (self);
+
+  if (self->ended)
+    {
+      g_clear_error (&error);
+      return;
+    }
+
+  self->ended = TRUE;
+  self->error = error;
+  let_go_of_stream (self);
+  push_batch (self);
+  self->result = raddle_answer_finish (self->answer, outcome, self->request_time);
+  raddle_run_record_end (self->run, outcome, make_end_detail (self));
+
+  if (outcome == RADDLE_OUTCOME_COMPLETE || outcome == RADDLE_OUTCOME_ERROR)
+    raddle_dispatcher_settle (raddle_model_get_dispatcher (self->model), self->run,
+                              end_settled_cb, raddle_model_call_ref (self));
+  else
+    return_to_caller (self);
+
+  raddle_run_record_set_driver (self->run, NULL, NULL);
+  raddle_model_call_unref (self); /* the driver's */
+}
+
+static GError *
+make_early_error (RaddleModelCall *self,
+                  RaddleOutcome outcome)
+{
+  g_autofree char *reason = raddle_run_record_dup_stop_reason (self->run);
+
+  if (outcome == RADDLE_OUTCOME_STOPPED)
+    return g_error_new (RADDLE_ERROR, RADDLE_ERROR_STOPPED, "A handler stopped the run: %s",
+                        reason != NULL ? reason : "no reason given");
+  if (outcome == RADDLE_OUTCOME_DROPPED)
+    return g_error_new_literal (RADDLE_ERROR, RADDLE_ERROR_CLOSED,
+                                reason != NULL ? reason : "The run was dropped");
+  return g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CANCELLED, "The run was cancelled");
+}
+
+/* The run was cancelled, stopped or dropped. */
+static void
+driver_cb (RaddleRunRecord *run,
+           gpointer user_data)
+{
+  RaddleModelCall *self = user_data;
+  RaddleOutcome outcome = raddle_run_record_get_outcome (run);
+
+  end_call (self, outcome, make_early_error (self, outcome));
+}
+
+/* ---- the stream ---- */
+
+static void
+end_if_over (RaddleModelCall *self)
+{
+  GError *error;
+
+  if (!raddle_answer_is_over (self->answer))
+    return;
+
+  error = raddle_answer_take_error (self->answer);
+  if (error == NULL && !raddle_answer_is_complete (self->answer))
+    error = g_error_new_literal (RADDLE_ERROR, RADDLE_ERROR_INCOMPLETE,
+                                 "The stream ended before the answer was complete");
+  end_call (self, error == NULL ? RADDLE_OUTCOME_COMPLETE : RADDLE_OUTCOME_ERROR, error);
+}
+
+static void
+delta_cb (const RaddleDelta *delta,
+          gpointer user_data)
+{
+  RaddleModelCall *self = user_data;
+
+  raddle_answer_take (self->answer, delta);
+}
+
+static void
+head_cb (const RaddleResponseHead *head,
+         gpointer user_data)
+{
+  RaddleModelCall *self = user_data;
+
+  self->decoder = raddle_decoder_new (raddle_model_get_decoder_name (self->model), head,
+                                      delta_cb, self);
+}
+
+static void
+bytes_cb (const guint8 *bytes,
+          gsize length,
+          gpointer user_data)
+{
+  RaddleModelCall *self = user_data;
+
+  raddle_decoder_feed (self->decoder, bytes, length);
+}
+
+static void
+room_cb (gpointer user_data)
+{
+  RaddleModelCall *self = user_data;
+  RaddleDispatcher *dispatcher = raddle_model_get_dispatcher (self->model);
+
+  if (!raddle_dispatcher_has_room (dispatcher, self->run))
+    return;
+  raddle_dispatcher_unwatch_room (dispatcher, self->room_watch);
+  self->room_watch = 0;
+  raddle_transport_resume (self->transport);
+}
+
+/* Reading waits for the handlers, so that the server feels a slow one. */
+static void
+pause_if_full (RaddleModelCall *self)
+{
+  RaddleDispatcher *dispatcher = raddle_model_get_dispatcher (self->model);
+
+  if (self->room_watch != 0 || raddle_dispatcher_has_room (dispatcher, self->run))
+    return;
+  raddle_transport_pause (self->transport);
+  self->room_watch = raddle_dispatcher_watch_room (dispatcher, room_cb, self);
+}
+
+static void
+drained_cb (gpointer user_data)
+{
+  RaddleModelCall *self = user_data;
+
+  push_batch (self);
+  if (raddle_answer_is_over (self->answer))
+    end_if_over (self);
+  else
+    pause_if_full (self);
+}
+
+static void
+done_cb (const GError *error,
+         gpointer user_data)
+{
+  RaddleModelCall *self = user_data;
+
+  if (error != NULL)
+    {
+      end_call (self, RADDLE_OUTCOME_ERROR, g_error_copy (error));
+      return;
+    }
+  raddle_decoder_finish (self->decoder);
+  end_if_over (self);
+}
+
+static const RaddleTransportCallbacks transport_callbacks = {
+  .head = head_cb,
+  .bytes = bytes_cb,
+  .drained = drained_cb,
+  .done = done_cb,
+};
+
+/* The start handlers are done: ask. */
+static void
+start_settled_cb (gpointer user_data)
+{
+  g_autoptr (RaddleModelCall) self = user_data;
+  g_autoptr (RaddleRequest) request = g_steal_pointer (&self->request);
+  g_autofree char *key = g_steal_pointer (&self->key);
+  GError *error = NULL;
+
+  if (self->ended || raddle_run_record_is_over (self->run))
+    return;
+
+  self->request_time = g_get_monotonic_time ();
+  self->transport = raddle_model_send (self->model, request, key, &transport_callbacks, self,
+                                       &error);
+  if (self->transport == NULL)
+    end_call (self, RADDLE_OUTCOME_ERROR, error);
+}
+
+/* ---- the start ---- */
+
+/* Any thread. */
+static void
+cancelled_cb (GCancellable *cancellable,
+              gpointer user_data)
+{
+  raddle_run_record_ask_to_end (user_data, RADDLE_OUTCOME_CANCELLED, NULL);
+}
+
+static JsonNode *
+copy_messages (RaddleRequest *request)
+{
+  g_autoptr (JsonNode) node =
+    json_node_init_array (json_node_alloc (), raddle_request_get_messages (request));
+  JsonNode *copy = json_node_copy (node);
+
+  json_node_seal (copy);
+  return copy;
+}
+
+static RaddleBatch *
+make_start (RaddleModelCall *self,
+            RaddleEventType type)
+{
+  RaddleEventDetail *detail = g_new0 (RaddleEventDetail, 1);
+  g_autofree char *prompt = raddle_request_make_prompt (self->request);
+
+  detail->label = g_strdup (raddle_model_get_config (self->model)->model);
+  detail->data = copy_messages (self->request);
+
+  return raddle_batch_new_single (&self->run->info, type, prompt, detail);
+}
+
+static RaddleRunRecord *
+make_run (RaddleModel *model,
+          RaddleRequest *request)
+{
+  RaddleRunSink *sink = raddle_dispatcher_get_sink (raddle_model_get_dispatcher (model));
+  RaddleRun *parent = raddle_request_get_parent (request);
+  const char *name = raddle_request_get_run_name (request);
+  RaddleRunRecord *run;
+
+  if (name == NULL)
+    name = raddle_model_get_config (model)->model;
+  if (name == NULL)
+    name = raddle_model_get_name (model);
+  run = raddle_run_record_new (sink, RADDLE_RUN_LLM, name,
+                               parent != NULL ? raddle_run_get_record (parent) : NULL);
+  raddle_run_record_set_tags (run, raddle_request_get_tags (request));
+  raddle_run_record_set_metadata (run, raddle_request_get_metadata (request));
+
+  return run;
+}
+
+/* The request must be as it was, whatever the program does with its own. */
+static RaddleRequest *
+copy_request (RaddleRequest *request)
+{
+  JsonArray *messages = raddle_request_get_messages (request);
+  RaddleRequest *copy = raddle_request_new ();
+
+  for (guint i = 0; i < json_array_get_length (messages); i++)
+    {
+      JsonObject *message = json_array_get_object_element (messages, i);
+
+      raddle_request_add_message (copy, json_object_get_string_member (message, "role"),
+                                  json_object_get_string_member (message, "content"), NULL);
+    }
+  if (raddle_request_get_system (request) != NULL)
+    raddle_request_set_system (copy, raddle_request_get_system (request), NULL);
+
+  return copy;
+}
+
+/* Starts a call; takes @key and @task. */
+void
+raddle_model_call_start (RaddleModel *model,
+                         RaddleRequest *request,
+                         char *key,
+                         GTask *task)
+{
+  RaddleModelCall *self = g_new0 (RaddleModelCall, 1);
+  GCancellable *cancellable = g_task_get_cancellable (task);
+  g_autoptr (GError) error = NULL;
+  RaddleBatch *start;
+
+  self->ref_count = 1;
+  self->task = task;
+  self->model = g_object_ref (model);
+  self->request = copy_request (request);
+  self->key = key;
+  self->run = make_run (model, request);
+  self->answer = raddle_answer_new (self->run);
+
+  start = make_start (self, RADDLE_EVENT_CHAT_MODEL_START);
+  start->fallback = make_start (self, RADDLE_EVENT_LLM_START);
+  raddle_run_record_set_driver (self->run, driver_cb, self);
+  if (!raddle_run_record_start (self->run, start, &error))
+    {
+      self->error = g_steal_pointer (&error);
+      return_to_caller (self);
+      raddle_model_call_unref (self);
+      return;
+    }
+
+  raddle_dispatcher_settle (raddle_model_get_dispatcher (model), self->run, start_settled_cb,
+                            raddle_model_call_ref (self));
+  if (cancellable != NULL)
+    self->cancelled_id =
+      g_cancellable_connect (cancellable, G_CALLBACK (cancelled_cb),
+                             raddle_run_record_ref (self->run),
+                             (GDestroyNotify) raddle_run_record_unref);
+}

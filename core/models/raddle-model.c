@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Owns what a program holds of a model: its settings and the way to its provider, over HTTP
+ * or from a cassette. Loop only. The course of one call stands in raddle-model-call.c.
+ */
+
+#include "models/raddle-model-private.h"
+
+#include "models/raddle-cassette-transport.h"
+#include "models/raddle-http-transport.h"
+#include "raddle/raddle-error.h"
+
+#define CONNECT_TIMEOUT_US (10 * G_USEC_PER_SEC)
+
+struct _RaddleModel
+{
+  GObject parent_instance;
+  GObject *host; /* owns the settings */
+  RaddleDispatcher *dispatcher;
+  RaddleHttpClient *client;
+  const RaddleModelConfig *config;
+  const RaddleProvider *provider; /* NULL for a cassette */
+  RaddleCassette *cassette;       /* NULL for a provider */
+};
+
+/**
+ * RaddleModel:
+ *
+ * A client of one provider's streaming API, as a `[model NAME]` group of the keyfile sets it
+ * up, or the built-in cassette where there is none. Keeps its host alive. Lives on the
+ * host's context.
+ *
+ * Since: 0.1
+ */
+G_DEFINE_FINAL_TYPE (RaddleModel, raddle_model, G_TYPE_OBJECT)
+
+static void
+raddle_model_finalize (GObject *object)
+{
+  RaddleModel *self = RADDLE_MODEL (object);
+
+  g_clear_pointer (&self->dispatcher, raddle_dispatcher_unref);
+  g_clear_pointer (&self->client, raddle_http_client_unref);
+  g_clear_pointer (&self->cassette, raddle_cassette_unref);
+  g_clear_object (&self->host);
+
+  G_OBJECT_CLASS (raddle_model_parent_class)->finalize (object);
+}
+
+static void
+raddle_model_class_init (RaddleModelClass *klass)
+{
+  G_OBJECT_CLASS (klass)->finalize = raddle_model_finalize;
+}
+
+static void
+raddle_model_init (RaddleModel *self)
+{
+}
+
+/* @config lives as long as @host. @cassette is NULL for a real provider. */
+RaddleModel *
+raddle_model_new (GObject *host,
+                  RaddleDispatcher *dispatcher,
+                  RaddleHttpClient *client,
+                  const RaddleModelConfig *config,
+                  RaddleCassette *cassette)
+{
+  RaddleModel *self = g_object_new (RADDLE_TYPE_MODEL, NULL);
+
+  self->host = g_object_ref (host);
+  self->dispatcher = raddle_dispatcher_ref (dispatcher);
+  self->client = raddle_http_client_ref (client);
+  self->config = config;
+  if (cassette != NULL)
+    self->cassette = raddle_cassette_ref (cassette);
+  else
+    self->provider = raddle_provider_find (config->provider);
+  g_assert (self->cassette != NULL || self->provider != NULL);
+
+  return self;
+}
+
+RaddleDispatcher *
+raddle_model_get_dispatcher (RaddleModel *self)
+{
+  return self->dispatcher;
+}
+
+const RaddleModelConfig *
+raddle_model_get_config (RaddleModel *self)
+{
+  return self->config;
+}
+
+/* Which decoder reads the answers. */
+const char *
+raddle_model_get_decoder_name (RaddleModel *self)
+{
+  return self->cassette != NULL ? raddle_cassette_get_provider (self->cassette)
+                                : self->provider->name;
+}
+
+gboolean
+raddle_model_find_key (RaddleModel *self,
+                       char **key,
+                       GError **error)
+{
+  *key = NULL;
+  return self->provider == NULL ||
+         raddle_provider_find_key (self->provider, self->config, key, error);
+}
+
+/* Asks the provider, or starts the cassette. Transfer full. */
+RaddleTransport *
+raddle_model_send (RaddleModel *self,
+                   RaddleRequest *request,
+                   const char *key,
+                   const RaddleTransportCallbacks *callbacks,
+                   gpointer user_data,
+                   GError **error)
+{
+  int priority = raddle_dispatcher_get_priority (self->dispatcher);
+  g_autofree char *url = NULL;
+  g_auto (GStrv) headers = NULL;
+  g_autoptr (JsonNode) body = NULL;
+  g_autoptr (GBytes) bytes = NULL;
+  char *text;
+
+  if (self->cassette != NULL)
+    return raddle_cassette_transport_start (self->cassette, self->config->speed, priority,
+                                            callbacks, user_data);
+
+  url = self->provider->make_url (self->config);
+  headers = self->provider->make_headers (self->config, key);
+  body = self->provider->make_body (self->config, request);
+  text = json_to_string (body, FALSE);
+  bytes = g_bytes_new_take (text, strlen (text));
+
+  return raddle_http_transport_start (self->client, "POST", url,
+                                      (const char *const *) headers, bytes, priority,
+                                      CONNECT_TIMEOUT_US, self->config->timeout, callbacks,
+                                      user_data, error);
+}
+
+/**
+ * raddle_model_get_name:
+ * @self: a model
+ *
+ * Gets the name of the model's group in the keyfile.
+ *
+ * Returns: (transfer none): the name; `built-in` for the built-in cassette
+ *
+ * Since: 0.1
+ */
+const char *
+raddle_model_get_name (RaddleModel *self)
+{
+  g_return_val_if_fail (RADDLE_IS_MODEL (self), NULL);
+
+  return self->config->name;
+}
+
+/**
+ * raddle_model_get_provider:
+ * @self: a model
+ *
+ * Gets who answers.
+ *
+ * Returns: (transfer none): the provider's name as in the keyfile, such as `anthropic`
+ *
+ * Since: 0.1
+ */
+const char *
+raddle_model_get_provider (RaddleModel *self)
+{
+  g_return_val_if_fail (RADDLE_IS_MODEL (self), NULL);
+
+  return self->config->provider;
+}
+
+/**
+ * raddle_model_generate_async:
+ * @self: a model
+ * @request: what to ask; read now, and free to change afterwards
+ * @cancellable: (nullable): closes the connection and ends the call at once
+ * @callback: called on the host's context when the answer is there and the handlers that
+ *   are waited for have seen it
+ * @user_data: passed to @callback
+ *
+ * Asks the model and passes the events of its answer to the host's handlers. To be called on
+ * the host's context.
+ *
+ * Since: 0.1
+ */
+void
+raddle_model_generate_async (RaddleModel *self,
+                             RaddleRequest *request,
+                             GCancellable *cancellable,
+                             GAsyncReadyCallback callback,
+                             gpointer user_data)
+{
+  g_autoptr (GTask) task = NULL;
+  g_autoptr (GError) error = NULL;
+  g_autofree char *key = NULL;
+
+  g_return_if_fail (RADDLE_IS_MODEL (self));
+  g_return_if_fail (RADDLE_IS_REQUEST (request));
+  g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
+
+  task = g_task_new (self, cancellable, callback, user_data);
+  g_task_set_source_tag (task, raddle_model_generate_async);
+  /* The call tells by itself how it ended. */
+  g_task_set_check_cancellable (task, FALSE);
+
+  if (g_task_return_error_if_cancelled (task))
+    return;
+  if (raddle_dispatcher_is_closing (self->dispatcher))
+    g_task_return_new_error (task, RADDLE_ERROR, RADDLE_ERROR_CLOSED,
+                             "The host was closed and starts no more model calls");
+  else if (json_array_get_length (raddle_request_get_messages (request)) == 0)
+    g_task_return_new_error (task, RADDLE_ERROR, RADDLE_ERROR_REQUEST,
+                             "The request has no message; add one");
+  else if (!raddle_model_find_key (self, &key, &error))
+    g_task_return_error (task, g_steal_pointer (&error));
+  else
+    raddle_model_call_start (self, request, g_steal_pointer (&key), g_steal_pointer (&task));
+}
+
+/**
+ * raddle_model_generate_finish:
+ * @self: a model
+ * @result: what the callback got
+ * @error: return location for an error
+ *
+ * Gets the answer. When the call failed, what had arrived of it stands in the `llm-error`
+ * event that the handlers got.
+ *
+ * Returns: (transfer full): the answer; %NULL with @error set: %G_IO_ERROR_CANCELLED,
+ *   %RADDLE_ERROR_STOPPED, or what went wrong
+ *
+ * Since: 0.1
+ */
+RaddleResult *
+raddle_model_generate_finish (RaddleModel *self,
+                              GAsyncResult *result,
+                              GError **error)
+{
+  g_return_val_if_fail (RADDLE_IS_MODEL (self), NULL);
+  g_return_val_if_fail (g_task_is_valid (result, self), NULL);
+
+  return g_task_propagate_pointer (G_TASK (result), error);
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Owns the table of providers and the finding of their keys. A key comes from the environment
+ * and goes into a header; it must never stand in an error, an event or a log.
+ */
+
+#include "models/raddle-provider.h"
+
+#include "raddle/raddle-error.h"
+
+static const RaddleProvider *const providers[] = {
+  &raddle_provider_anthropic,
+};
+
+/* NULL if there is none of that name. */
+const RaddleProvider *
+raddle_provider_find (const char *name)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (providers); i++)
+    if (g_str_equal (providers[i]->name, name))
+      return providers[i];
+  return NULL;
+}
+
+static gboolean
+is_good_key (const char *key)
+{
+  for (; *key != '\0'; key++)
+    if (!g_ascii_isgraph (*key))
+      return FALSE;
+  return TRUE;
+}
+
+/* Gives the key (transfer full), or NULL where none is needed. */
+gboolean
+raddle_provider_find_key (const RaddleProvider *self,
+                          const RaddleModelConfig *config,
+                          char **key,
+                          GError **error)
+{
+  const char *value = config->api_key_env != NULL ? g_getenv (config->api_key_env) : NULL;
+
+  *key = NULL;
+  if (value != NULL && *value != '\0')
+    {
+      if (is_good_key (value))
+        {
+          *key = g_strdup (value);
+          return TRUE;
+        }
+      g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_NO_KEY,
+                   "[model %s]: the key in the environment variable %s has blanks, line breaks "
+                   "or other characters that no key has; set it again",
+                   config->name, config->api_key_env);
+      return FALSE;
+    }
+  if (!self->needs_key)
+    return TRUE;
+
+  g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_NO_KEY,
+               "[model %s]: provider %s needs a key; put it into the environment variable %s",
+               config->name, self->name, config->api_key_env);
+  return FALSE;
+}

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Owns what a program asks a model, and what the run of the call is to be called. Used by one
+ * thread at a time. It knows nothing of any provider's form of a request.
+ */
+
+#include "models/raddle-request-private.h"
+
+#include "raddle/raddle-error.h"
+#include "raddle/raddle-run.h"
+
+struct _RaddleRequest
+{
+  GObject parent_instance;
+  JsonArray *messages; /* of objects with `role` and `content` */
+  char *system;
+  char *run_name;
+  GPtrArray *tags; /* NULL-terminated */
+  JsonObject *metadata;
+  RaddleRun *parent;
+};
+
+/**
+ * RaddleRequest:
+ *
+ * What a program asks a model: the messages so far and a system prompt; and the name, tags,
+ * metadata and parent of the run.
+ *
+ * Since: 0.1
+ */
+G_DEFINE_FINAL_TYPE (RaddleRequest, raddle_request, G_TYPE_OBJECT)
+
+static void
+raddle_request_finalize (GObject *object)
+{
+  RaddleRequest *self = RADDLE_REQUEST (object);
+
+  json_array_unref (self->messages);
+  g_free (self->system);
+  g_free (self->run_name);
+  g_ptr_array_unref (self->tags);
+  g_clear_pointer (&self->metadata, json_object_unref);
+  g_clear_object (&self->parent);
+
+  G_OBJECT_CLASS (raddle_request_parent_class)->finalize (object);
+}
+
+static void
+raddle_request_class_init (RaddleRequestClass *klass)
+{
+  G_OBJECT_CLASS (klass)->finalize = raddle_request_finalize;
+}
+
+static void
+raddle_request_init (RaddleRequest *self)
+{
+  self->messages = json_array_new ();
+  self->tags = g_ptr_array_new_with_free_func (g_free);
+  g_ptr_array_add (self->tags, NULL);
+}
+
+/**
+ * raddle_request_new:
+ *
+ * Makes an empty request.
+ *
+ * Returns: (transfer full): the request
+ *
+ * Since: 0.1
+ */
+RaddleRequest *
+raddle_request_new (void)
+{
+  return g_object_new (RADDLE_TYPE_REQUEST, NULL);
+}
+
+static gboolean
+check_text (const char *what,
+            const char *text,
+            GError **error)
+{
+  const char *end;
+
+  if (*text == '\0')
+    {
+      g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_REQUEST,
+                   "The %s is empty; a model needs at least one character", what);
+      return FALSE;
+    }
+  if (!g_utf8_validate (text, -1, &end))
+    {
+      g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_REQUEST,
+                   "The %s is not UTF-8 (byte 0x%02x at offset %td); convert it first", what,
+                   (guchar) *end, end - text);
+      return FALSE;
+    }
+  return TRUE;
+}
+
+/**
+ * raddle_request_add_message:
+ * @self: a request
+ * @role: `user` or `assistant`
+ * @text: what was said, UTF-8, not empty
+ * @error: return location for an error
+ *
+ * Adds a message at the end of the conversation.
+ *
+ * Returns: %FALSE with %RADDLE_ERROR_REQUEST set if the role is unknown, or the text is empty
+ *   or not UTF-8
+ *
+ * Since: 0.1
+ */
+gboolean
+raddle_request_add_message (RaddleRequest *self,
+                            const char *role,
+                            const char *text,
+                            GError **error)
+{
+  JsonObject *message;
+
+  g_return_val_if_fail (RADDLE_IS_REQUEST (self), FALSE);
+  g_return_val_if_fail (role != NULL, FALSE);
+  g_return_val_if_fail (text != NULL, FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  if (!g_str_equal (role, "user") && !g_str_equal (role, "assistant"))
+    {
+      g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_REQUEST,
+                   "“%s” is no role of a message; use “user” or “assistant”", role);
+      return FALSE;
+    }
+  if (!check_text ("prompt", text, error))
+    return FALSE;
+
+  message = json_object_new ();
+  json_object_set_string_member (message, "role", role);
+  json_object_set_string_member (message, "content", text);
+  json_array_add_object_element (self->messages, message);
+
+  return TRUE;
+}
+
+/**
+ * raddle_request_set_system:
+ * @self: a request
+ * @text: the system prompt, UTF-8, not empty
+ * @error: return location for an error
+ *
+ * Sets the system prompt, in the place of the keyfile's.
+ *
+ * Returns: %FALSE with %RADDLE_ERROR_REQUEST set if the text is empty or not UTF-8
+ *
+ * Since: 0.1
+ */
+gboolean
+raddle_request_set_system (RaddleRequest *self,
+                           const char *text,
+                           GError **error)
+{
+  g_return_val_if_fail (RADDLE_IS_REQUEST (self), FALSE);
+  g_return_val_if_fail (text != NULL, FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  if (!check_text ("system prompt", text, error))
+    return FALSE;
+
+  g_free (self->system);
+  self->system = g_strdup (text);
+
+  return TRUE;
+}
+
+/**
+ * raddle_request_set_run_name:
+ * @self: a request
+ * @name: (nullable): the name; %NULL for the model's
+ *
+ * Sets the name of the run.
+ *
+ * Since: 0.1
+ */
+void
+raddle_request_set_run_name (RaddleRequest *self,
+                             const char *name)
+{
+  g_return_if_fail (RADDLE_IS_REQUEST (self));
+  g_return_if_fail (name == NULL || g_utf8_validate (name, -1, NULL));
+
+  g_free (self->run_name);
+  self->run_name = g_strdup (name);
+}
+
+/**
+ * raddle_request_add_tag:
+ * @self: a request
+ * @tag: a tag, UTF-8
+ *
+ * Adds a tag to the run. Adding it twice is adding it once.
+ *
+ * Since: 0.1
+ */
+void
+raddle_request_add_tag (RaddleRequest *self,
+                        const char *tag)
+{
+  g_return_if_fail (RADDLE_IS_REQUEST (self));
+  g_return_if_fail (tag != NULL && g_utf8_validate (tag, -1, NULL));
+
+  g_ptr_array_insert (self->tags, self->tags->len - 1, g_strdup (tag));
+}
+
+/**
+ * raddle_request_set_metadata:
+ * @self: a request
+ * @metadata: (nullable): the metadata; copied when the call starts
+ *
+ * Sets what every event of the run carries along.
+ *
+ * Since: 0.1
+ */
+void
+raddle_request_set_metadata (RaddleRequest *self,
+                             JsonObject *metadata)
+{
+  g_return_if_fail (RADDLE_IS_REQUEST (self));
+
+  if (metadata != NULL)
+    json_object_ref (metadata);
+  g_clear_pointer (&self->metadata, json_object_unref);
+  self->metadata = metadata;
+}
+
+/**
+ * raddle_request_set_parent:
+ * @self: a request
+ * @parent: (nullable): the run that the call is a part of
+ *
+ * Sets the parent of the run.
+ *
+ * Since: 0.1
+ */
+void
+raddle_request_set_parent (RaddleRequest *self,
+                           RaddleRun *parent)
+{
+  g_return_if_fail (RADDLE_IS_REQUEST (self));
+  g_return_if_fail (parent == NULL || RADDLE_IS_RUN (parent));
+
+  g_set_object (&self->parent, parent);
+}
+
+JsonArray *
+raddle_request_get_messages (RaddleRequest *self)
+{
+  return self->messages;
+}
+
+const char *
+raddle_request_get_system (RaddleRequest *self)
+{
+  return self->system;
+}
+
+const char *
+raddle_request_get_run_name (RaddleRequest *self)
+{
+  return self->run_name;
+}
+
+const char *const *
+raddle_request_get_tags (RaddleRequest *self)
+{
+  return (const char *const *) self->tags->pdata;
+}
+
+JsonObject *
+raddle_request_get_metadata (RaddleRequest *self)
+{
+  return self->metadata;
+}
+
+RaddleRun *
+raddle_request_get_parent (RaddleRequest *self)
+{
+  return self->parent;
+}
+
+static const char *
+get_speaker (const char *role)
+{
+  return g_str_equal (role, "assistant") ? "AI" : "Human";
+}
+
+/* The conversation as one text, for handlers that know no messages. Transfer full. */
+char *
+raddle_request_make_prompt (RaddleRequest *self)
+{
+  GString *prompt = g_string_new (NULL);
+
+  if (self->system != NULL)
+    g_string_append_printf (prompt, "System: %s", self->system);
+  for (guint i = 0; i < json_array_get_length (self->messages); i++)
+    {
+      JsonObject *message = json_array_get_object_element (self->messages, i);
+
+      if (prompt->len > 0)
+        g_string_append_c (prompt, '\n');
+      g_string_append (prompt,
+                       get_speaker (json_object_get_string_member (message, "role")));
+      g_string_append (prompt, ": ");
+      g_string_append (prompt, json_object_get_string_member (message, "content"));
+    }
+
+  return g_string_free (prompt, FALSE);
+}
