@@ -41,31 +41,47 @@ typedef enum
   RADDLE_CALL_ASYNC,
 } RaddleCallKind;
 
+#define RADDLE_TYPE_PLUGIN_STATE (raddle_plugin_state_get_type ())
 #define RADDLE_TYPE_PLUGIN (raddle_plugin_get_type ())
 
 RADDLE_PUBLIC
-G_DECLARE_FINAL_TYPE (RaddlePlugin, raddle_plugin, RADDLE, PLUGIN, GObject)
+GType               raddle_plugin_state_get_type  (void);
+/* The cast is RADDLE_PLUGIN_INFO (): RADDLE_PLUGIN () is what authors of plugins write. */
+RADDLE_PUBLIC
+G_DECLARE_FINAL_TYPE (RaddlePlugin, raddle_plugin, RADDLE, PLUGIN_INFO, GObject)
 
 RADDLE_PUBLIC
-const char        *raddle_plugin_get_file        (RaddlePlugin      *self);
+RaddlePlugin       *raddle_plugin_inspect         (const char        *file);
 RADDLE_PUBLIC
-const char        *raddle_plugin_get_name        (RaddlePlugin      *self);
+const char         *raddle_plugin_get_file        (RaddlePlugin      *self);
 RADDLE_PUBLIC
-const char        *raddle_plugin_get_version     (RaddlePlugin      *self);
+const char         *raddle_plugin_get_name        (RaddlePlugin      *self);
 RADDLE_PUBLIC
-const char        *raddle_plugin_get_description (RaddlePlugin      *self);
+const char         *raddle_plugin_get_version     (RaddlePlugin      *self);
 RADDLE_PUBLIC
-const char        *raddle_plugin_get_kind        (RaddlePlugin      *self);
+const char         *raddle_plugin_get_description (RaddlePlugin      *self);
 RADDLE_PUBLIC
-RaddleCallKind     raddle_plugin_get_call_kind   (RaddlePlugin      *self,
-                                                  RaddleEventType    type);
+const char         *raddle_plugin_get_kind        (RaddlePlugin      *self);
 RADDLE_PUBLIC
-RaddlePluginState  raddle_plugin_get_state       (RaddlePlugin      *self);
+RaddleCallKind      raddle_plugin_get_call_kind   (RaddlePlugin      *self,
+                                                   RaddleEventType    type);
 RADDLE_PUBLIC
-char              *raddle_plugin_dup_reason      (RaddlePlugin      *self);
+RaddlePluginState   raddle_plugin_get_state       (RaddlePlugin      *self);
 RADDLE_PUBLIC
-JsonNode          *raddle_plugin_to_json         (RaddlePlugin      *self);
+char               *raddle_plugin_dup_reason      (RaddlePlugin      *self);
 RADDLE_PUBLIC
-const char        *raddle_plugin_state_get_nick  (RaddlePluginState  state);
+const char         *raddle_plugin_get_abi         (RaddlePlugin      *self);
+RADDLE_PUBLIC
+const char         *raddle_plugin_get_build_id    (RaddlePlugin      *self);
+RADDLE_PUBLIC
+const char * const *raddle_plugin_get_needed      (RaddlePlugin      *self);
+RADDLE_PUBLIC
+char              **raddle_plugin_dup_flag_nicks  (RaddlePlugin      *self);
+RADDLE_PUBLIC
+JsonNode           *raddle_plugin_to_json         (RaddlePlugin      *self);
+RADDLE_PUBLIC
+const char         *raddle_plugin_state_get_nick  (RaddlePluginState  state);
+RADDLE_PUBLIC
+const char         *raddle_call_kind_get_nick     (RaddleCallKind     kind);
 
 G_END_DECLS
