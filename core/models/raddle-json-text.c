@@ -7,8 +7,6 @@
 
 #include "models/raddle-json-text.h"
 
-#include <math.h>
-
 #define KEEP_BYTES (256 * 1024)
 
 void
@@ -84,7 +82,7 @@ raddle_json_node_count (JsonNode *node)
   if (json_node_get_value_type (node) != G_TYPE_DOUBLE)
     return -1;
   number = json_node_get_double (node);
-  if (!(number >= 0 && number <= 9007199254740992.0) || floor (number) != number)
+  if (!(number >= 0 && number <= 9007199254740992.0) || (double) (gint64) number != number)
     return -1;
   return (gint64) number;
 }
