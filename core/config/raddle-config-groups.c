@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Owns the keys of [host] and [model NAME]: their types, bounds and what belongs together.
- * Plain functions over data, for one thread. It must never repeat what somebody wrote in the
- * place of a key or a URL: it may be, or hold, a secret.
+/* Owns the keys of [host] and [model NAME]: their types, bounds and what belongs
+ * together. Plain functions over data, for one thread. It must never repeat what somebody
+ * wrote in the place of a key or a URL: it may be, or hold, a secret.
  */
 
 #include "config/raddle-config-private.h"
 
 #include <string.h>
 
-#define ANTHROPIC_BASE_URL "https://api.anthropic.com"
+#define ANTHROPIC_BASE_URL     "https://api.anthropic.com"
 #define ANTHROPIC_KEY_VARIABLE "ANTHROPIC_API_KEY"
 
 static const RaddleOption host_options[] = {
@@ -36,8 +36,9 @@ static const RaddleOption model_options[] = {
 
 /* What people write when they mean to put the key itself into the file. */
 static const char * const key_names[] = {
-  "api-key", "api_key", "apikey", "api.key", "key", "x-api-key", "auth-token", "auth_token",
-  "token", "access-token", "secret", "password", "authorization", "bearer", NULL
+  "api-key", "api_key", "apikey", "api.key", "key", "x-api-key", "auth-token",
+  "auth_token", "token", "access-token", "secret", "password", "authorization",
+  "bearer", NULL
 };
 
 const RaddleOption *
@@ -59,7 +60,8 @@ raddle_group_add_problem (const RaddleKeyfileGroup *group,
                           const char *format,
                           ...)
 {
-  const RaddleKeyfileEntry *entry = key != NULL ? raddle_keyfile_group_find (group, key) : NULL;
+  const RaddleKeyfileEntry *entry =
+    key != NULL ? raddle_keyfile_group_find (group, key) : NULL;
   guint line = entry != NULL ? entry->line : group->line;
   g_autofree char *message = NULL;
   va_list args;
@@ -68,8 +70,8 @@ raddle_group_add_problem (const RaddleKeyfileGroup *group,
   message = g_strdup_vprintf (format, args);
   va_end (args);
 
-  raddle_problems_add (problems, line > 0 ? group->file : RADDLE_PROBLEM_COMMAND_LINE, line,
-                       group->name, key, "%s", message);
+  raddle_problems_add (problems, line > 0 ? group->file : RADDLE_PROBLEM_COMMAND_LINE,
+                       line, group->name, key, "%s", message);
 }
 
 /* A relative path on the command line starts where the user is, not at the keyfile. */
@@ -82,7 +84,8 @@ raddle_group_reader_set (RaddleGroupReader *self,
 
   if (!raddle_settings_set (self->settings, option, entry->value,
                             entry->line > 0 ? self->config->folder : NULL, &error))
-    raddle_group_add_problem (self->group, entry->key, self->problems, "%s", error->message);
+    raddle_group_add_problem (self->group, entry->key, self->problems, "%s",
+                              error->message);
 }
 
 char *
@@ -102,7 +105,8 @@ raddle_suggest_option (const char *key,
   g_ptr_array_add (names, NULL);
 
   nearest = raddle_nearest_name (key, (const char * const *) names->pdata);
-  return nearest != NULL ? g_strdup_printf ("; did you mean '%s'?", nearest) : g_strdup ("");
+  return nearest != NULL ? g_strdup_printf ("; did you mean '%s'?", nearest)
+                         : g_strdup ("");
 }
 
 static gboolean
@@ -111,7 +115,8 @@ names_a_key (const RaddleGroupReader *self,
 {
   g_autofree char *folded = g_ascii_strdown (key, -1);
 
-  return g_str_has_prefix (self->group->name, "model ") && g_strv_contains (key_names, folded);
+  return g_str_has_prefix (self->group->name, "model ") &&
+         g_strv_contains (key_names, folded);
 }
 
 static void
@@ -123,9 +128,10 @@ refuse_key (RaddleGroupReader *self,
   g_autofree char *meant = raddle_suggest_option (key, options, n_options, NULL, 0);
 
   if (names_a_key (self, key))
-    raddle_group_add_problem (self->group, key, self->problems,
-                              "a key never stands in the keyfile; put it into an environment "
-                              "variable and name that with api-key-env");
+    raddle_group_add_problem (
+      self->group, key, self->problems,
+      "a key never stands in the keyfile; put it into an environment variable and name "
+      "that with api-key-env");
   else
     raddle_group_add_problem (self->group, key, self->problems, "unknown key%s", meant);
 }
@@ -162,7 +168,8 @@ raddle_group_reader_get_whole (RaddleGroupReader *self,
     *number = value;
   else
     raddle_group_add_problem (self->group, key, self->problems,
-                              "%" G_GINT64_FORMAT " is out of bounds: from %" G_GINT64_FORMAT
+                              "%" G_GINT64_FORMAT
+                              " is out of bounds: from %" G_GINT64_FORMAT
                               " to %" G_GINT64_FORMAT,
                               value, minimum, maximum);
 }
@@ -196,8 +203,10 @@ static void
 read_plugin_path (RaddleConfig *self,
                   RaddleGroupReader *reader)
 {
-  const char * const *folders = raddle_settings_get_list (reader->settings, "plugin-path");
-  const RaddleKeyfileEntry *entry = raddle_keyfile_group_find (reader->group, "plugin-path");
+  const char * const *folders =
+    raddle_settings_get_list (reader->settings, "plugin-path");
+  const RaddleKeyfileEntry *entry =
+    raddle_keyfile_group_find (reader->group, "plugin-path");
 
   for (gsize i = 0; folders != NULL && folders[i] != NULL; i++)
     {
@@ -208,7 +217,8 @@ read_plugin_path (RaddleConfig *self,
         g_set_error_literal (&error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
                              "one of the folders has no name");
       else
-        folder = raddle_resolve_path (folders[i], entry->line > 0 ? self->folder : NULL, &error);
+        folder =
+          raddle_resolve_path (folders[i], entry->line > 0 ? self->folder : NULL, &error);
 
       if (folder != NULL)
         g_ptr_array_add (self->plugin_path, g_steal_pointer (&folder));
@@ -234,8 +244,8 @@ raddle_config_read_host (RaddleConfig *self,
   raddle_group_reader_get_whole (&reader, "max-threads", 1, 4096, &max_threads);
   if (threads > max_threads)
     raddle_group_add_problem (group, "threads", problems,
-                              "%" G_GINT64_FORMAT " is more than max-threads, which is %"
-                              G_GINT64_FORMAT,
+                              "%" G_GINT64_FORMAT
+                              " is more than max-threads, which is %" G_GINT64_FORMAT,
                               threads, max_threads);
 
   self->threads = threads;
@@ -252,8 +262,8 @@ check_provider (RaddleGroupReader *reader,
   static const char * const later[] = { "openai", "openai-responses", "ollama", NULL };
   const char *nearest = provider != NULL ? raddle_nearest_name (provider, known) : NULL;
   g_autofree char *quoted = provider != NULL ? raddle_quote_value (provider) : NULL;
-  g_autofree char *meant = nearest != NULL ? g_strdup_printf ("; did you mean '%s'?", nearest)
-                                           : NULL;
+  g_autofree char *meant =
+    nearest != NULL ? g_strdup_printf ("; did you mean '%s'?", nearest) : NULL;
 
   if (provider == NULL)
     {
@@ -262,10 +272,10 @@ check_provider (RaddleGroupReader *reader,
                                   "must be given: anthropic or cassette");
     }
   else if (g_strv_contains (later, provider))
-    raddle_group_add_problem (reader->group, "provider", reader->problems,
-                              "%s is not available in this version; there are anthropic and "
-                              "cassette",
-                              quoted);
+    raddle_group_add_problem (
+      reader->group, "provider", reader->problems,
+      "%s is not available in this version; there are anthropic and cassette",
+      quoted);
   else if (!g_strv_contains (known, provider))
     raddle_group_add_problem (reader->group, "provider", reader->problems,
                               "%s is no provider; there are anthropic and cassette%s",
@@ -281,7 +291,8 @@ find_url_fault (const char *text)
   if (!g_str_equal (scheme, "http") && !g_str_equal (scheme, "https"))
     return "is not an http:// or https:// URL";
   if (g_uri_get_userinfo (uri) != NULL)
-    return "has a user or a password in it; a key goes into the variable that api-key-env names";
+    return "has a user or a password in it; a key goes into the variable that "
+           "api-key-env names";
   if (g_uri_get_host (uri) == NULL || g_uri_get_host (uri)[0] == '\0')
     return "names no host";
   if (g_uri_get_query (uri) != NULL || g_uri_get_fragment (uri) != NULL)
@@ -300,8 +311,8 @@ read_base_url (RaddleGroupReader *reader,
     return;
   if (fault != NULL)
     {
-      raddle_group_add_problem (reader->group, "base-url", reader->problems, "the value %s",
-                                fault);
+      raddle_group_add_problem (reader->group, "base-url", reader->problems,
+                                "the value %s", fault);
       return;
     }
   model->base_url = g_strdup (text);
@@ -320,9 +331,10 @@ read_key_variable (RaddleGroupReader *reader,
   if (raddle_is_variable_name (text))
     model->api_key_env = g_strdup (text);
   else
-    raddle_group_add_problem (reader->group, "api-key-env", reader->problems,
-                              "the value is not the name of an environment variable; the key "
-                              "itself never stands in the keyfile");
+    raddle_group_add_problem (
+      reader->group, "api-key-env", reader->problems,
+      "the value is not the name of an environment variable; the key itself never "
+      "stands in the keyfile");
 }
 
 static char *
@@ -408,10 +420,12 @@ raddle_config_read_model (const RaddleConfig *self,
   read_base_url (&reader, model);
   read_key_variable (&reader, model);
   read_stop (&reader, model);
-  raddle_group_reader_get_whole (&reader, "max-tokens", 1, G_MAXINT32, &model->max_tokens);
+  raddle_group_reader_get_whole (&reader, "max-tokens", 1, G_MAXINT32,
+                                 &model->max_tokens);
   model->has_temperature =
     raddle_group_reader_get_number (&reader, "temperature", 0, 2, &model->temperature);
-  model->has_top_p = raddle_group_reader_get_number (&reader, "top-p", 0, 1, &model->top_p);
+  model->has_top_p =
+    raddle_group_reader_get_number (&reader, "top-p", 0, 1, &model->top_p);
   raddle_group_reader_get_number (&reader, "speed", 0, 1000, &model->speed);
   if (raddle_settings_get_kind (settings, "timeout", NULL))
     model->timeout = raddle_settings_get_duration (settings, "timeout");

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Owns [handler NAME]: Raddle's own keys, what does not fit together, and the way from the
- * other keys to the plugin's settings. Plain functions over data, for one thread. It must
- * never repeat a value whose type it does not know: it may be a secret.
+/* Owns [handler NAME]: Raddle's own keys, what does not fit together, and the way from
+ * the other keys to the plugin's settings. Plain functions over data, for one thread. It
+ * must never repeat a value whose type it does not know: it may be a secret.
  */
 
 #include "config/raddle-config-private.h"
@@ -13,8 +13,8 @@
 
 /* The words stand in the order of their enumerations. */
 #define DELIVERIES "awaited|inline|lockstep|detached"
-#define OVERFLOWS "block|coalesce|drop-oldest|drop-newest"
-#define ON_ERRORS "log|raise|disable"
+#define OVERFLOWS  "block|coalesce|drop-oldest|drop-newest"
+#define ON_ERRORS  "log|raise|disable"
 #define ISOLATIONS "none|process"
 
 const RaddleOption raddle_handler_options[] = {
@@ -35,7 +35,8 @@ const gsize raddle_n_handler_options = G_N_ELEMENTS (raddle_handler_options);
 gboolean
 raddle_handler_config_is_own_key (const char *key)
 {
-  return raddle_find_option (raddle_handler_options, raddle_n_handler_options, key) != NULL;
+  return raddle_find_option (raddle_handler_options, raddle_n_handler_options, key) !=
+         NULL;
 }
 
 gboolean
@@ -136,9 +137,9 @@ read_plugin (const RaddleGroupReader *reader,
     return;
   if (name[0] == '\0' || strchr (name, '/') != NULL || g_str_has_suffix (name, ".so"))
     {
-      raddle_group_add_problem (reader->group, "plugin", reader->problems,
-                                "must be the name of a plugin, as raddle plugins lists it, "
-                                "and not a file");
+      raddle_group_add_problem (
+        reader->group, "plugin", reader->problems,
+        "must be the name of a plugin, as raddle plugins lists it, and not a file");
       return;
     }
   g_free (handler->plugin);
@@ -172,13 +173,13 @@ check_inline (const RaddleHandlerConfig *self,
               GPtrArray *problems)
 {
   if (self->overflow != RADDLE_OVERFLOW_BLOCK)
-    raddle_handler_config_add_problem (self, "overflow", problems,
-                                       "does not fit delivery=inline, which has no queue that "
-                                       "could overflow");
+    raddle_handler_config_add_problem (
+      self, "overflow", problems,
+      "does not fit delivery=inline, which has no queue that could overflow");
   if (self->isolation != RADDLE_ISOLATION_NONE)
-    raddle_handler_config_add_problem (self, "isolation", problems,
-                                       "does not fit delivery=inline, which calls the handler "
-                                       "on the loop's own thread");
+    raddle_handler_config_add_problem (
+      self, "isolation", problems,
+      "does not fit delivery=inline, which calls the handler on the loop's own thread");
 }
 
 static void
@@ -195,15 +196,16 @@ check_pairs (const RaddleHandlerConfig *self,
       break;
     case RADDLE_DELIVERY_LOCKSTEP:
       if (self->overflow != RADDLE_OVERFLOW_BLOCK)
-        raddle_handler_config_add_problem (self, "overflow", problems,
-                                           "does not fit delivery=lockstep, which waits after "
-                                           "each event; only block does");
+        raddle_handler_config_add_problem (
+          self, "overflow", problems,
+          "does not fit delivery=lockstep, which waits after each event; only block does");
       break;
     case RADDLE_DELIVERY_DETACHED:
       if (self->on_error == RADDLE_ON_ERROR_RAISE)
-        raddle_handler_config_add_problem (self, "on-error", problems,
-                                           "raise does not fit delivery=detached: nobody waits "
-                                           "for the handler, so no run can fail with its error");
+        raddle_handler_config_add_problem (
+          self, "on-error", problems,
+          "raise does not fit delivery=detached: nobody waits for the handler, so no "
+          "run can fail with its error");
       break;
     }
 }
@@ -218,10 +220,10 @@ raddle_config_check_delivery (const RaddleHandlerConfig *self,
   g_return_if_fail (problems != NULL);
 
   if (effective == RADDLE_DELIVERY_INLINE && has_async_events)
-    raddle_handler_config_add_problem (self, "delivery", problems,
-                                       "inline does not fit the plugin '%s', which has async "
-                                       "events",
-                                       self->plugin);
+    raddle_handler_config_add_problem (
+      self, "delivery", problems,
+      "inline does not fit the plugin '%s', which has async events",
+      self->plugin);
   if (!self->has_delivery)
     check_pairs (self, effective, problems);
 }
@@ -270,14 +272,14 @@ refuse_setting (const RaddleHandlerConfig *self,
                 const char *plugin_name,
                 GPtrArray *problems)
 {
-  g_autofree char *meant = raddle_suggest_option (key, options, n_options,
-                                                  raddle_handler_options,
-                                                  raddle_n_handler_options);
+  g_autofree char *meant =
+    raddle_suggest_option (key, options, n_options, raddle_handler_options,
+                           raddle_n_handler_options);
 
-  raddle_handler_config_add_problem (self, key, problems,
-                                     "unknown key: neither Raddle nor the plugin '%s' has a "
-                                     "setting of this name%s",
-                                     plugin_name, meant);
+  raddle_handler_config_add_problem (
+    self, key, problems,
+    "unknown key: neither Raddle nor the plugin '%s' has a setting of this name%s",
+    plugin_name, meant);
 }
 
 /* Such a setting could never be given. */
@@ -289,10 +291,11 @@ refuse_own_names (const RaddleHandlerConfig *self,
 {
   for (gsize i = 0; i < n_options; i++)
     if (raddle_handler_config_is_own_key (options[i].key))
-      raddle_handler_config_add_problem (self, "plugin", problems,
-                                         "the plugin '%s' has a setting named '%s', which is "
-                                         "a key of Raddle's own; it must be renamed",
-                                         self->plugin, options[i].key);
+      raddle_handler_config_add_problem (
+        self, "plugin", problems,
+        "the plugin '%s' has a setting named '%s', which is a key of Raddle's own; it "
+        "must be renamed",
+        self->plugin, options[i].key);
 }
 
 static void
@@ -317,11 +320,11 @@ apply_defaults (const RaddleHandlerConfig *self,
         raddle_handler_config_add_problem (self, options[i].key, problems, "%s",
                                            error->message);
       else
-        raddle_handler_config_add_problem (self, options[i].key, problems,
-                                           "must be given: the plugin '%s' has no default for "
-                                           "it%s%s",
-                                           self->plugin, options[i].help != NULL ? ". " : "",
-                                           options[i].help != NULL ? options[i].help : "");
+        raddle_handler_config_add_problem (
+          self, options[i].key, problems,
+          "must be given: the plugin '%s' has no default for it%s%s",
+          self->plugin, options[i].help != NULL ? ". " : "",
+          options[i].help != NULL ? options[i].help : "");
     }
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Owns a keyfile's content as typed values, and how it is put together from a file and the
- * command line. Plain data for one thread; reading the file blocks, so that a program does
- * it before its loop runs. It must never stop at the first problem.
+/* Owns a keyfile's content as typed values, and how it is put together from a file and
+ * the command line. Plain data for one thread; reading the file blocks, so that a program
+ * does it before its loop runs. It must never stop at the first problem.
  */
 
 #include "config/raddle-config-private.h"
@@ -89,8 +89,10 @@ config_new (const char *file)
   self->plugin_path = g_ptr_array_new_with_free_func (g_free);
   self->max_threads = 64;
   self->reload = TRUE;
-  self->models = g_ptr_array_new_with_free_func ((GDestroyNotify) raddle_model_config_free);
-  self->handlers = g_ptr_array_new_with_free_func ((GDestroyNotify) raddle_handler_config_free);
+  self->models =
+    g_ptr_array_new_with_free_func ((GDestroyNotify) raddle_model_config_free);
+  self->handlers =
+    g_ptr_array_new_with_free_func ((GDestroyNotify) raddle_handler_config_free);
 
   return self;
 }
@@ -150,7 +152,7 @@ raddle_config_find_handler (const RaddleConfig *self,
   return NULL;
 }
 
-/* Not g_file_get_contents (), which has no limit and reads `/dev/zero` until memory ends. */
+/* Not g_file_get_contents (), which reads `/dev/zero` until memory ends. */
 static void
 read_file (RaddleConfig *self,
            GPtrArray *problems)
@@ -236,8 +238,8 @@ refuse_group (const RaddleKeyfileGroup *group,
   static const char * const kinds[] = { "host", "model", "handler", NULL };
   g_auto (GStrv) words = g_strsplit (group->name, " ", 2);
   const char *nearest = raddle_nearest_name (words[0], kinds);
-  g_autofree char *meant = nearest != NULL ? g_strdup_printf ("; did you mean '%s'?", nearest)
-                                           : NULL;
+  g_autofree char *meant =
+    nearest != NULL ? g_strdup_printf ("; did you mean '%s'?", nearest) : NULL;
 
   if (g_str_equal (words[0], "host"))
     raddle_group_add_problem (group, NULL, problems,
@@ -263,9 +265,10 @@ read_group (RaddleConfig *self,
   const char *name = space != NULL ? space + 1 : "";
 
   if (earlier != NULL)
-    raddle_group_add_problem (group, NULL, problems,
-                              "this group stands in the file twice, on line %u and on line %u",
-                              earlier->line, group->line);
+    raddle_group_add_problem (
+      group, NULL, problems,
+      "this group stands in the file twice, on line %u and on line %u", earlier->line,
+      group->line);
 
   if (g_str_equal (group->name, "host"))
     raddle_config_read_host (self, group, problems);

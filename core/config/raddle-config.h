@@ -128,10 +128,10 @@ gboolean             raddle_handler_config_apply    (const RaddleHandlerConfig *
                                                      const RaddleConfig  *config,
                                                      GPtrArray           *problems);
 
-/* What does not fit the delivery that comes of keyfile and plugin together. What the keyfile
- * alone gets wrong was told when it was loaded and is not told again. */
+/* What does not fit the delivery that comes of keyfile and plugin together. What the
+ * keyfile alone gets wrong was told when it was loaded and is not told again. */
 void                 raddle_config_check_delivery   (const RaddleHandlerConfig *self,
-                                                     gboolean             has_async_events,
+                                                     gboolean      has_async_events,
                                                      RaddleDelivery       effective,
                                                      GPtrArray           *problems);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Owns the lines of a keyfile: which group and key stands where, and what is no line of a
- * keyfile at all. Plain data, for one thread at a time. It knows no group's meaning, and it
- * must never repeat a line that it does not understand: it may hold a secret.
+ * keyfile at all. Plain data, for one thread at a time. It knows no group's meaning, and
+ * it must never repeat a line that it does not understand: it may hold a secret.
  */
 
 #include "config/raddle-keyfile.h"
@@ -215,8 +215,9 @@ scan_text (Scanner *self,
   else
     raddle_problems_add (self->problems, self->keyfile->file, self->line,
                          self->group != NULL ? self->group->name : NULL, NULL,
-                         text[0] == ';' ? "a comment begins with '#'"
-                                        : "this is no [group], no key=value and no # comment");
+                         text[0] == ';'
+                           ? "a comment begins with '#'"
+                           : "this is no [group], no key=value and no # comment");
 }
 
 static gboolean
@@ -286,7 +287,8 @@ get_override_group (const char *text,
   g_autofree char *group = g_strndup (text, length);
   char *dot = strchr (group, '.');
 
-  if (dot != NULL && (g_str_has_prefix (group, "model.") || g_str_has_prefix (group, "handler.")))
+  if (dot != NULL &&
+      (g_str_has_prefix (group, "model.") || g_str_has_prefix (group, "handler.")))
     *dot = ' ';
 
   return normalize_name (group);

@@ -39,8 +39,8 @@ void                raddle_keyfile_scan        (RaddleKeyfile      *self,
                                                 gsize               length,
                                                 GPtrArray          *problems);
 
-/* Puts `GROUP.KEY=VALUE` over what the file says. `model.NAME` and `handler.NAME` are also
- * understood as GROUP. */
+/* Puts `GROUP.KEY=VALUE` over what the file says. `model.NAME` and `handler.NAME` are
+ * also understood as GROUP. */
 void                raddle_keyfile_override    (RaddleKeyfile      *self,
                                                 const char         *text,
                                                 GPtrArray          *problems);

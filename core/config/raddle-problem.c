@@ -87,8 +87,8 @@ static int
 compare_problems (gconstpointer a,
                   gconstpointer b)
 {
-  const RaddleProblem *first = *(const RaddleProblem * const *) a;
-  const RaddleProblem *second = *(const RaddleProblem * const *) b;
+  const RaddleProblem *first = *(const RaddleProblem *const *) a;
+  const RaddleProblem *second = *(const RaddleProblem *const *) b;
 
   if (is_on_command_line (first) != is_on_command_line (second))
     return is_on_command_line (first) ? 1 : -1;
@@ -170,7 +170,8 @@ measure_distance (const char *a,
       row[0] = i;
       for (gsize j = 1; j <= b_length; j++)
         {
-          row[j] = min3 (above[j] + 1, row[j - 1] + 1, above[j - 1] + (a[i - 1] != b[j - 1]));
+          row[j] =
+            min3 (above[j] + 1, row[j - 1] + 1, above[j - 1] + (a[i - 1] != b[j - 1]));
           if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
             row[j] = MIN (row[j], rows[(i + 1) % 3][j - 2] + 1);
         }

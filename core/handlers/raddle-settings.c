@@ -83,7 +83,8 @@ parse_choice (const char *text,
 
   quoted = raddle_quote_value (text);
   list = g_strjoinv (", ", words);
-  g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_CONFIG, "%s is none of: %s", quoted, list);
+  g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_CONFIG, "%s is none of: %s", quoted,
+               list);
   return NULL;
 }
 
@@ -204,7 +205,8 @@ raddle_settings_set_defaults (RaddleSettings *self,
           if (missing != NULL)
             g_ptr_array_add (missing, (gpointer) option->key);
         }
-      else if (!raddle_settings_set (self, option, option->default_value, base_folder, error))
+      else if (!raddle_settings_set (self, option, option->default_value, base_folder,
+                                     error))
         {
           g_prefix_error (error, "the default of '%s': ", option->key);
           return FALSE;
@@ -254,18 +256,16 @@ raddle_settings_get_string (RaddleSettings *self,
   return value != NULL ? value->string : NULL;
 }
 
-#define DEFINE_GETTER(name, Return, TYPE, field, none)       \
-  Return                                                     \
-  raddle_settings_get_##name (RaddleSettings *self,          \
-                              const char *key)               \
-  {                                                          \
-    const Value *value;                                      \
-                                                             \
-    g_return_val_if_fail (self != NULL, none);               \
-    g_return_val_if_fail (key != NULL, none);                \
-                                                             \
-    value = find_value (self, key, RADDLE_OPTION_##TYPE);    \
-    return value != NULL ? (Return) value->field : none;     \
+#define DEFINE_GETTER(name, Return, TYPE, field, none)                                   \
+  Return raddle_settings_get_##name (RaddleSettings *self, const char *key)              \
+  {                                                                                      \
+    const Value *value;                                                                  \
+                                                                                         \
+    g_return_val_if_fail (self != NULL, none);                                           \
+    g_return_val_if_fail (key != NULL, none);                                            \
+                                                                                         \
+    value = find_value (self, key, RADDLE_OPTION_##TYPE);                                \
+    return value != NULL ? (Return) value->field : none;                                 \
   }
 
 DEFINE_GETTER (int, gint64, INT, whole, 0)

@@ -16,8 +16,8 @@ RaddleSettings     *raddle_settings_new          (void);
 RaddleSettings     *raddle_settings_ref          (RaddleSettings      *self);
 void                raddle_settings_unref        (RaddleSettings      *self);
 
-/* @value is as it stands in a keyfile, with its escapes, like a table's default. The error
- * says what is wrong and what is allowed; file, line, group and key are the caller's. */
+/* @value is as it stands in a keyfile, with its escapes, like a table's default. The
+ * error says what is wrong and what is allowed; file, line, group and key are the caller's. */
 gboolean            raddle_settings_set          (RaddleSettings      *self,
                                                   const RaddleOption  *option,
                                                   const char          *value,
@@ -33,8 +33,8 @@ gboolean            raddle_settings_set_defaults (RaddleSettings      *self,
                                                   GPtrArray           *missing,
                                                   GError             **error);
 
-/* %FALSE if there is no such key; the getters below then give 0 or %NULL, as they do for a
- * key of another type. */
+/* %FALSE if there is no such key; the getters below then give 0 or %NULL, as they do for
+ * a key of another type. */
 gboolean            raddle_settings_get_kind     (RaddleSettings      *self,
                                                   const char          *key,
                                                   RaddleOptionType    *kind);

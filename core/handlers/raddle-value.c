@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Owns how a value is written in a keyfile: escapes, lists, numbers, sizes, times, paths and
- * where a secret is kept. Pure functions, callable from any thread; only a secret looks at
- * the environment or reads a file. It must never look at the locale, and never put a secret
- * into an error.
+/* Owns how a value is written in a keyfile: escapes, lists, numbers, sizes, times, paths
+ * and where a secret is kept. Pure functions, callable from any thread; only a secret
+ * looks at the environment or reads a file. It must never look at the locale, and never
+ * put a secret into an error.
  */
 
 #include "handlers/raddle-value.h"
@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #define MAX_QUOTED_LENGTH 60
-#define MAX_SECRET_SIZE (64 * 1024)
+#define MAX_SECRET_SIZE   (64 * 1024)
 
 static gboolean
 refuse_value (const char *text,
@@ -72,12 +72,14 @@ append_escaped (GString *text,
       return TRUE;
     }
   if (letter == '\0')
-    g_set_error_literal (error, RADDLE_ERROR, RADDLE_ERROR_CONFIG,
-                         "the value ends in a lone backslash; a backslash is written \\\\");
+    g_set_error_literal (
+      error, RADDLE_ERROR, RADDLE_ERROR_CONFIG,
+      "the value ends in a lone backslash; a backslash is written \\\\");
   else
-    g_set_error_literal (error, RADDLE_ERROR, RADDLE_ERROR_CONFIG,
-                         "a backslash stands before something that is no escape; there are "
-                         "\\s, \\n, \\t, \\r, \\; and \\\\");
+    g_set_error_literal (
+      error, RADDLE_ERROR, RADDLE_ERROR_CONFIG,
+      "a backslash stands before something that is no escape; there are \\s, \\n, \\t, "
+      "\\r, \\; and \\\\");
   return FALSE;
 }
 
@@ -99,7 +101,7 @@ unescape (const char *value,
   return g_string_free (g_steal_pointer (&text), FALSE);
 }
 
-/* The value of a key as it is written, with `\s` and its like turned into what they mean. */
+/* A key's value as it is written, with `\s` and its like turned into what they mean. */
 char *
 raddle_unescape_value (const char *value,
                        GError **error)
@@ -127,8 +129,8 @@ append_item (GPtrArray *items,
   return TRUE;
 }
 
-/* Splits at semicolons; the last may be left out. White space around an item does not count,
- * so that one that matters is written `\s`. */
+/* Splits at semicolons; the last may be left out. White space around an item does not
+ * count, so that one that matters is written `\s`. */
 char **
 raddle_parse_list (const char *value,
                    GError **error)
@@ -164,7 +166,8 @@ raddle_parse_int (const char *text,
 
   if (g_ascii_string_to_signed (text, 10, G_MININT64, G_MAXINT64, number, &reason))
     return TRUE;
-  if (g_error_matches (reason, G_NUMBER_PARSER_ERROR, G_NUMBER_PARSER_ERROR_OUT_OF_BOUNDS))
+  if (g_error_matches (reason, G_NUMBER_PARSER_ERROR,
+                       G_NUMBER_PARSER_ERROR_OUT_OF_BOUNDS))
     return refuse_value (text, "is out of bounds for a whole number of 64 bits", error);
   return refuse_value (text, "is not a whole number", error);
 }
@@ -231,12 +234,14 @@ raddle_parse_size (const char *text,
   const char *unit = *p != '\0' ? strchr (units, *p) : NULL;
 
   if (p == text || (*p != '\0' && (unit == NULL || p[1] != '\0')))
-    return refuse_value (text,
-                         "is not a size: a whole number of bytes, with K, M or G behind it "
-                         "for powers of 1024",
-                         error);
+    return refuse_value (
+      text,
+      "is not a size: a whole number of bytes, with K, M or G behind it for powers of "
+      "1024",
+      error);
   if (unit != NULL &&
-      !g_uint64_checked_mul (&value, value, G_GUINT64_CONSTANT (1) << (10 * (unit - units + 1))))
+      !g_uint64_checked_mul (&value, value,
+                             G_GUINT64_CONSTANT (1) << (10 * (unit - units + 1))))
     overflow = TRUE;
   if (overflow)
     return refuse_value (text, "is out of bounds for a size of 64 bits", error);
@@ -298,8 +303,8 @@ raddle_parse_duration (const char *text,
 
   if (unit == 0)
     return refuse_value (text,
-                         "is not a time: a number with us, ms, s, min, h or d behind it; "
-                         "seconds without one",
+                         "is not a time: a number with us, ms, s, min, h or d behind "
+                         "it; seconds without one",
                          error);
   if (overflow || !g_uint64_checked_mul (&value, value, unit) ||
       !g_uint64_checked_add (&value, value, (guint64) (fraction * unit + 0.5)) ||
@@ -310,7 +315,8 @@ raddle_parse_duration (const char *text,
   return TRUE;
 }
 
-/* A path without a folder starts at @base_folder, or at the working folder if that is %NULL. */
+/* A path without a folder starts at @base_folder, or at the working folder if that is
+ * %NULL. */
 char *
 raddle_resolve_path (const char *path,
                      const char *base_folder,
@@ -353,8 +359,9 @@ read_secret_variable (const char *name,
 
   if (!raddle_is_variable_name (name))
     {
-      g_set_error_literal (error, RADDLE_ERROR, RADDLE_ERROR_CONFIG,
-                           "what follows 'env:' is not the name of an environment variable");
+      g_set_error_literal (
+        error, RADDLE_ERROR, RADDLE_ERROR_CONFIG,
+        "what follows 'env:' is not the name of an environment variable");
       return NULL;
     }
   value = g_getenv (name);
@@ -380,8 +387,8 @@ check_secret_file (int fd,
                  "the secret's file %s is not a regular file", quoted);
   else if ((info.st_mode & (S_IRWXG | S_IRWXO)) != 0)
     g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_CONFIG,
-                 "the secret's file %s is open to other users (mode %04o); "
-                 "close it with chmod 600",
+                 "the secret's file %s is open to other users (mode %04o); close it "
+                 "with chmod 600",
                  quoted, (guint) info.st_mode & 07777);
   else if (info.st_size > MAX_SECRET_SIZE)
     g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_CONFIG,
@@ -459,8 +466,9 @@ raddle_read_secret (const char *where,
   if (g_str_has_prefix (where, "file:") && where[strlen ("file:")] != '\0')
     return read_secret_file (where + strlen ("file:"), base_folder, error);
 
-  g_set_error_literal (error, RADDLE_ERROR, RADDLE_ERROR_CONFIG,
-                       "a secret never stands in the keyfile; write where it is to be found: "
-                       "env:VARIABLE or file:PATH");
+  g_set_error_literal (
+    error, RADDLE_ERROR, RADDLE_ERROR_CONFIG,
+    "a secret never stands in the keyfile; write where it is to be found: env:VARIABLE "
+    "or file:PATH");
   return NULL;
 }

@@ -8,8 +8,8 @@
 
 G_BEGIN_DECLS
 
-/* Errors are RADDLE_ERROR_CONFIG and say what is wrong with the value and what is allowed;
- * the caller adds where it stands. */
+/* Errors are RADDLE_ERROR_CONFIG and say what is wrong with the value and what is
+ * allowed; the caller adds where it stands. */
 char     *raddle_unescape_value (const char  *value,
                                  GError     **error);
 char    **raddle_parse_list     (const char  *value,
