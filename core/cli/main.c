@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Owns the program's frame: which commands there are, the help, and where messages go. Runs
- * on the main thread. It must never write anything but data to stdout.
+/* Owns the program's frame: which commands there are, the help, and where messages go.
+ * Runs on the main thread. It must never write anything but data to stdout.
  */
 
-#include "raddle-cli.h"
+#include "cli/raddle-cli.h"
 
 #include "config/raddle-problem.h"
 #include "raddle/raddle-version.h"
@@ -40,23 +40,24 @@ find_command (const char *name)
 static char *
 get_usage (void)
 {
-  GString *text = g_string_new ("Usage:\n"
-                                "  raddle COMMAND [OPTION…] [ARGUMENT…]\n"
-                                "\n"
-                                "Passes the events of streaming model calls to handlers that "
-                                "are dropped into\n"
-                                "folders as .so files.\n"
-                                "\n"
-                                "Commands:\n");
+  GString *text =
+    g_string_new ("Usage:\n"
+                  "  raddle COMMAND [OPTION…] [ARGUMENT…]\n"
+                  "\n"
+                  "Passes the events of streaming model calls to handlers that are\n"
+                  "dropped into folders as .so files.\n"
+                  "\n"
+                  "Commands:\n");
 
   for (gsize i = 0; i < G_N_ELEMENTS (commands); i++)
     g_string_append_printf (text, "  %-10s %s\n", commands[i].name, commands[i].summary);
-  g_string_append (text, "\n"
-                         "Options:\n"
-                         "  -h, --help    Show this help\n"
-                         "  --version     Show the version\n"
-                         "\n"
-                         "'raddle help COMMAND' tells more of a command, 'man raddle' all.\n");
+  g_string_append (text,
+                   "\n"
+                   "Options:\n"
+                   "  -h, --help    Show this help\n"
+                   "  --version     Show the version\n"
+                   "\n"
+                   "'raddle help COMMAND' tells more of a command, 'man raddle' all.\n");
 
   return g_string_free (text, FALSE);
 }
@@ -191,13 +192,15 @@ write_log (GLogLevelFlags level,
   return G_LOG_WRITER_HANDLED;
 }
 
-/* A descriptor that the caller closed would be given to the next file that is opened, which
- * then got the output. Opened the wrong way round, so that using it fails and is told. */
+/* A descriptor that the caller closed would be given to the next file that is opened,
+ * which then got the output. Opened the wrong way round, so that using it fails and is
+ * told. */
 static void
 fill_standard_descriptors (void)
 {
   for (int fd = 0; fd <= 2; fd++)
-    if (fcntl (fd, F_GETFD) < 0 && open ("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd)
+    if (fcntl (fd, F_GETFD) < 0 &&
+        open ("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd)
       _exit (RADDLE_CLI_FAILED);
 }
 

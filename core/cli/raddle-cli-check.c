@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Owns `raddle check`: every problem of a keyfile, a line each. Runs on the program's main
- * thread and may block on the file. It must never start anything that the keyfile names.
+/* Owns `raddle check`: every problem of a keyfile, a line each. Runs on the program's
+ * main thread and may block on the file. It must never start anything that the keyfile
+ * names.
  */
 
-#include "raddle-cli.h"
+#include "cli/raddle-cli.h"
 
 #include "config/raddle-config.h"
 
@@ -20,8 +21,9 @@ static const RaddleCliSyntax syntax = {
   .name = "check",
   .arguments = "[FILE]",
   .summary = "Validates a keyfile: prints every problem with file, line, group and key.",
-  .description = "Without FILE it is the one of -c, or else the user's own. Exit status 1 if\n"
-                 "there is a problem.",
+  .description =
+    "Without FILE it is the one of -c, or else the user's own. Exit status 1 if\n"
+    "there is a problem.",
   .common = RADDLE_CLI_CONFIG | RADDLE_CLI_PLUGINS | RADDLE_CLI_JSON,
   .max_arguments = 1,
 };
@@ -80,7 +82,8 @@ print_problems (GPtrArray *problems,
   for (guint i = 0; i < problems->len; i++)
     {
       const RaddleProblem *problem = problems->pdata[i];
-      g_autofree char *text = json ? problem_to_json (problem) : raddle_problem_to_text (problem);
+      g_autofree char *text =
+        json ? problem_to_json (problem) : raddle_problem_to_text (problem);
 
       raddle_cli_print ("%s\n", text);
     }

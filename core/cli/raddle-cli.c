@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Owns how every command reads its options and writes its data: strict options, data to
- * stdout with every error noticed, all else to stderr. Runs on the program's main thread. It
- * must never exit by itself.
+ * stdout with every error noticed, all else to stderr. Runs on the program's main thread.
+ * It must never exit by itself.
  */
 
-#include "raddle-cli.h"
+#include "cli/raddle-cli.h"
 
 #include "config/raddle-config.h"
 
@@ -19,7 +19,8 @@ static void
 report_output_error (int problem)
 {
   if (!output_failed)
-    g_printerr ("raddle: cannot write to the standard output: %s\n", g_strerror (problem));
+    g_printerr ("raddle: cannot write to the standard output: %s\n",
+                g_strerror (problem));
   output_failed = TRUE;
 }
 
@@ -60,6 +61,7 @@ raddle_cli_flush (void)
   return !output_failed;
 }
 
+G_GNUC_PRINTF (2, 0)
 static void
 print_error (const char *name,
              const char *format,
@@ -67,7 +69,8 @@ print_error (const char *name,
 {
   g_autofree char *message = g_strdup_vprintf (format, args);
 
-  g_printerr ("raddle%s%s: %s\n", name != NULL ? " " : "", name != NULL ? name : "", message);
+  g_printerr ("raddle%s%s: %s\n", name != NULL ? " " : "", name != NULL ? name : "",
+              message);
 }
 
 int

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What the commands of the program share. A command is a function that gets its own name as
- * the first argument and gives the exit status. */
+/* What the commands of the program share. A command is a function that gets its own name
+ * as the first argument and gives the exit status. */
 
 #pragma once
 
