@@ -17,7 +17,7 @@
 #define ON_ERRORS  "log|raise|disable"
 #define ISOLATIONS "none|process"
 
-const RaddleOption raddle_handler_options[] = {
+static const RaddleOption own_options[] = {
   { "plugin", RADDLE_OPTION_STRING },
   { "enabled", RADDLE_OPTION_BOOL },
   { "events", RADDLE_OPTION_LIST },
@@ -30,13 +30,17 @@ const RaddleOption raddle_handler_options[] = {
   { "breaker", RADDLE_OPTION_INT },
   { "isolation", RADDLE_OPTION_ENUM, .choices = ISOLATIONS },
 };
-const gsize raddle_n_handler_options = G_N_ELEMENTS (raddle_handler_options);
+
+static const RaddleOption *
+find_own_option (const char *key)
+{
+  return raddle_find_option (own_options, G_N_ELEMENTS (own_options), key);
+}
 
 gboolean
 raddle_handler_config_is_own_key (const char *key)
 {
-  return raddle_find_option (raddle_handler_options, raddle_n_handler_options, key) !=
-         NULL;
+  return find_own_option (key) != NULL;
 }
 
 gboolean
@@ -239,8 +243,7 @@ raddle_config_read_handler (const RaddleConfig *self,
   for (guint i = 0; i < handler->group->entries->len; i++)
     {
       const RaddleKeyfileEntry *entry = handler->group->entries->pdata[i];
-      const RaddleOption *option =
-        raddle_find_option (raddle_handler_options, raddle_n_handler_options, entry->key);
+      const RaddleOption *option = find_own_option (entry->key);
 
       if (option != NULL)
         raddle_group_reader_set (&reader, option, entry);
@@ -273,8 +276,8 @@ refuse_setting (const RaddleHandlerConfig *self,
                 GPtrArray *problems)
 {
   g_autofree char *meant =
-    raddle_suggest_option (key, options, n_options, raddle_handler_options,
-                           raddle_n_handler_options);
+    raddle_suggest_option (key, options, n_options, own_options,
+                           G_N_ELEMENTS (own_options));
 
   raddle_handler_config_add_problem (
     self, key, problems,

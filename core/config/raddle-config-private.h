@@ -8,10 +8,6 @@
 
 G_BEGIN_DECLS
 
-/* Raddle's own keys of a handler's group. */
-extern const RaddleOption raddle_handler_options[];
-extern const gsize raddle_n_handler_options;
-
 /* A group being read: its values as its table types them. */
 typedef struct
 {

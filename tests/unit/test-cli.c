@@ -30,9 +30,12 @@ static Result
 run (const char * const *argv)
 {
   Result result = { NULL };
+  g_auto (GStrv) environment = g_get_environ ();
   g_autoptr (GError) error = NULL;
 
-  g_spawn_sync (folder, (char **) argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL,
+  /* It names the tests' own build of the library; the program is to use its own. */
+  environment = g_environ_unsetenv (environment, "LD_LIBRARY_PATH");
+  g_spawn_sync (folder, (char **) argv, environment, G_SPAWN_SEARCH_PATH, NULL, NULL,
                 &result.output, &result.messages, &result.status, &error);
   g_assert_no_error (error);
   g_assert_true (WIFEXITED (result.status));
@@ -83,6 +86,7 @@ check_cases (const Case *cases,
       g_auto (Result) result = run_shell (cases[i].line);
 
       g_test_message ("%s", cases[i].line);
+      g_test_message ("%s", result.messages);
       g_assert_cmpint (result.status, ==, cases[i].status);
       if (cases[i].output != NULL)
         assert_has (result.output, cases[i].output);
