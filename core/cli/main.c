@@ -6,6 +6,10 @@
 
 #include "cli/raddle-cli.h"
 
+#include "cli/raddle-cli-decode.h"
+#include "cli/raddle-cli-inspect.h"
+#include "cli/raddle-cli-plugins.h"
+#include "cli/raddle-cli-run.h"
 #include "config/raddle-problem.h"
 #include "raddle/raddle-version.h"
 
@@ -24,7 +28,12 @@ typedef struct
 } Command;
 
 static const Command commands[] = {
+  { "run", raddle_cli_run, "Stream one model call through the handlers" },
+  { "plugins", raddle_cli_plugins, "List what the plugin folders hold" },
+  { "inspect", raddle_cli_inspect, "Show all there is to know of one plugin" },
   { "check", raddle_cli_check, "Validate a keyfile" },
+  { "replay", raddle_cli_replay, "Play a cassette to the handlers" },
+  { "decode", raddle_cli_decode, "Print what a captured stream means" },
 };
 
 static const Command *
@@ -181,6 +190,9 @@ write_log (GLogLevelFlags level,
   g_autoptr (GString) line = g_string_new ("raddle: ");
 
   if (g_log_writer_default_would_drop (level, domain) || message == NULL)
+    return G_LOG_WRITER_HANDLED;
+  /* Commands report refused plugins by themselves. */
+  if (get_field (fields, n_fields, "RADDLE_REFUSED_PLUGIN") != NULL)
     return G_LOG_WRITER_HANDLED;
 
   if (domain != NULL && g_ascii_strcasecmp (domain, "raddle") != 0)

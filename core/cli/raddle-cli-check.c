@@ -1,21 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Owns `raddle check`: every problem of a keyfile, a line each. Runs on the program's
- * main thread and may block on the file. It must never start anything that the keyfile
- * names.
+ * main thread and may block on files. It loads the plugins, whose tables of options say
+ * what their groups may have, but never sets a handler up.
  */
 
 #include "cli/raddle-cli.h"
 
 #include "config/raddle-config.h"
+#include "raddle/raddle.h"
 
 #include <errno.h>
-
-/* Adds what only the handler's plugin knows to be wrong. */
-typedef void (*CheckHandlerFunc) (const RaddleConfig *config,
-                                  const RaddleHandlerConfig *handler,
-                                  GPtrArray *problems,
-                                  gpointer user_data);
 
 static const RaddleCliSyntax syntax = {
   .name = "check",
@@ -28,16 +23,102 @@ static const RaddleCliSyntax syntax = {
   .max_arguments = 1,
 };
 
+/* The plugins that this keyfile would find; what it says of them else does not matter. */
+static RaddleHost *
+load_plugins (const RaddleConfig *config,
+              const RaddleCliOptions *options)
+{
+  g_autoptr (RaddleHost) host = raddle_host_new ();
+
+  raddle_host_set_use_keyfile (host, FALSE);
+  for (char **folder = options->plugin_folders; folder != NULL && *folder != NULL; folder++)
+    raddle_host_add_plugin_folder (host, *folder);
+  for (guint i = 0; i < config->plugin_path->len; i++)
+    raddle_host_add_plugin_folder (host, config->plugin_path->pdata[i]);
+  raddle_host_load_plugins (host, NULL);
+
+  return g_steal_pointer (&host);
+}
+
+static RaddlePlugin *
+find_plugin (RaddleHost *host,
+             const char *name)
+{
+  GListModel *plugins = raddle_host_list_plugins (host);
+
+  for (guint i = 0; i < g_list_model_get_n_items (plugins); i++)
+    {
+      g_autoptr (RaddlePlugin) plugin = g_list_model_get_item (plugins, i);
+
+      if (raddle_plugin_get_state (plugin) != RADDLE_PLUGIN_SHADOWED &&
+          g_str_equal (raddle_plugin_get_name (plugin), name))
+        return g_steal_pointer (&plugin);
+    }
+  return NULL;
+}
+
+static gboolean
+has_async_events (RaddlePlugin *plugin)
+{
+  for (guint i = 0; i < RADDLE_N_EVENT_TYPES; i++)
+    if (raddle_plugin_get_call_kind (plugin, i) == RADDLE_CALL_ASYNC)
+      return TRUE;
+  return FALSE;
+}
+
+/* Adds what only the handler's plugin knows to be wrong. */
+static void
+check_handler (const RaddleConfig *config,
+               const RaddleHandlerConfig *handler,
+               RaddleHost *host,
+               GPtrArray *problems)
+{
+  g_autoptr (RaddlePlugin) plugin = find_plugin (host, handler->plugin);
+  g_autoptr (RaddleSettings) settings = NULL;
+  g_autofree char *reason = NULL;
+  const RaddleOption *options;
+  gsize n_options;
+
+  if (plugin == NULL)
+    {
+      raddle_handler_config_add_problem (handler, "plugin", problems,
+                                         "there is no plugin '%s' in the plugin folders",
+                                         handler->plugin);
+      return;
+    }
+  if (raddle_plugin_get_state (plugin) != RADDLE_PLUGIN_LOADED)
+    {
+      reason = raddle_plugin_dup_reason (plugin);
+      raddle_handler_config_add_problem (handler, "plugin", problems,
+                                         "the plugin '%s' is refused: %s", handler->plugin,
+                                         reason);
+      return;
+    }
+
+  options = raddle_plugin_get_options (plugin, &n_options);
+  raddle_handler_config_apply (handler, options, n_options, handler->plugin, &settings, config,
+                               problems);
+  raddle_config_check_delivery (handler, has_async_events (plugin), handler->delivery, problems);
+}
+
 static void
 check_file (const char *file,
-            CheckHandlerFunc check_handler,
-            gpointer user_data,
+            const RaddleCliOptions *options,
             GPtrArray *problems)
 {
   g_autoptr (RaddleConfig) config = raddle_config_load (file, NULL, problems);
+  g_autoptr (RaddleHost) host = NULL;
 
-  for (guint i = 0; check_handler != NULL && i < config->handlers->len; i++)
-    check_handler (config, config->handlers->pdata[i], problems, user_data);
+  for (guint i = 0; i < config->handlers->len; i++)
+    {
+      const RaddleHandlerConfig *handler = config->handlers->pdata[i];
+
+      if (!handler->enabled)
+        continue;
+      if (host == NULL)
+        host = load_plugins (config, options);
+      check_handler (config, handler, host, problems);
+    }
   raddle_problems_sort (problems);
 }
 
@@ -121,7 +202,7 @@ check (const RaddleCliOptions *options)
 
   file = choose_file (options, problems);
   if (file != NULL)
-    check_file (file, NULL, NULL, problems);
+    check_file (file, options, problems);
 
   print_problems (problems, options->json);
   if (problems->len > 0)

@@ -7,6 +7,9 @@
 
 #include "cli/raddle-cli-plugins.h"
 
+#include "cli/raddle-cli.h"
+#include "raddle/raddle.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -206,4 +209,43 @@ raddle_cli_print_plugins (GListModel *plugins,
     print_table (plugins);
   else
     g_printerr ("raddle: no plugins found\n");
+}
+
+static const RaddleCliSyntax syntax = {
+  .name = "plugins",
+  .summary = "Lists what the plugin folders hold: name, kind, events, file, state, reason.",
+  .description =
+    "Looks into the folders of -p, of the keyfile and of RADDLE_PLUGIN_PATH, then\n"
+    "into the user's and the system's. With --json, one object a line.",
+  .common = RADDLE_CLI_CONFIG | RADDLE_CLI_PLUGINS | RADDLE_CLI_JSON,
+};
+
+static int
+list_plugins (const RaddleCliOptions *options)
+{
+  g_autoptr (RaddleHost) host = raddle_host_new ();
+  g_autoptr (GError) error = NULL;
+
+  for (char **folder = options->plugin_folders; folder != NULL && *folder != NULL; folder++)
+    raddle_host_add_plugin_folder (host, *folder);
+  if (!raddle_host_load_keyfile (host, options->config, &error) ||
+      !raddle_host_load_plugins (host, &error))
+    return raddle_cli_fail (syntax.name, "%s", error->message);
+
+  raddle_cli_print_plugins (raddle_host_list_plugins (host), options->json);
+  return RADDLE_CLI_GOOD;
+}
+
+int
+raddle_cli_plugins (int argc,
+                    char **argv)
+{
+  RaddleCliOptions options = { NULL };
+  int status;
+
+  if (raddle_cli_parse (&syntax, argc, argv, &options, &status))
+    status = list_plugins (&options);
+  raddle_cli_options_clear (&options);
+
+  return status;
 }

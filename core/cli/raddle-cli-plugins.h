@@ -13,6 +13,8 @@ char *raddle_cli_dup_reason      (RaddlePlugin *plugin);
 void  raddle_cli_print_json_node (JsonNode     *node);
 void  raddle_cli_print_rows      (GPtrArray    *rows,
                                   const char   *indent);
+int   raddle_cli_plugins         (int           argc,
+                                  char        **argv);
 void  raddle_cli_print_plugins   (GListModel   *plugins,
                                   gboolean      json);
 

@@ -10,7 +10,8 @@
 #include <string.h>
 
 #define ANTHROPIC_BASE_URL     "https://api.anthropic.com"
-#define ANTHROPIC_KEY_VARIABLE "ANTHROPIC_API_KEY"
+/* Asked where there is a key and no keyfile. */
+#define ANTHROPIC_MODEL        "claude-sonnet-5"
 
 static const RaddleOption host_options[] = {
   { "plugin-path", RADDLE_OPTION_LIST },
@@ -382,6 +383,18 @@ refuse_cassette_key (RaddleGroupReader *reader,
                               "is only for provider=cassette");
 }
 
+/* Fills what was left open. */
+void
+raddle_model_config_set_anthropic_defaults (RaddleModelConfig *self)
+{
+  if (self->model == NULL)
+    self->model = g_strdup (ANTHROPIC_MODEL);
+  if (self->base_url == NULL)
+    self->base_url = g_strdup (ANTHROPIC_BASE_URL);
+  if (self->api_key_env == NULL)
+    self->api_key_env = g_strdup (RADDLE_ANTHROPIC_KEY_ENV);
+}
+
 static void
 finish_provider (RaddleGroupReader *reader,
                  RaddleModelConfig *model)
@@ -397,10 +410,7 @@ finish_provider (RaddleGroupReader *reader,
   require_key (reader, "anthropic", "model");
   refuse_cassette_key (reader, "file");
   refuse_cassette_key (reader, "speed");
-  if (model->base_url == NULL)
-    model->base_url = g_strdup (ANTHROPIC_BASE_URL);
-  if (model->api_key_env == NULL)
-    model->api_key_env = g_strdup (ANTHROPIC_KEY_VARIABLE);
+  raddle_model_config_set_anthropic_defaults (model);
 }
 
 void

@@ -32,6 +32,8 @@ typedef enum
   RADDLE_ISOLATION_PROCESS,
 } RaddleIsolation;
 
+#define RADDLE_ANTHROPIC_KEY_ENV "ANTHROPIC_API_KEY"
+
 /* [model NAME] */
 typedef struct
 {
@@ -102,6 +104,7 @@ RaddleHandlerConfig *raddle_config_find_handler     (const RaddleConfig  *self,
                                                      const char          *name);
 
 RaddleModelConfig   *raddle_model_config_new        (const char          *name);
+void                 raddle_model_config_set_anthropic_defaults (RaddleModelConfig *self);
 void                 raddle_model_config_free       (RaddleModelConfig   *self);
 /* What holds for a plugin that the keyfile does not mention. */
 RaddleHandlerConfig *raddle_handler_config_new      (const char          *name);

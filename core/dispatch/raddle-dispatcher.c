@@ -263,7 +263,7 @@ static void
 take_run (RaddleDispatcher *self,
           RaddleRunRecord *run)
 {
-  g_autoptr (RaddleRunRecord) keep = raddle_run_record_ref (run);
+  G_GNUC_UNUSED g_autoptr (RaddleRunRecord) keep = raddle_run_record_ref (run);
   g_auto (GQueue) batches = G_QUEUE_INIT;
   gboolean stop_wanted = FALSE;
   RaddleTrack *track;
@@ -511,7 +511,7 @@ dispatcher_source_dispatch (GSource *source,
                             gpointer user_data)
 {
   RaddleDispatcher *self = ((RaddleDispatcherSource *) source)->dispatcher;
-  g_autoptr (RaddleDispatcher) keep = raddle_dispatcher_ref (self);
+  G_GNUC_UNUSED g_autoptr (RaddleDispatcher) keep = raddle_dispatcher_ref (self);
 
   g_source_set_ready_time (source, -1);
   g_main_context_push_thread_default (self->owner.context);
@@ -529,7 +529,7 @@ due_source_dispatch (GSource *source,
                      gpointer user_data)
 {
   RaddleDispatcher *self = ((RaddleDispatcherSource *) source)->dispatcher;
-  g_autoptr (RaddleDispatcher) keep = raddle_dispatcher_ref (self);
+  G_GNUC_UNUSED g_autoptr (RaddleDispatcher) keep = raddle_dispatcher_ref (self);
   RaddleTrackWaiter *waiter;
 
   g_source_set_ready_time (source, -1);

@@ -34,7 +34,7 @@ due_time (RaddleCassetteTransport *self,
 {
   double wait = self->speed > 0 ? time_us / self->speed : 0;
 
-  return wait >= FAR_FUTURE_US ? FAR_FUTURE_US : self->start + (gint64) wait;
+  return wait >= (double) FAR_FUTURE_US ? FAR_FUTURE_US : self->start + (gint64) wait;
 }
 
 static gint64

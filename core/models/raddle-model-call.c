@@ -124,7 +124,7 @@ end_call (RaddleModelCall *self,
           RaddleOutcome outcome,
           GError *error)
 {
-  g_autoptr (RaddleModelCall) keep = raddle_model_call_ref (self);
+  G_GNUC_UNUSED g_autoptr (RaddleModelCall) keep = raddle_model_call_ref (self);
 
   if (self->ended)
     {

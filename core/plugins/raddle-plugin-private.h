@@ -20,7 +20,5 @@ void                      raddle_plugin_set_state    (RaddlePlugin      *self,
                                                       const char        *reason);
 const RaddleHandlerCalls *raddle_plugin_get_calls    (RaddlePlugin      *self);
 RaddlePluginFlags         raddle_plugin_get_flags    (RaddlePlugin      *self);
-const RaddleOption       *raddle_plugin_get_options  (RaddlePlugin      *self,
-                                                      gsize             *n_options);
 
 G_END_DECLS

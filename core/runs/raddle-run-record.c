@@ -262,7 +262,7 @@ raddle_run_record_end (RaddleRunRecord *self,
                        RaddleOutcome outcome,
                        RaddleEventDetail *detail)
 {
-  g_autoptr (RaddleRunRecord) keep = raddle_run_record_ref (self);
+  G_GNUC_UNUSED g_autoptr (RaddleRunRecord) keep = raddle_run_record_ref (self);
   gboolean complete = outcome == RADDLE_OUTCOME_COMPLETE;
   RaddleEventDetail *own = detail != NULL ? detail : g_new0 (RaddleEventDetail, 1);
   RaddleBatch *batch;

@@ -21,6 +21,18 @@ gboolean     raddle_host_load_keyfile      (RaddleHost           *self,
                                             const char           *file,
                                             GError              **error);
 RADDLE_PUBLIC
+void         raddle_host_add_override      (RaddleHost           *self,
+                                            const char           *setting);
+RADDLE_PUBLIC
+void         raddle_host_set_use_keyfile   (RaddleHost           *self,
+                                            gboolean              use_keyfile);
+RADDLE_PUBLIC
+void         raddle_host_set_use_plugins   (RaddleHost           *self,
+                                            gboolean              use_plugins);
+RADDLE_PUBLIC
+gboolean     raddle_host_load_plugins      (RaddleHost           *self,
+                                            GError              **error);
+RADDLE_PUBLIC
 gboolean     raddle_host_start             (RaddleHost           *self,
                                             GError              **error);
 RADDLE_PUBLIC
@@ -40,6 +52,11 @@ void         raddle_host_remove_handler    (RaddleHost           *self,
 RADDLE_PUBLIC
 RaddleModel *raddle_host_dup_model         (RaddleHost           *self,
                                             const char           *name,
+                                            GError              **error);
+RADDLE_PUBLIC
+RaddleModel *raddle_host_dup_cassette      (RaddleHost           *self,
+                                            const char           *file,
+                                            double                speed,
                                             GError              **error);
 RADDLE_PUBLIC
 void         raddle_host_close_async       (RaddleHost           *self,

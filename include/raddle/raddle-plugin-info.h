@@ -4,6 +4,7 @@
 
 #include <raddle/raddle-types.h>
 #include <raddle/raddle-event-types.h>
+#include <raddle/raddle-option.h>
 
 G_BEGIN_DECLS
 
@@ -77,6 +78,9 @@ RADDLE_PUBLIC
 const char * const *raddle_plugin_get_needed      (RaddlePlugin      *self);
 RADDLE_PUBLIC
 char              **raddle_plugin_dup_flag_nicks  (RaddlePlugin      *self);
+RADDLE_PUBLIC
+const RaddleOption *raddle_plugin_get_options     (RaddlePlugin      *self,
+                                                   gsize             *n_options);
 RADDLE_PUBLIC
 JsonNode           *raddle_plugin_to_json         (RaddlePlugin      *self);
 RADDLE_PUBLIC

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Owns `raddle run` and `raddle replay`: their options and where the prompt comes from. Runs
+ * on the main thread. The call itself is made by raddle-cli-session.c.
+ */
+
+#include "cli/raddle-cli-run.h"
+
+#include "cli/raddle-cli-session.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* More than any model takes; a guard against a stream that never ends. */
+#define MAX_PROMPT (64 * 1024 * 1024)
+
+static gboolean
+read_stdin (GString *text,
+            GError **error)
+{
+  char buffer[65536];
+  gssize n_read;
+
+  while ((n_read = read (STDIN_FILENO, buffer, sizeof buffer)) != 0)
+    {
+      if (n_read < 0 && errno == EINTR)
+        continue;
+      if (n_read < 0)
+        {
+          g_set_error (error, G_IO_ERROR, g_io_error_from_errno (errno),
+                       "the prompt could not be read from standard input: %s",
+                       g_strerror (errno));
+          return FALSE;
+        }
+      g_string_append_len (text, buffer, n_read);
+      if (text->len > MAX_PROMPT)
+        {
+          g_set_error (error, G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE,
+                       "the prompt on standard input is larger than %d MiB",
+                       MAX_PROMPT / (1024 * 1024));
+          return FALSE;
+        }
+    }
+  return TRUE;
+}
+
+/* From stdin, without the line break at its end. */
+static gboolean
+get_prompt (const RaddleCliOptions *options,
+            GString *prompt,
+            GError **error)
+{
+  if (options->arguments[0] != NULL)
+    {
+      g_string_append (prompt, options->arguments[0]);
+      return TRUE;
+    }
+
+  if (isatty (STDIN_FILENO))
+    g_printerr ("raddle run: type the prompt and end it with Ctrl-D\n");
+  if (!read_stdin (prompt, error))
+    return FALSE;
+  if (prompt->len > 0 && prompt->str[prompt->len - 1] == '\n')
+    g_string_truncate (prompt, prompt->len - 1);
+  return TRUE;
+}
+
+static gboolean
+check_prompt (const GString *prompt,
+              GError **error)
+{
+  const char *end;
+
+  if (prompt->len == 0)
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                 "the prompt is empty; give it as an argument or on standard input");
+  else if (!g_utf8_validate (prompt->str, prompt->len, &end))
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                 "the prompt is not UTF-8 text (byte 0x%02x at offset %td); convert it first",
+                 (guchar) *end, end - prompt->str);
+  else
+    return TRUE;
+  return FALSE;
+}
+
+/* ---- run ---- */
+
+static char *run_model;
+static char *run_print;
+static gboolean run_no_handlers;
+
+static const GOptionEntry run_entries[] = {
+  { "model", 'm', 0, G_OPTION_ARG_STRING, &run_model,
+    "Ask this model of the keyfile; 'built-in' replays the built-in cassette", "NAME" },
+  { "print", 0, 0, G_OPTION_ARG_STRING, &run_print,
+    "Print the answer as it streams, at the end, or not at all", "stream|result|none" },
+  { "no-handlers", 0, 0, G_OPTION_ARG_NONE, &run_no_handlers, "Load no plugins", NULL },
+  { NULL },
+};
+
+static const RaddleCliSyntax run_syntax = {
+  .name = "run",
+  .arguments = "[PROMPT]",
+  .summary = "Streams one model call through the handlers.",
+  .description =
+    "Without PROMPT, the prompt is read from standard input.\n"
+    "\n"
+    "With --json, the result is printed as one object in the place of the text.\n"
+    "\n"
+    "Exit status: 0 good, 1 the call failed, 2 wrong usage or prompt, 130 Ctrl-C.",
+  .common = RADDLE_CLI_CONFIG | RADDLE_CLI_PLUGINS | RADDLE_CLI_JSON | RADDLE_CLI_SET,
+  .entries = run_entries,
+  .max_arguments = 1,
+};
+
+static int
+run (const RaddleCliOptions *options)
+{
+  g_autoptr (GString) prompt = g_string_new (NULL);
+  g_autoptr (GError) error = NULL;
+  RaddleCliCall call = {
+    .command = run_syntax.name,
+    .options = options,
+    .model = run_model,
+    .no_handlers = run_no_handlers,
+  };
+
+  if (run_print != NULL && !raddle_cli_parse_print (run_print, &call.print))
+    return raddle_cli_usage_error (run_syntax.name,
+                                   "--print is stream, result or none, not '%s'", run_print);
+  if (!get_prompt (options, prompt, &error) || !check_prompt (prompt, &error))
+    return raddle_cli_usage_error (run_syntax.name, "%s", error->message);
+
+  call.prompt = prompt->str;
+  return raddle_cli_call (&call);
+}
+
+int
+raddle_cli_run (int argc,
+                char **argv)
+{
+  RaddleCliOptions options = { NULL };
+  int status;
+
+  if (raddle_cli_parse (&run_syntax, argc, argv, &options, &status))
+    status = run (&options);
+  raddle_cli_options_clear (&options);
+  g_clear_pointer (&run_model, g_free);
+  g_clear_pointer (&run_print, g_free);
+
+  return status;
+}
+
+/* ---- replay ---- */
+
+static double replay_speed = 1;
+static char *replay_print;
+
+static const GOptionEntry replay_entries[] = {
+  { "speed", 0, 0, G_OPTION_ARG_DOUBLE, &replay_speed,
+    "1 as it was, 2 twice as fast, 0 all at once", "FACTOR" },
+  { "print", 0, 0, G_OPTION_ARG_STRING, &replay_print,
+    "Print the answer as it streams, at the end, or not at all", "stream|result|none" },
+  { NULL },
+};
+
+static const RaddleCliSyntax replay_syntax = {
+  .name = "replay",
+  .arguments = "FILE",
+  .summary = "Plays a cassette to the handlers.",
+  .description =
+    "FILE is a cassette, or the bare body of an answer (.sse, .json).\n"
+    "\n"
+    "Exit status: 0 good, 1 the answer is an error or FILE cannot be read, 2 wrong usage.",
+  .common = RADDLE_CLI_CONFIG | RADDLE_CLI_PLUGINS | RADDLE_CLI_JSON | RADDLE_CLI_SET,
+  .entries = replay_entries,
+  .min_arguments = 1,
+  .max_arguments = 1,
+};
+
+static int
+replay (const RaddleCliOptions *options)
+{
+  RaddleCliCall call = {
+    .command = replay_syntax.name,
+    .options = options,
+    .prompt = "(replay)",
+    .cassette = options->arguments[0],
+    .speed = replay_speed,
+  };
+
+  if (replay_print != NULL && !raddle_cli_parse_print (replay_print, &call.print))
+    return raddle_cli_usage_error (replay_syntax.name,
+                                   "--print is stream, result or none, not '%s'", replay_print);
+  if (!isfinite (replay_speed) || replay_speed < 0)
+    return raddle_cli_usage_error (replay_syntax.name, "--speed is a number from 0 up");
+
+  return raddle_cli_call (&call);
+}
+
+int
+raddle_cli_replay (int argc,
+                   char **argv)
+{
+  RaddleCliOptions options = { NULL };
+  int status;
+
+  if (raddle_cli_parse (&replay_syntax, argc, argv, &options, &status))
+    status = replay (&options);
+  raddle_cli_options_clear (&options);
+  g_clear_pointer (&replay_print, g_free);
+
+  return status;
+}

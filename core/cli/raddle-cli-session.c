@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Owns one model call of the program: a host with its handlers, the call, what is printed of
+ * the answer, Ctrl-C, and the close of the host, after which it reports on each handler that
+ * did not get what it should. Runs on the main thread; uses public names of the library
+ * only.
+ */
+
+#include "cli/raddle-cli-session.h"
+
+#include <glib-unix.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* How long handlers may take for what they were given, once the call is over. */
+#define CLOSE_MS (30 * 1000)
+
+typedef struct
+{
+  const RaddleCliCall *call;
+  RaddleHost *host;
+  GCancellable *cancellable;
+  GMainLoop *loop;
+  RaddleResult *result; /* of the last event; also of a call that failed */
+  GError *error;        /* why the call failed */
+  int signal;           /* that ended it; 0: none did */
+  gboolean output_lost;
+  gboolean line_is_open; /* what was printed does not end in a line break */
+} Session;
+
+gboolean
+raddle_cli_parse_print (const char *text,
+                        RaddleCliPrint *print)
+{
+  static const char *const names[] = { "stream", "result", "none" };
+
+  for (guint i = 0; i < G_N_ELEMENTS (names); i++)
+    if (g_str_equal (names[i], text))
+      {
+        *print = i;
+        return TRUE;
+      }
+  return FALSE;
+}
+
+/* ---- what is printed ---- */
+
+static void
+print_text (Session *self,
+            const char *text,
+            gsize length)
+{
+  if (length == 0 || self->output_lost)
+    return;
+
+  self->line_is_open = text[length - 1] != '\n';
+  if (raddle_cli_write (text, length) && raddle_cli_flush ())
+    return;
+  self->output_lost = TRUE;
+  g_cancellable_cancel (self->cancellable);
+}
+
+static gboolean
+event_cb (RaddleHandler *handler,
+          RaddleEvent *event,
+          gpointer user_data,
+          GError **error)
+{
+  Session *self = user_data;
+
+  if (raddle_event_get_event_type (event) == RADDLE_EVENT_LLM_NEW_TOKEN)
+    print_text (self, raddle_event_get_text (event), raddle_event_get_text_length (event));
+  else
+    self->result = raddle_result_ref (raddle_event_get_result (event));
+
+  return TRUE;
+}
+
+static void
+print_json (Session *self)
+{
+  g_autoptr (JsonNode) node = NULL;
+  g_autofree char *text = NULL;
+  g_autofree char *line = NULL;
+  JsonObject *object;
+
+  if (self->result == NULL)
+    return;
+  node = raddle_result_to_json (self->result);
+  object = json_node_get_object (node);
+  if (self->error != NULL)
+    json_object_set_string_member (object, "error", self->error->message);
+  else
+    json_object_set_null_member (object, "error");
+  text = json_to_string (node, FALSE);
+  line = g_strconcat (text, "\n", NULL);
+  print_text (self, line, strlen (line));
+}
+
+static void
+print_end (Session *self)
+{
+  if (self->call->options->json)
+    {
+      print_json (self);
+      return;
+    }
+  if (self->call->print == RADDLE_CLI_PRINT_RESULT && self->error == NULL)
+    print_text (self, raddle_result_get_text (self->result),
+                strlen (raddle_result_get_text (self->result)));
+  if (self->line_is_open)
+    print_text (self, "\n", 1);
+}
+
+/* ---- the call ---- */
+
+static void
+generate_cb (GObject *source,
+             GAsyncResult *result,
+             gpointer user_data)
+{
+  Session *self = user_data;
+  g_autoptr (RaddleResult) answer = NULL;
+
+  answer = raddle_model_generate_finish (RADDLE_MODEL (source), result, &self->error);
+  if (answer != NULL && self->result == NULL)
+    self->result = g_steal_pointer (&answer);
+  g_main_loop_quit (self->loop);
+}
+
+static gboolean
+end_by_signal (Session *self,
+               int number)
+{
+  if (self->signal != 0)
+    _exit (128 + number);
+
+  self->signal = number;
+  g_cancellable_cancel (self->cancellable);
+  return G_SOURCE_CONTINUE;
+}
+
+static gboolean
+interrupted_cb (gpointer user_data)
+{
+  return end_by_signal (user_data, SIGINT);
+}
+
+static gboolean
+terminated_cb (gpointer user_data)
+{
+  return end_by_signal (user_data, SIGTERM);
+}
+
+static gboolean
+set_up_host (Session *self,
+             GError **error)
+{
+  const RaddleCliOptions *options = self->call->options;
+
+  for (char **folder = options->plugin_folders; folder != NULL && *folder != NULL; folder++)
+    raddle_host_add_plugin_folder (self->host, *folder);
+  for (char **setting = options->overrides; setting != NULL && *setting != NULL; setting++)
+    raddle_host_add_override (self->host, *setting);
+  if (self->call->no_handlers)
+    raddle_host_set_use_plugins (self->host, FALSE);
+
+  return raddle_host_load_keyfile (self->host, options->config, error) &&
+         raddle_host_start (self->host, error);
+}
+
+static RaddleModel *
+get_model (Session *self,
+           GError **error)
+{
+  if (self->call->cassette != NULL)
+    return raddle_host_dup_cassette (self->host, self->call->cassette, self->call->speed, error);
+  return raddle_host_dup_model (self->host, self->call->model, error);
+}
+
+static void
+tell_of_built_in (Session *self,
+                  RaddleModel *model)
+{
+  if (self->call->cassette != NULL || self->call->model != NULL ||
+      !g_str_equal (raddle_model_get_name (model), "built-in"))
+    return;
+
+  g_printerr ("raddle: no model is configured, so this replays a built-in cassette. To ask a\n"
+              "raddle: real model, set ANTHROPIC_API_KEY, or write a keyfile %s/raddle/raddle.conf:\n"
+              "raddle:   [model default]\n"
+              "raddle:   provider=anthropic\n"
+              "raddle:   model=NAME-OF-A-MODEL\n",
+              g_get_user_config_dir ());
+}
+
+static gboolean
+add_printer (Session *self,
+             GError **error)
+{
+  gboolean stream = self->call->print == RADDLE_CLI_PRINT_STREAM && !self->call->options->json;
+  RaddleEventType types[] = { RADDLE_EVENT_LLM_END, RADDLE_EVENT_LLM_ERROR,
+                              RADDLE_EVENT_LLM_NEW_TOKEN };
+  g_autoptr (RaddleHandler) printer =
+    raddle_handler_new_with_func ("answer", types, stream ? 3 : 2, event_cb, self, NULL);
+
+  return raddle_host_add_handler (self->host, printer, error);
+}
+
+static gboolean
+start_call (Session *self,
+            GError **error)
+{
+  g_autoptr (RaddleRequest) request = raddle_request_new ();
+  g_autoptr (RaddleModel) model = NULL;
+
+  if (!raddle_request_add_message (request, "user", self->call->prompt, error) ||
+      !set_up_host (self, error) || !add_printer (self, error) ||
+      !(model = get_model (self, error)))
+    return FALSE;
+
+  tell_of_built_in (self, model);
+  raddle_model_generate_async (model, request, self->cancellable, generate_cb, self);
+  return TRUE;
+}
+
+/* ---- the end ---- */
+
+static void
+report_plugins (Session *self)
+{
+  GListModel *plugins = raddle_host_list_plugins (self->host);
+
+  for (guint i = 0; i < g_list_model_get_n_items (plugins); i++)
+    {
+      g_autoptr (RaddlePlugin) plugin = g_list_model_get_item (plugins, i);
+      g_autofree char *reason = raddle_plugin_dup_reason (plugin);
+
+      if (raddle_plugin_get_state (plugin) == RADDLE_PLUGIN_REFUSED)
+        g_printerr ("raddle: refused: %s\n", reason);
+    }
+}
+
+static void
+report_handlers (Session *self)
+{
+  GListModel *handlers = raddle_host_list_handlers (self->host);
+
+  for (guint i = 0; i < g_list_model_get_n_items (handlers); i++)
+    {
+      g_autoptr (RaddleHandler) handler = g_list_model_get_item (handlers, i);
+      g_autofree char *reason = raddle_handler_dup_reason (handler);
+      guint64 n_failures = raddle_handler_get_n_failures (handler);
+
+      if (raddle_handler_get_state (handler) == RADDLE_HANDLER_FAILED)
+        g_printerr ("raddle: handler “%s” did not run: %s\n",
+                    raddle_handler_get_name (handler), reason);
+      else if (n_failures > 0)
+        g_printerr ("raddle: handler “%s” failed %" G_GUINT64_FORMAT " times\n",
+                    raddle_handler_get_name (handler), n_failures);
+    }
+}
+
+static int
+get_status (Session *self)
+{
+  if (self->signal != 0)
+    return 128 + self->signal;
+  return self->error != NULL || self->output_lost ? RADDLE_CLI_FAILED : RADDLE_CLI_GOOD;
+}
+
+static void
+report_error (Session *self)
+{
+  if (self->error == NULL || self->output_lost)
+    return;
+  if (self->signal != 0)
+    g_printerr ("raddle %s: cancelled\n", self->call->command);
+  else
+    g_printerr ("raddle %s: %s\n", self->call->command, self->error->message);
+}
+
+/* Makes the call and gives the exit status. */
+int
+raddle_cli_call (const RaddleCliCall *call)
+{
+  g_autoptr (RaddleHost) host = raddle_host_new ();
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+  g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
+  Session self = { .call = call, .host = host, .cancellable = cancellable, .loop = loop };
+  guint interrupted = g_unix_signal_add (SIGINT, interrupted_cb, &self);
+  guint terminated = g_unix_signal_add (SIGTERM, terminated_cb, &self);
+  int status;
+
+  if (start_call (&self, &self.error))
+    {
+      g_main_loop_run (loop);
+      /* The last event of a call that was cut off is on its way. */
+      raddle_host_close (host, CLOSE_MS);
+      print_end (&self);
+    }
+  else
+    raddle_host_close (host, CLOSE_MS);
+  report_error (&self);
+  report_plugins (&self);
+  report_handlers (&self);
+
+  g_source_remove (interrupted);
+  g_source_remove (terminated);
+  status = get_status (&self);
+  g_clear_pointer (&self.result, raddle_result_unref);
+  g_clear_error (&self.error);
+  return status;
+}

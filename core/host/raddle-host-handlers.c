@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Owns the way from folders and a keyfile to handlers: finds plugins, loads those that are to
+ * be used, and makes an instance for each group of the keyfile, or one for a plugin that the
+ * keyfile does not mention. A file that cannot be used is refused in words and the others go
+ * on; a mistake in the keyfile is a problem, and all of them are told.
+ */
+
+#include "host/raddle-host-private.h"
+
+#include "config/raddle-problem.h"
+#include "plugins/raddle-finder.h"
+#include "plugins/raddle-plugin-private.h"
+
+static void
+log_warnings (GPtrArray *warnings)
+{
+  for (guint i = 0; i < warnings->len; i++)
+    g_message ("%s", (const char *) warnings->pdata[i]);
+}
+
+/* Fills @plugins with what the folders hold: those asked for by name, the keyfile's, the
+ * environment's, the user's and the system's, in this order. */
+void
+raddle_host_find_plugins (const RaddleConfig *config,
+                          GPtrArray *asked_folders,
+                          GListStore *plugins)
+{
+  g_autoptr (GPtrArray) folders = raddle_finder_new_folders ();
+  g_autoptr (GPtrArray) warnings = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (GPtrArray) found = NULL;
+
+  for (guint i = 0; i < asked_folders->len; i++)
+    raddle_finder_add_folder (folders, asked_folders->pdata[i], TRUE);
+  for (guint i = 0; i < config->plugin_path->len; i++)
+    raddle_finder_add_folder (folders, config->plugin_path->pdata[i], TRUE);
+  raddle_finder_add_standard_folders (folders);
+
+  found = raddle_finder_find (folders, warnings);
+  log_warnings (warnings);
+  for (guint i = 0; i < found->len; i++)
+    g_list_store_append (plugins, found->pdata[i]);
+}
+
+/* Whether the keyfile has groups for the plugin, and whether one of them is on. */
+static void
+look_up_groups (const RaddleConfig *config,
+                const char *plugin_name,
+                gboolean *mentioned,
+                gboolean *enabled)
+{
+  *mentioned = *enabled = FALSE;
+  for (guint i = 0; i < config->handlers->len; i++)
+    {
+      const RaddleHandlerConfig *handler = config->handlers->pdata[i];
+
+      if (!g_str_equal (handler->plugin, plugin_name))
+        continue;
+      *mentioned = TRUE;
+      *enabled |= handler->enabled;
+    }
+}
+
+static void
+load_plugin (const RaddleConfig *config,
+             RaddlePlugin *plugin)
+{
+  gboolean mentioned, enabled;
+
+  if (raddle_plugin_get_state (plugin) != RADDLE_PLUGIN_FOUND)
+    return;
+
+  look_up_groups (config, raddle_plugin_get_name (plugin), &mentioned, &enabled);
+  if (mentioned && !enabled)
+    raddle_plugin_set_state (plugin, RADDLE_PLUGIN_DISABLED, "turned off in the keyfile");
+  else
+    raddle_plugin_load (plugin);
+}
+
+/* Borrowed; NULL if no loaded plugin has the name. */
+static RaddlePlugin *
+find_plugin (GListModel *plugins,
+             const char *name,
+             RaddlePlugin *but_not)
+{
+  for (guint i = 0; i < g_list_model_get_n_items (plugins); i++)
+    {
+      g_autoptr (RaddlePlugin) plugin = g_list_model_get_item (plugins, i);
+
+      if (plugin == but_not)
+        return NULL;
+      if (raddle_plugin_get_state (plugin) == RADDLE_PLUGIN_LOADED &&
+          g_str_equal (raddle_plugin_get_name (plugin), name))
+        return plugin;
+    }
+  return NULL;
+}
+
+/* Two files may call themselves the same. */
+static void
+refuse_second_of_name (GListModel *plugins,
+                       RaddlePlugin *plugin)
+{
+  g_autofree char *reason = NULL;
+  RaddlePlugin *first;
+
+  if (raddle_plugin_get_state (plugin) != RADDLE_PLUGIN_LOADED)
+    return;
+  first = find_plugin (plugins, raddle_plugin_get_name (plugin), plugin);
+  if (first == NULL)
+    return;
+
+  reason = g_strdup_printf ("%s: another plugin is called “%s” too (%s); give one of them "
+                            "another name in RADDLE_PLUGIN ()",
+                            raddle_plugin_get_file (plugin), raddle_plugin_get_name (plugin),
+                            raddle_plugin_get_file (first));
+  raddle_plugin_set_state (plugin, RADDLE_PLUGIN_REFUSED, reason);
+}
+
+/* The field tells a program that reports refusals by itself which messages these are. */
+static void
+report_refusal (RaddlePlugin *plugin)
+{
+  g_autofree char *reason = raddle_plugin_dup_reason (plugin);
+
+  if (raddle_plugin_get_state (plugin) == RADDLE_PLUGIN_REFUSED)
+    g_log_structured (G_LOG_DOMAIN, G_LOG_LEVEL_MESSAGE, "RADDLE_REFUSED_PLUGIN",
+                      raddle_plugin_get_file (plugin), "MESSAGE", "plugin refused: %s",
+                      reason);
+}
+
+static RaddleDelivery
+choose_delivery (const RaddleHandlerConfig *config,
+                 RaddlePluginFlags flags)
+{
+  if (config->has_delivery)
+    return config->delivery;
+  if (flags & RADDLE_PLUGIN_INLINE)
+    return RADDLE_DELIVERY_INLINE;
+  if (flags & RADDLE_PLUGIN_LOCKSTEP)
+    return RADDLE_DELIVERY_LOCKSTEP;
+  if (flags & RADDLE_PLUGIN_DETACHED)
+    return RADDLE_DELIVERY_DETACHED;
+  return RADDLE_DELIVERY_AWAITED;
+}
+
+static gboolean
+has_async_events (RaddlePlugin *plugin)
+{
+  for (guint i = 0; i < RADDLE_N_EVENT_TYPES; i++)
+    if (raddle_plugin_get_call_kind (plugin, i) == RADDLE_CALL_ASYNC)
+      return TRUE;
+  return FALSE;
+}
+
+/* What the keyfile may say already and this version does not do yet. */
+static void
+warn_of_what_is_to_come (const RaddleHandlerConfig *config)
+{
+  static const char *const keys[] = { "timeout", "on-error", "breaker" };
+
+  for (guint i = 0; i < G_N_ELEMENTS (keys); i++)
+    if (raddle_handler_config_has_key (config, keys[i]))
+      g_message ("handler “%s”: %s is not in force in this version of Raddle", config->name,
+                 keys[i]);
+  if (config->overflow != RADDLE_OVERFLOW_BLOCK)
+    g_message ("handler “%s”: this version of Raddle treats every overflow policy as block: "
+               "nothing is lost, and the stream waits",
+               config->name);
+}
+
+/* NULL when there are problems. */
+static RaddleHandler *
+make_handler (const RaddleConfig *config,
+              const RaddleHandlerConfig *handler,
+              RaddlePlugin *plugin,
+              GPtrArray *problems)
+{
+  RaddleDelivery delivery = choose_delivery (handler, raddle_plugin_get_flags (plugin));
+  RaddleSettings *settings = NULL;
+  const RaddleOption *options;
+  guint n_problems = problems->len;
+  gsize n_options;
+
+  options = raddle_plugin_get_options (plugin, &n_options);
+  raddle_handler_config_apply (handler, options, n_options, raddle_plugin_get_name (plugin),
+                               &settings, config, problems);
+  raddle_config_check_delivery (handler, has_async_events (plugin), delivery, problems);
+  if (problems->len > n_problems)
+    {
+      g_clear_pointer (&settings, raddle_settings_unref);
+      return NULL;
+    }
+
+  warn_of_what_is_to_come (handler);
+  return raddle_handler_new_for_calls (handler->name, raddle_plugin_get_calls (plugin),
+                                       settings, delivery, handler->events,
+                                       G_OBJECT (plugin));
+}
+
+static void
+add_handler (const RaddleConfig *config,
+             const RaddleHandlerConfig *handler_config,
+             RaddlePlugin *plugin,
+             GPtrArray *handlers,
+             GPtrArray *limits,
+             GPtrArray *problems)
+{
+  RaddleHandler *handler = make_handler (config, handler_config, plugin, problems);
+  RaddleLaneLimits *limit;
+
+  if (handler == NULL)
+    return;
+  g_ptr_array_add (handlers, handler);
+  limit = g_new (RaddleLaneLimits, 1);
+  *limit = (RaddleLaneLimits) { handler_config->queue_length, handler_config->queue_bytes };
+  g_ptr_array_add (limits, limit);
+}
+
+static void
+add_configured (const RaddleConfig *config,
+                GListModel *plugins,
+                GPtrArray *handlers,
+                GPtrArray *limits,
+                GPtrArray *problems)
+{
+  for (guint i = 0; i < config->handlers->len; i++)
+    {
+      const RaddleHandlerConfig *handler = config->handlers->pdata[i];
+      RaddlePlugin *plugin = find_plugin (plugins, handler->plugin, NULL);
+
+      if (!handler->enabled)
+        continue;
+      if (plugin != NULL)
+        add_handler (config, handler, plugin, handlers, limits, problems);
+      else
+        g_message ("handler “%s”: there is no usable plugin “%s” in the plugin folders; "
+                   "“raddle plugins” lists what they hold",
+                   handler->name, handler->plugin);
+    }
+}
+
+static void
+add_unmentioned (const RaddleConfig *config,
+                 GListModel *plugins,
+                 GPtrArray *handlers,
+                 GPtrArray *limits,
+                 GPtrArray *problems)
+{
+  for (guint i = 0; i < g_list_model_get_n_items (plugins); i++)
+    {
+      g_autoptr (RaddlePlugin) plugin = g_list_model_get_item (plugins, i);
+      g_autoptr (RaddleHandlerConfig) defaults = NULL;
+      gboolean mentioned, enabled;
+
+      if (raddle_plugin_get_state (plugin) != RADDLE_PLUGIN_LOADED)
+        continue;
+      look_up_groups (config, raddle_plugin_get_name (plugin), &mentioned, &enabled);
+      if (mentioned)
+        continue;
+      defaults = raddle_handler_config_new (raddle_plugin_get_name (plugin));
+      add_handler (config, defaults, plugin, handlers, limits, problems);
+    }
+}
+
+/* Loads what is to be used, and says what is refused. */
+void
+raddle_host_load_found_plugins (const RaddleConfig *config,
+                                GListModel *plugins)
+{
+  for (guint i = 0; i < g_list_model_get_n_items (plugins); i++)
+    {
+      g_autoptr (RaddlePlugin) plugin = g_list_model_get_item (plugins, i);
+
+      load_plugin (config, plugin);
+      refuse_second_of_name (plugins, plugin);
+      report_refusal (plugin);
+    }
+}
+
+/* Makes the handlers; transfer full, with the limits of each in @limits. What is wrong in the
+ * keyfile goes to @problems. */
+GPtrArray *
+raddle_host_make_handlers (const RaddleConfig *config,
+                           GListModel *plugins,
+                           GPtrArray *limits,
+                           GPtrArray *problems)
+{
+  GPtrArray *handlers = g_ptr_array_new_with_free_func (g_object_unref);
+
+  add_configured (config, plugins, handlers, limits, problems);
+  add_unmentioned (config, plugins, handlers, limits, problems);
+
+  return handlers;
+}

@@ -1,0 +1,829 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Owns everything: the settings, the plugins, the handlers, the models and the dispatcher
+ * that joins them, on the context that was the thread's default when the host was made. All
+ * of it is to be used on that context, but for the last reference, which may fall anywhere.
+ */
+
+#include "host/raddle-host-private.h"
+
+#include "config/raddle-problem.h"
+#include "events/raddle-lock.h"
+#include "models/raddle-cassette-transport.h"
+#include "models/raddle-model-private.h"
+#include "plugins/raddle-plugin-private.h"
+#include "raddle/raddle-error.h"
+
+#include <stdio.h>
+
+/* Below GTK's redraw, which is at 120. */
+#define DEFAULT_PRIORITY (G_PRIORITY_HIGH_IDLE + 30)
+
+struct _RaddleHost
+{
+  GObject parent_instance;
+  GMainContext *context;
+  int priority;
+  GPtrArray *folders;   /* of char *: asked for by the program */
+  GPtrArray *overrides; /* of char *, NULL-terminated */
+  RaddleConfig *config; /* NULL until a keyfile was loaded, or none was found */
+  GListStore *plugins;
+  GListStore *handlers;
+  gboolean use_keyfile;
+  gboolean use_plugins;
+  gboolean plugins_loaded;
+  RaddleDispatcher *dispatcher; /* NULL until the start */
+  RaddleHttpClient *client;
+  GPtrArray *own_models; /* of RaddleModelConfig: those that no keyfile has */
+  GTask *closing;                   /* the close that is under way */
+  gboolean closed;
+};
+
+/**
+ * RaddleHost:
+ *
+ * Finds handlers in plugin folders and passes the events of model calls to them.
+ *
+ * A host belongs to the main context that was the thread's default when it was made: async
+ * handlers are called there, and so are callbacks. Sync handlers are called on a pool of
+ * threads. Nothing is delivered while the context is not iterated. Close a host before
+ * giving it back; one that is given back open throws away what its handlers have not got.
+ *
+ * Since: 0.1
+ */
+G_DEFINE_FINAL_TYPE (RaddleHost, raddle_host, G_TYPE_OBJECT)
+
+static void
+raddle_host_dispose (GObject *object)
+{
+  RaddleHost *self = RADDLE_HOST (object);
+
+  if (self->dispatcher != NULL && !self->closed)
+    {
+      guint n_events = raddle_dispatcher_abandon (self->dispatcher);
+
+      self->closed = TRUE;
+      if (n_events > 0)
+        g_message ("a host was given back open: %u events were not delivered; "
+                   "close it with raddle_host_close () first",
+                   n_events);
+    }
+
+  G_OBJECT_CLASS (raddle_host_parent_class)->dispose (object);
+}
+
+static void
+raddle_host_finalize (GObject *object)
+{
+  RaddleHost *self = RADDLE_HOST (object);
+
+  g_clear_pointer (&self->dispatcher, raddle_dispatcher_unref);
+  g_clear_pointer (&self->client, raddle_http_client_unref);
+  g_ptr_array_unref (self->own_models);
+  g_clear_pointer (&self->config, raddle_config_free);
+  g_clear_object (&self->handlers);
+  g_clear_object (&self->plugins);
+  g_ptr_array_unref (self->folders);
+  g_ptr_array_unref (self->overrides);
+  g_main_context_unref (self->context);
+
+  G_OBJECT_CLASS (raddle_host_parent_class)->finalize (object);
+}
+
+static void
+raddle_host_class_init (RaddleHostClass *klass)
+{
+  GObjectClass *object_class = G_OBJECT_CLASS (klass);
+
+  object_class->dispose = raddle_host_dispose;
+  object_class->finalize = raddle_host_finalize;
+}
+
+static void
+raddle_host_init (RaddleHost *self)
+{
+  self->context = g_main_context_ref_thread_default ();
+  self->priority = DEFAULT_PRIORITY;
+  self->folders = g_ptr_array_new_with_free_func (g_free);
+  self->overrides = g_ptr_array_new_with_free_func (g_free);
+  g_ptr_array_add (self->overrides, NULL);
+  self->own_models =
+    g_ptr_array_new_with_free_func ((GDestroyNotify) raddle_model_config_free);
+  self->use_keyfile = TRUE;
+  self->use_plugins = TRUE;
+  self->plugins = g_list_store_new (RADDLE_TYPE_PLUGIN);
+  self->handlers = g_list_store_new (RADDLE_TYPE_HANDLER);
+}
+
+/**
+ * raddle_host_new:
+ *
+ * Makes a host for the calling thread's default main context.
+ *
+ * Returns: (transfer full): the host; set it up, then call raddle_host_start()
+ *
+ * Since: 0.1
+ */
+RaddleHost *
+raddle_host_new (void)
+{
+  return g_object_new (RADDLE_TYPE_HOST, NULL);
+}
+
+RaddleDispatcher *
+raddle_host_get_dispatcher (RaddleHost *self)
+{
+  return self->dispatcher;
+}
+
+/**
+ * raddle_host_add_plugin_folder:
+ * @self: a host that has not loaded its plugins
+ * @folder: (type filename): a folder
+ *
+ * Adds a folder to look for plugins in, before those of the keyfile, the environment, the
+ * user and the system. Where two folders have a file of the same name, the first one counts.
+ *
+ * Since: 0.1
+ */
+void
+raddle_host_add_plugin_folder (RaddleHost *self,
+                               const char *folder)
+{
+  g_return_if_fail (RADDLE_IS_HOST (self));
+  g_return_if_fail (folder != NULL);
+  g_return_if_fail (!self->plugins_loaded);
+
+  g_ptr_array_add (self->folders, g_canonicalize_filename (folder, NULL));
+}
+
+/**
+ * raddle_host_add_override:
+ * @self: a host that has not loaded a keyfile
+ * @setting: `GROUP.KEY=VALUE`
+ *
+ * Sets a value over what the keyfile says. It is checked with the keyfile.
+ *
+ * Since: 0.1
+ */
+void
+raddle_host_add_override (RaddleHost *self,
+                          const char *setting)
+{
+  g_return_if_fail (RADDLE_IS_HOST (self));
+  g_return_if_fail (setting != NULL);
+  g_return_if_fail (self->config == NULL);
+
+  g_ptr_array_insert (self->overrides, self->overrides->len - 1, g_strdup (setting));
+}
+
+/**
+ * raddle_host_set_priority:
+ * @self: a host that has not been started
+ * @priority: a priority of GLib's main loop; a lower number goes first
+ *
+ * Sets the priority of the host's sources. The default is 130, below GTK's redraw.
+ *
+ * Since: 0.1
+ */
+void
+raddle_host_set_priority (RaddleHost *self,
+                          int priority)
+{
+  g_return_if_fail (RADDLE_IS_HOST (self));
+  g_return_if_fail (self->dispatcher == NULL);
+
+  self->priority = priority;
+}
+
+/**
+ * raddle_host_set_use_keyfile:
+ * @self: a host that has not loaded a keyfile
+ * @use_keyfile: whether the user's own keyfile is read where none is named
+ *
+ * With %FALSE, a program that names no keyfile has the defaults and its overrides. The
+ * default is %TRUE.
+ *
+ * Since: 0.1
+ */
+void
+raddle_host_set_use_keyfile (RaddleHost *self,
+                             gboolean use_keyfile)
+{
+  g_return_if_fail (RADDLE_IS_HOST (self));
+  g_return_if_fail (self->config == NULL);
+
+  self->use_keyfile = use_keyfile;
+}
+
+/**
+ * raddle_host_set_use_plugins:
+ * @self: a host that has not loaded its plugins
+ * @use_plugins: whether plugins are looked for
+ *
+ * With %FALSE, only handlers of the program get events. The default is %TRUE.
+ *
+ * Since: 0.1
+ */
+void
+raddle_host_set_use_plugins (RaddleHost *self,
+                             gboolean use_plugins)
+{
+  g_return_if_fail (RADDLE_IS_HOST (self));
+  g_return_if_fail (!self->plugins_loaded);
+
+  self->use_plugins = use_plugins;
+}
+
+static gboolean
+fail_with_problems (GPtrArray *problems,
+                    GError **error)
+{
+  g_autofree char *text = NULL;
+
+  if (problems->len == 0)
+    return TRUE;
+
+  raddle_problems_sort (problems);
+  text = raddle_problems_to_text (problems);
+  g_set_error_literal (error, RADDLE_ERROR, RADDLE_ERROR_CONFIG, g_strchomp (text));
+  return FALSE;
+}
+
+static char *
+find_default_file (void)
+{
+  g_autofree char *file = raddle_config_get_default_file ();
+
+  return g_file_test (file, G_FILE_TEST_EXISTS) ? g_steal_pointer (&file) : NULL;
+}
+
+/**
+ * raddle_host_load_keyfile:
+ * @self: a host that has not loaded a keyfile
+ * @file: (type filename) (nullable): the keyfile; %NULL for the user's own,
+ *   `$XDG_CONFIG_HOME/raddle/raddle.conf`, if there is one
+ * @error: return location for an error
+ *
+ * Reads the settings. raddle_host_start() does it where it was not done.
+ *
+ * Returns: %FALSE with %RADDLE_ERROR_CONFIG set if there is anything wrong; the message then
+ *   has a line for each problem, with file, line, group and key
+ *
+ * Since: 0.1
+ */
+gboolean
+raddle_host_load_keyfile (RaddleHost *self,
+                          const char *file,
+                          GError **error)
+{
+  g_autoptr (GPtrArray) problems = raddle_problems_new ();
+  g_autoptr (RaddleConfig) config = NULL;
+  g_autofree char *found = NULL;
+
+  g_return_val_if_fail (RADDLE_IS_HOST (self), FALSE);
+  g_return_val_if_fail (self->config == NULL, FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  if (file != NULL || self->use_keyfile)
+    found = file != NULL ? g_strdup (file) : find_default_file ();
+  config = raddle_config_load (found, (const char *const *) self->overrides->pdata, problems);
+  if (!fail_with_problems (problems, error))
+    return FALSE;
+
+  self->config = g_steal_pointer (&config);
+  return TRUE;
+}
+
+/**
+ * raddle_host_load_plugins:
+ * @self: a host
+ * @error: return location for an error
+ *
+ * Finds the plugins and loads those that the keyfile does not turn off. A file that cannot
+ * be used is refused, with a reason in raddle_host_list_plugins(), and the others go on.
+ * raddle_host_start() does it where it was not done.
+ *
+ * Returns: %FALSE with @error set if the keyfile has mistakes
+ *
+ * Since: 0.1
+ */
+gboolean
+raddle_host_load_plugins (RaddleHost *self,
+                          GError **error)
+{
+  g_return_val_if_fail (RADDLE_IS_HOST (self), FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  if (self->config == NULL && !raddle_host_load_keyfile (self, NULL, error))
+    return FALSE;
+  if (self->plugins_loaded)
+    return TRUE;
+
+  self->plugins_loaded = TRUE;
+  if (!self->use_plugins)
+    return TRUE;
+  raddle_host_find_plugins (self->config, self->folders, self->plugins);
+  raddle_host_load_found_plugins (self->config, G_LIST_MODEL (self->plugins));
+  return TRUE;
+}
+
+static const RaddleLaneLimits default_limits = { 4096, 8 * 1024 * 1024 };
+
+static void
+open_handlers (RaddleHost *self,
+               GPtrArray *handlers,
+               GPtrArray *limits)
+{
+  for (guint i = 0; i < handlers->len; i++)
+    {
+      raddle_handler_claim (handlers->pdata[i]);
+      g_list_store_append (self->handlers, handlers->pdata[i]);
+      raddle_dispatcher_add (self->dispatcher, handlers->pdata[i], limits->pdata[i]);
+    }
+}
+
+/**
+ * raddle_host_start:
+ * @self: a host
+ * @error: return location for an error
+ *
+ * Loads what was not loaded yet, and sets the handlers up. To be called once, on the host's
+ * context.
+ *
+ * Returns: %FALSE with %RADDLE_ERROR_CONFIG set if the keyfile has mistakes; then no handler
+ *   was set up
+ *
+ * Since: 0.1
+ */
+gboolean
+raddle_host_start (RaddleHost *self,
+                   GError **error)
+{
+  g_autoptr (GPtrArray) problems = raddle_problems_new ();
+  g_autoptr (GPtrArray) limits = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (GPtrArray) handlers = NULL;
+
+  g_return_val_if_fail (RADDLE_IS_HOST (self), FALSE);
+  g_return_val_if_fail (self->dispatcher == NULL, FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  if (!raddle_host_load_plugins (self, error))
+    return FALSE;
+  handlers = raddle_host_make_handlers (self->config, G_LIST_MODEL (self->plugins), limits,
+                                        problems);
+  if (!fail_with_problems (problems, error))
+    return FALSE;
+
+  self->dispatcher = raddle_dispatcher_new (self->context, self->priority,
+                                            self->config->threads);
+  self->client = raddle_http_client_new ();
+  open_handlers (self, handlers, limits);
+  return TRUE;
+}
+
+/**
+ * raddle_host_list_plugins:
+ * @self: a host
+ *
+ * Lists what the plugin folders hold, usable or not, as [class@Raddle.Plugin].
+ *
+ * Returns: (transfer none): the list
+ *
+ * Since: 0.1
+ */
+GListModel *
+raddle_host_list_plugins (RaddleHost *self)
+{
+  g_return_val_if_fail (RADDLE_IS_HOST (self), NULL);
+
+  return G_LIST_MODEL (self->plugins);
+}
+
+/**
+ * raddle_host_list_handlers:
+ * @self: a host
+ *
+ * Lists the handlers, those of plugins and those of the program, as [class@Raddle.Handler].
+ *
+ * Returns: (transfer none): the list
+ *
+ * Since: 0.1
+ */
+GListModel *
+raddle_host_list_handlers (RaddleHost *self)
+{
+  g_return_val_if_fail (RADDLE_IS_HOST (self), NULL);
+
+  return G_LIST_MODEL (self->handlers);
+}
+
+/**
+ * raddle_host_add_handler:
+ * @self: a host that has been started
+ * @handler: a handler that no host had before
+ * @error: return location for an error
+ *
+ * Adds a handler. Of runs that are under way it gets the start first, marked as replayed.
+ *
+ * Returns: %FALSE with %RADDLE_ERROR_CLOSED set if the host was closed, or a host has or had
+ *   the handler
+ *
+ * Since: 0.1
+ */
+gboolean
+raddle_host_add_handler (RaddleHost *self,
+                         RaddleHandler *handler,
+                         GError **error)
+{
+  g_return_val_if_fail (RADDLE_IS_HOST (self), FALSE);
+  g_return_val_if_fail (RADDLE_IS_HANDLER (handler), FALSE);
+  g_return_val_if_fail (self->dispatcher != NULL, FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  if (self->closed || raddle_dispatcher_is_closing (self->dispatcher))
+    {
+      g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_CLOSED,
+                   "The host was closed and takes no handler “%s”",
+                   raddle_handler_get_name (handler));
+      return FALSE;
+    }
+  if (!raddle_handler_claim (handler))
+    {
+      g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_CLOSED,
+                   "The handler “%s” was given to a host before; make a new one",
+                   raddle_handler_get_name (handler));
+      return FALSE;
+    }
+
+  g_list_store_append (self->handlers, handler);
+  raddle_dispatcher_add (self->dispatcher, handler, &default_limits);
+  return TRUE;
+}
+
+/**
+ * raddle_host_remove_handler:
+ * @self: a host
+ * @handler: a handler of this host; one that is not is left alone
+ *
+ * Takes a handler away. It gets what it was given before and is torn down; of runs that are
+ * under way it gets no end.
+ *
+ * Since: 0.1
+ */
+void
+raddle_host_remove_handler (RaddleHost *self,
+                            RaddleHandler *handler)
+{
+  guint position;
+
+  g_return_if_fail (RADDLE_IS_HOST (self));
+  g_return_if_fail (RADDLE_IS_HANDLER (handler));
+
+  if (!g_list_store_find (self->handlers, handler, &position))
+    return;
+  raddle_dispatcher_remove (self->dispatcher, handler);
+  g_list_store_remove (self->handlers, position);
+}
+
+/* ---- models ---- */
+
+static RaddleModel *
+make_model (RaddleHost *self,
+            const RaddleModelConfig *config,
+            RaddleCassette *cassette)
+{
+  return raddle_model_new (G_OBJECT (self), self->dispatcher, self->client, config, cassette);
+}
+
+static RaddleModelConfig *
+add_own_model (RaddleHost *self,
+               const char *name,
+               const char *provider)
+{
+  RaddleModelConfig *config = raddle_model_config_new (name);
+
+  config->provider = g_strdup (provider);
+  g_ptr_array_add (self->own_models, config);
+  return config;
+}
+
+static RaddleModel *
+make_built_in (RaddleHost *self,
+               GError **error)
+{
+  g_autoptr (GBytes) bytes = raddle_builtin_cassette ();
+  g_autoptr (RaddleCassette) cassette =
+    raddle_cassette_new_from_bytes (bytes, RADDLE_MODEL_BUILT_IN, error);
+
+  if (cassette == NULL)
+    return NULL;
+  return make_model (self, add_own_model (self, RADDLE_MODEL_BUILT_IN, "cassette"), cassette);
+}
+
+/* What a key alone asks for: the provider that it is for, with a model of ours. */
+static RaddleModel *
+make_for_key (RaddleHost *self)
+{
+  RaddleModelConfig *config = add_own_model (self, "default", "anthropic");
+
+  raddle_model_config_set_anthropic_defaults (config);
+  return make_model (self, config, NULL);
+}
+
+static gboolean
+has_key (void)
+{
+  const char *key = g_getenv (RADDLE_ANTHROPIC_KEY_ENV);
+
+  return key != NULL && *key != '\0';
+}
+
+static char *
+list_models (const RaddleConfig *config)
+{
+  GString *names = g_string_new (NULL);
+
+  for (guint i = 0; i < config->models->len; i++)
+    g_string_append_printf (names, "%s“%s”", i > 0 ? ", " : "",
+                            ((RaddleModelConfig *) config->models->pdata[i])->name);
+
+  return g_string_free (names, FALSE);
+}
+
+/* The model that is meant where none is named. */
+static const RaddleModelConfig *
+choose_model (const RaddleConfig *config,
+              GError **error)
+{
+  const RaddleModelConfig *model = raddle_config_find_model (config, "default");
+  g_autofree char *names = NULL;
+
+  if (model != NULL)
+    return model;
+  if (config->models->len == 1)
+    return config->models->pdata[0];
+
+  names = list_models (config);
+  g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_CONFIG,
+               "The keyfile has several models and none is called “default”; name one of %s",
+               names);
+  return NULL;
+}
+
+static const RaddleModelConfig *
+find_model (const RaddleConfig *config,
+            const char *name,
+            GError **error)
+{
+  const RaddleModelConfig *model = raddle_config_find_model (config, name);
+  g_autofree char *names = NULL;
+
+  if (model != NULL)
+    return model;
+
+  names = list_models (config);
+  g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_CONFIG,
+               "There is no [model %s] in the keyfile; %s%s", name,
+               config->models->len > 0 ? "it has " : "it has no models",
+               config->models->len > 0 ? names : "");
+  return NULL;
+}
+
+/**
+ * raddle_host_dup_model:
+ * @self: a host that has been started
+ * @name: (nullable): the name of a model's group in the keyfile; %NULL for the one called
+ *   `default`, or the only one; `built-in` for the built-in cassette
+ * @error: return location for an error
+ *
+ * Gets a model. Where the keyfile has none and none is named, it is one of Anthropic's if
+ * the environment has `ANTHROPIC_API_KEY`, else the built-in cassette, which tells a joke.
+ *
+ * Returns: (transfer full): the model; %NULL with @error set if there is none of that name,
+ *   or its cassette cannot be read
+ *
+ * Since: 0.1
+ */
+RaddleModel *
+raddle_host_dup_model (RaddleHost *self,
+                       const char *name,
+                       GError **error)
+{
+  g_autoptr (RaddleCassette) cassette = NULL;
+  const RaddleModelConfig *config;
+
+  g_return_val_if_fail (RADDLE_IS_HOST (self), NULL);
+  g_return_val_if_fail (self->dispatcher != NULL, NULL);
+  g_return_val_if_fail (error == NULL || *error == NULL, NULL);
+
+  if (g_strcmp0 (name, RADDLE_MODEL_BUILT_IN) == 0)
+    return make_built_in (self, error);
+  if (name == NULL && self->config->models->len == 0)
+    return has_key () ? make_for_key (self) : make_built_in (self, error);
+
+  config = name != NULL ? find_model (self->config, name, error)
+                        : choose_model (self->config, error);
+  if (config == NULL)
+    return NULL;
+  if (g_str_equal (config->provider, "cassette"))
+    {
+      cassette = raddle_cassette_load (config->file, error);
+      if (cassette == NULL)
+        return NULL;
+    }
+  return make_model (self, config, cassette);
+}
+
+/**
+ * raddle_host_dup_cassette:
+ * @self: a host that has been started
+ * @file: (type filename): a cassette, or the bare body of an answer
+ * @speed: how fast: 1 as it was recorded, 2 twice as fast, 0 all at once
+ * @error: return location for an error
+ *
+ * Gets a model that answers with a cassette, whatever it is asked.
+ *
+ * Returns: (transfer full): the model; %NULL with @error set if the file cannot be used
+ *
+ * Since: 0.1
+ */
+RaddleModel *
+raddle_host_dup_cassette (RaddleHost *self,
+                          const char *file,
+                          double speed,
+                          GError **error)
+{
+  g_autoptr (RaddleCassette) cassette = NULL;
+  g_autofree char *name = NULL;
+  RaddleModelConfig *config;
+
+  g_return_val_if_fail (RADDLE_IS_HOST (self), NULL);
+  g_return_val_if_fail (self->dispatcher != NULL, NULL);
+  g_return_val_if_fail (file != NULL, NULL);
+  g_return_val_if_fail (speed >= 0, NULL);
+  g_return_val_if_fail (error == NULL || *error == NULL, NULL);
+
+  cassette = raddle_cassette_load (file, error);
+  if (cassette == NULL)
+    return NULL;
+  name = g_filename_display_basename (file);
+  config = add_own_model (self, name, "cassette");
+  config->speed = speed;
+  return make_model (self, config, cassette);
+}
+
+/* ---- the close ---- */
+
+static void
+closed_cb (gpointer user_data)
+{
+  g_autoptr (RaddleHost) self = user_data;
+  g_autoptr (GTask) task = g_steal_pointer (&self->closing);
+
+  self->closed = TRUE;
+  if (!g_task_return_error_if_cancelled (task))
+    g_task_return_boolean (task, TRUE);
+}
+
+static void
+give_up_cb (GCancellable *cancellable,
+            gpointer user_data)
+{
+  raddle_dispatcher_abandon (user_data);
+}
+
+/**
+ * raddle_host_close_async:
+ * @self: a host
+ * @cancellable: (nullable): throws away what has not been delivered, instead of delivering it
+ * @callback: called on the host's context when all is done
+ * @user_data: passed to @callback
+ *
+ * Ends all runs with the outcome dropped, delivers what the handlers have not got, and has
+ * them torn down. To be called once, on the host's context.
+ *
+ * Since: 0.1
+ */
+void
+raddle_host_close_async (RaddleHost *self,
+                         GCancellable *cancellable,
+                         GAsyncReadyCallback callback,
+                         gpointer user_data)
+{
+  g_autoptr (GTask) task = NULL;
+
+  g_return_if_fail (RADDLE_IS_HOST (self));
+  g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
+
+  task = g_task_new (self, cancellable, callback, user_data);
+  g_task_set_source_tag (task, raddle_host_close_async);
+
+  if (self->closing != NULL)
+    {
+      g_task_return_new_error (task, RADDLE_ERROR, RADDLE_ERROR_CLOSED,
+                               "The host is being closed already");
+      return;
+    }
+  if (self->dispatcher == NULL || self->closed)
+    {
+      self->closed = TRUE;
+      g_task_return_boolean (task, TRUE);
+      return;
+    }
+
+  self->closing = g_steal_pointer (&task);
+  raddle_dispatcher_close (self->dispatcher, closed_cb, g_object_ref (self));
+  if (cancellable != NULL)
+    g_cancellable_connect (cancellable, G_CALLBACK (give_up_cb),
+                           raddle_dispatcher_ref (self->dispatcher),
+                           (GDestroyNotify) raddle_dispatcher_unref);
+}
+
+/**
+ * raddle_host_close_finish:
+ * @self: a host
+ * @result: what the callback got
+ * @error: return location for an error
+ *
+ * Ends raddle_host_close_async().
+ *
+ * Returns: %TRUE if everything was delivered
+ *
+ * Since: 0.1
+ */
+gboolean
+raddle_host_close_finish (RaddleHost *self,
+                          GAsyncResult *result,
+                          GError **error)
+{
+  g_return_val_if_fail (RADDLE_IS_HOST (self), FALSE);
+  g_return_val_if_fail (g_task_is_valid (result, self), FALSE);
+
+  return g_task_propagate_boolean (G_TASK (result), error);
+}
+
+static gboolean
+time_is_up_cb (gpointer user_data)
+{
+  gboolean *time_is_up = user_data;
+
+  *time_is_up = TRUE;
+  return G_SOURCE_REMOVE;
+}
+
+static void
+report_undelivered (RaddleHost *self,
+                    guint n_events,
+                    guint milliseconds)
+{
+  g_message ("the host could not be closed within %u ms: %u events were not delivered, or a "
+             "handler has not returned",
+             milliseconds, n_events);
+}
+
+/**
+ * raddle_host_close:
+ * @self: a host
+ * @milliseconds: how long it may take
+ *
+ * Closes the host like raddle_host_close_async(), and iterates its context until that is
+ * done. What could not be delivered in time is thrown away, counted and logged. A host that
+ * is closed already, or being closed, is waited for.
+ *
+ * Returns: %TRUE if everything was delivered
+ *
+ * Since: 0.1
+ */
+gboolean
+raddle_host_close (RaddleHost *self,
+                   guint milliseconds)
+{
+  G_GNUC_UNUSED g_autoptr (RaddleHost) keep = NULL;
+  g_autoptr (GSource) timer = NULL;
+  gboolean time_is_up = FALSE;
+  gboolean closed;
+
+  g_return_val_if_fail (RADDLE_IS_HOST (self), FALSE);
+
+  keep = g_object_ref (self);
+  if (self->closing == NULL && !self->closed)
+    raddle_host_close_async (self, NULL, NULL, NULL);
+
+  timer = g_timeout_source_new (milliseconds);
+  g_source_set_callback (timer, time_is_up_cb, &time_is_up, NULL);
+  g_source_attach (timer, self->context);
+  while (!self->closed && !time_is_up)
+    g_main_context_iteration (self->context, TRUE);
+  closed = self->closed;
+  g_source_destroy (timer);
+
+  if (!closed)
+    {
+      report_undelivered (self, raddle_dispatcher_abandon (self->dispatcher), milliseconds);
+      /* What does not wait for a handler ends now. */
+      while (!self->closed && g_main_context_iteration (self->context, FALSE))
+        ;
+    }
+  return closed;
+}
