@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* `raddle decode`: prints what a captured wire stream means, one JSON object a line. Reads a
- * file or stdin piece by piece, so that it works on a stream that is still coming; blocks, on
- * the program's only thread. Must never write anything but those lines to stdout.
+/* `raddle decode`: prints what a captured wire stream means, one JSON object a line.
+ * Reads a file or stdin piece by piece, so that it works on a stream that is still
+ * coming; blocks, on the program's only thread. Must never write anything but those
+ * lines to stdout.
  */
 
 #include "cli/raddle-cli-decode.h"
@@ -170,11 +171,13 @@ read_headers (Decode *self,
 static gboolean
 is_known_provider (const char *name)
 {
-  return g_str_equal (name, "sse") || g_strv_contains (raddle_decoder_get_providers (), name);
+  return g_str_equal (name, "sse") ||
+         g_strv_contains (raddle_decoder_get_providers (), name);
 }
 
-/* The format of the meta file counts where --provider is not given. HTTP errors are judged
- * alike for all providers, so there a format that cannot be decoded does not matter. */
+/* The format of the meta file counts where --provider is not given. HTTP errors are
+ * judged alike for all providers, so there a format that cannot be decoded does not
+ * matter. */
 static gboolean
 take_format (Decode *self,
              const char *format)
@@ -185,8 +188,10 @@ take_format (Decode *self,
     self->provider = g_strdup (format);
   else if (self->head->status == 200)
     {
-      g_printerr ("raddle decode: %s: the format \"%s\" cannot be decoded; say --provider "
-                  "to read it as another\n", self->meta, format);
+      g_printerr (
+          "raddle decode: %s: the format \"%s\" cannot be decoded; say --provider "
+          "to read it as another\n",
+          self->meta, format);
       return FALSE;
     }
   return TRUE;
@@ -293,7 +298,8 @@ feed_pieces (Decode *self,
     }
 }
 
-/* A full buffer where --chunk is given, so that the pieces are even; else what is there. */
+/* A full buffer where --chunk is given, so that the pieces are even; else what is
+ * there. */
 static gssize
 read_some (int fd,
            guint8 *buffer,
@@ -416,8 +422,9 @@ parse_arguments (Decode *self,
   return FALSE;
 }
 
-/* @argv[0] is the name of the command. Returns 0 when the stream was read, whatever it meant,
- * 1 when a file could not be read or the output not be written, 2 for wrong usage. */
+/* @argv[0] is the name of the command. Returns 0 when the stream was read, whatever it
+ * meant, 1 when a file could not be read or the output not be written, 2 for wrong
+ * usage. */
 int
 raddle_cli_decode (int argc,
                    char **argv)

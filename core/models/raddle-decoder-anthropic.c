@@ -1,54 +1,32 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What the events of the Anthropic Messages API mean. Dispatches on the type inside the data,
- * since gateways drop the event's name; routes by block index, since blocks may interleave;
- * ignores what it does not know, since new types come without notice. Usage is cumulative:
- * figures are replaced, never added. Runs where the decoder is fed. Must never expect a member
- * to be there or to be of a type.
+/* What the events of the Anthropic Messages API mean. Dispatches on the type inside the
+ * data, since gateways drop the event's name; routes by block index, since blocks may
+ * interleave; ignores what it does not know, since new types come without notice. Usage
+ * is cumulative: figures are replaced, never added. Runs where the decoder is fed. Must
+ * never expect a member to be there or to be of a type.
  */
 
 #include "models/raddle-decoder-private.h"
 
+#include "models/raddle-tool-calls.h"
+
 #include <string.h>
 
-/* More than any answer has; what only fills memory ends here. */
-#define MAX_OPEN_TOOLS 1024
-
-/* A tool call whose arguments are coming in. */
 typedef struct
 {
-  int block;
-  int tool;
-  GString *arguments;
-  JsonNode *input; /* what the start of the block had */
-} Tool;
-
-typedef struct
-{
-  GPtrArray *tools; /* of Tool, the open ones, oldest first */
-  int n_tools;
-  gboolean client_tool;
+  RaddleToolCalls tools; /* by block */
   gboolean started;
   gboolean stopped;
   RaddleUsage usage;
 } State;
-
-static void
-tool_free (gpointer data)
-{
-  Tool *tool = data;
-
-  g_string_free (tool->arguments, TRUE);
-  g_clear_pointer (&tool->input, json_node_unref);
-  g_free (tool);
-}
 
 static gpointer
 new_state (void)
 {
   State *state = g_new0 (State, 1);
 
-  state->tools = g_ptr_array_new_with_free_func (tool_free);
+  raddle_tool_calls_init (&state->tools);
   state->usage = (RaddleUsage) RADDLE_USAGE_NONE;
   return state;
 }
@@ -58,7 +36,7 @@ free_state (gpointer data)
 {
   State *state = data;
 
-  g_ptr_array_unref (state->tools);
+  raddle_tool_calls_clear (&state->tools);
   g_free (state);
 }
 
@@ -111,157 +89,13 @@ emit_citation (RaddleDecoder *decoder,
   raddle_decoder_emit (decoder, &delta);
 }
 
-/* Tools */
-
-static Tool *
-find_tool (State *state,
-           int block,
-           guint *position)
-{
-  for (guint i = 0; i < state->tools->len; i++)
-    {
-      Tool *tool = g_ptr_array_index (state->tools, i);
-
-      if (tool->block == block)
-        {
-          *position = i;
-          return tool;
-        }
-    }
-  return NULL;
-}
-
-static gboolean
-is_blank (const char *text)
-{
-  while (g_ascii_isspace (*text))
-    text++;
-  return *text == '\0';
-}
-
-static void
-emit_tool_end (RaddleDecoder *decoder,
-               Tool *tool)
-{
-  RaddleDelta delta = RADDLE_DELTA_INIT (RADDLE_DELTA_TYPE_TOOL_END);
-  g_autofree char *text = NULL;
-
-  if (!is_blank (tool->arguments->str))
-    {
-      delta.text = tool->arguments->str;
-      delta.json = raddle_decoder_parse_inner (decoder, delta.text, tool->arguments->len);
-    }
-  else if (tool->input != NULL)
-    {
-      text = json_to_string (tool->input, FALSE);
-      delta.text = text;
-      delta.json = tool->input;
-    }
-  else
-    {
-      delta.text = "{}";
-      delta.json = raddle_decoder_parse_inner (decoder, delta.text, strlen (delta.text));
-    }
-  delta.block = tool->block;
-  delta.tool = tool->tool;
-  delta.text_length = strlen (delta.text);
-  delta.invalid = delta.json == NULL;
-  raddle_decoder_emit (decoder, &delta);
-}
-
-static void
-end_tool (RaddleDecoder *decoder,
-          State *state,
-          int block)
-{
-  guint position;
-  Tool *tool = find_tool (state, block, &position);
-
-  if (tool == NULL)
-    return;
-  emit_tool_end (decoder, tool);
-  g_ptr_array_remove_index (state->tools, position);
-}
-
-/* What the start of a block has as input, if that says anything. */
-static JsonNode *
-copy_input (JsonObject *content)
-{
-  JsonNode *input = json_object_get_member (content, "input");
-  JsonObject *object = raddle_json_node_object (input);
-
-  if (object == NULL || json_object_get_size (object) == 0)
-    return NULL;
-  return json_node_copy (input);
-}
-
-static void
-start_tool (RaddleDecoder *decoder,
-            State *state,
-            int block,
-            JsonObject *content,
-            gboolean server)
-{
-  RaddleDelta delta = RADDLE_DELTA_INIT (RADDLE_DELTA_TYPE_TOOL_START);
-  Tool *tool;
-
-  end_tool (decoder, state, block);
-  if (state->tools->len == MAX_OPEN_TOOLS)
-    {
-      raddle_decoder_fail (decoder, "too_many_tools", "too many tool calls are open at once");
-      return;
-    }
-  tool = g_new0 (Tool, 1);
-  tool->block = block;
-  tool->tool = state->n_tools++;
-  tool->arguments = g_string_new (NULL);
-  tool->input = copy_input (content);
-  g_ptr_array_add (state->tools, tool);
-  state->client_tool |= !server;
-
-  delta.block = block;
-  delta.tool = tool->tool;
-  delta.id = raddle_json_get_string (content, "id");
-  delta.name = raddle_json_get_string (content, "name");
-  delta.server = server;
-  raddle_decoder_emit (decoder, &delta);
-}
-
-static void
-add_arguments (RaddleDecoder *decoder,
-               State *state,
-               int block,
-               const char *text)
-{
-  RaddleDelta delta = RADDLE_DELTA_INIT (RADDLE_DELTA_TYPE_TOOL_ARGS);
-  guint position;
-  Tool *tool = find_tool (state, block, &position);
-
-  if (tool == NULL || text == NULL)
-    return;
-  delta.text = text;
-  delta.text_length = strlen (text);
-  if (delta.text_length > raddle_decoder_get_max_event (decoder) - tool->arguments->len)
-    {
-      raddle_decoder_fail (decoder, "event_too_large",
-                           "the arguments of a tool call are too long");
-      return;
-    }
-  g_string_append_len (tool->arguments, text, delta.text_length);
-  delta.block = block;
-  delta.tool = tool->tool;
-  raddle_decoder_emit (decoder, &delta);
-}
-
 static void
 close_tools (RaddleDecoder *decoder,
              gpointer data)
 {
   State *state = data;
 
-  for (guint i = 0; i < state->tools->len; i++)
-    emit_tool_end (decoder, g_ptr_array_index (state->tools, i));
-  g_ptr_array_set_size (state->tools, 0);
+  raddle_tool_calls_close (&state->tools, decoder);
 }
 
 /* Usage and stop */
@@ -338,7 +172,7 @@ read_stop (RaddleDecoder *decoder,
   delta.raw = raddle_json_get_string (object, "stop_reason");
   if (delta.raw == NULL || state->stopped)
     return;
-  delta.reason = map_reason (delta.raw, state->client_tool);
+  delta.reason = map_reason (delta.raw, state->tools.client);
   delta.sequence = raddle_json_get_string (object, "stop_sequence");
   state->stopped = TRUE;
   raddle_decoder_emit (decoder, &delta);
@@ -396,9 +230,9 @@ read_block_content (RaddleDecoder *decoder,
     emit_text (decoder, RADDLE_DELTA_TYPE_REDACTED_THINKING, block,
                raddle_json_get_string (content, "data"));
   else if (g_str_equal (type, "tool_use"))
-    start_tool (decoder, state, block, content, FALSE);
+    raddle_tool_calls_start (&state->tools, decoder, block, content, FALSE);
   else if (g_str_equal (type, "server_tool_use") || g_str_equal (type, "mcp_tool_use"))
-    start_tool (decoder, state, block, content, TRUE);
+    raddle_tool_calls_start (&state->tools, decoder, block, content, TRUE);
   else
     emit_other_block (decoder, block, type);
 }
@@ -414,9 +248,11 @@ read_block_delta (RaddleDecoder *decoder,
   if (type == NULL)
     return;
   if (g_str_equal (type, "text_delta"))
-    emit_text (decoder, RADDLE_DELTA_TYPE_TEXT, block, raddle_json_get_string (delta, "text"));
+    emit_text (decoder, RADDLE_DELTA_TYPE_TEXT, block,
+               raddle_json_get_string (delta, "text"));
   else if (g_str_equal (type, "input_json_delta"))
-    add_arguments (decoder, state, block, raddle_json_get_string (delta, "partial_json"));
+    raddle_tool_calls_add (&state->tools, decoder, block,
+                           raddle_json_get_string (delta, "partial_json"));
   else if (g_str_equal (type, "thinking_delta"))
     emit_text (decoder, RADDLE_DELTA_TYPE_THINKING, block,
                raddle_json_get_string (delta, "thinking"));
@@ -479,7 +315,7 @@ on_block_stop (RaddleDecoder *decoder,
                State *state,
                JsonObject *data)
 {
-  end_tool (decoder, state, read_block (data));
+  raddle_tool_calls_end (&state->tools, decoder, read_block (data));
 }
 
 static void
@@ -580,7 +416,8 @@ read_body (RaddleDecoder *decoder,
   JsonArray *content = raddle_json_get_array (body, "content");
   guint n = content != NULL ? json_array_get_length (content) : 0;
 
-  if (content == NULL && g_strcmp0 (raddle_json_get_string (body, "type"), "message") != 0)
+  if (content == NULL &&
+      g_strcmp0 (raddle_json_get_string (body, "type"), "message") != 0)
     return FALSE;
   read_start (decoder, state, body);
   for (guint i = 0; i < n; i++)
@@ -588,7 +425,7 @@ read_body (RaddleDecoder *decoder,
       JsonNode *element = json_array_get_element (content, i);
 
       read_block_content (decoder, state, i, raddle_json_node_object (element));
-      end_tool (decoder, state, i);
+      raddle_tool_calls_end (&state->tools, decoder, i);
     }
   read_usage (decoder, state, raddle_json_get_object (body, "usage"));
   read_stop (decoder, state, body);

@@ -38,8 +38,9 @@ read_request_id (JsonObject *root,
   return id != NULL ? id : raddle_json_get_string (inner, "request_id");
 }
 
-/* The shapes: {"error":{type, message, code}}, {"error":"text"}, and the bare object, as in
- * {"object":"error", message, type, code}. FALSE where nothing looks like an error. */
+/* The shapes: {"error":{type, message, code}}, {"error":"text"}, and the bare object,
+ * as in {"object":"error", message, type, code}. FALSE where nothing looks like an
+ * error. */
 gboolean
 raddle_decoder_error_read (RaddleDeltaError *error,
                            JsonObject *root,

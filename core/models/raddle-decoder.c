@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* From the bytes of an answer to deltas: decides by the head whether they are a stream, a whole
- * answer or an error, cuts and parses them, and hands the JSON to the provider. Owns the rules
- * that all providers share: exactly one end, last; after an error only the end. Runs on
- * whatever thread feeds it, one at a time. Must never wait, know of HTTP or of handlers, or be
- * freed from its own callback.
+/* From the bytes of an answer to deltas: decides by the head whether they are a stream,
+ * a whole answer or an error, cuts and parses them, and hands the JSON to the provider.
+ * Owns the rules that all providers share: exactly one end, last; after an error only
+ * the end. Runs on whatever thread feeds it, one at a time. Must never wait, know of
+ * HTTP or of handlers, or be freed from its own callback.
  */
 
 #include "models/raddle-decoder-private.h"
@@ -112,7 +112,8 @@ raddle_decoder_free (RaddleDecoder *self)
   g_free (self);
 }
 
-/* In bytes: of one line, and of one event or of a whole answer or tool call; before feeding. */
+/* In bytes: of one line, and of one event or of a whole answer or tool call; before
+ * feeding. */
 void
 raddle_decoder_set_limits (RaddleDecoder *self,
                            gsize max_line,
@@ -186,8 +187,8 @@ emit_error (RaddleDecoder *self,
   emit_end (self, FALSE, via);
 }
 
-/* The provider's own mark of the end. Without a stop reason the answer is not complete, but
- * that is no error: the other side said that it was done. */
+/* The provider's own mark of the end. Without a stop reason the answer is not complete,
+ * but that is no error: the other side said that it was done. */
 void
 raddle_decoder_end (RaddleDecoder *self,
                     const char *via)
@@ -275,8 +276,8 @@ is_done_mark (const char *data,
   return length == strlen ("[DONE]") && memcmp (data, "[DONE]", length) == 0;
 }
 
-/* One document of JSON, or a mark, from the stream; FALSE if it is neither. This is the place
- * to look for the commonest documents without building a tree. */
+/* One document of JSON, or a mark, from the stream; FALSE if it is neither. This is the
+ * place to look for the commonest documents without building a tree. */
 static gboolean
 take_document (RaddleDecoder *self,
                const char *event,
@@ -311,8 +312,8 @@ is_document (RaddleDecoder *self,
          raddle_json_check (data, length, self->json.mended, NULL) == RADDLE_JSON_VALID;
 }
 
-/* Some servers end events with a single line feed, so that several come as the lines of one.
- * Taken apart only where every line is a document. */
+/* Some servers end events with a single line feed, so that several come as the lines of
+ * one. Taken apart only where every line is a document. */
 static gboolean
 take_lines (RaddleDecoder *self,
             const char *event,

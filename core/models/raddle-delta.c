@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The words for deltas: their names, their JSON form, and an error as a sentence for a person.
- * Pure functions, any thread. The JSON form is a contract with the conformance streams: no
- * member may come or go without them.
+/* The words for deltas: their names, their JSON form, and an error as a sentence for a
+ * person. Pure functions, any thread. The JSON form is a contract with the conformance
+ * streams: no member may come or go without them.
  */
 
 #include "models/raddle-delta.h"
@@ -237,7 +237,8 @@ raddle_delta_to_json (const RaddleDelta *delta)
   g_return_val_if_fail (delta != NULL, NULL);
 
   object = json_object_new ();
-  json_object_set_string_member (object, "type", raddle_delta_type_get_name (delta->type));
+  json_object_set_string_member (object, "type",
+                                 raddle_delta_type_get_name (delta->type));
   set_places (object, delta);
   set_members (object, delta);
   node = json_node_alloc ();
@@ -246,7 +247,8 @@ raddle_delta_to_json (const RaddleDelta *delta)
   return node;
 }
 
-/* An error as one line for a person: message, detail, then status, kind and request id. */
+/* An error as one line for a person: message, detail, then status, kind and request
+ * id. */
 char *
 raddle_delta_dup_error_message (const RaddleDelta *delta)
 {

@@ -20,8 +20,8 @@ typedef enum
   RADDLE_DELTA_TYPE_REFUSAL,            /* block or choice, text */
   RADDLE_DELTA_TYPE_TOOL_START,         /* tool, block or choice, id, name, server */
   RADDLE_DELTA_TYPE_TOOL_ARGS,          /* tool, block or choice, text: a piece of JSON */
-  RADDLE_DELTA_TYPE_TOOL_END,           /* tool, block or choice, json or invalid; text: the
-                                           whole arguments as they came, "{}" for none */
+  RADDLE_DELTA_TYPE_TOOL_END,           /* tool, block or choice, json or invalid; text:
+                                           the whole arguments, "{}" for none */
   RADDLE_DELTA_TYPE_CITATION,           /* block, json */
   RADDLE_DELTA_TYPE_BLOCK,              /* block, block_type */
   RADDLE_DELTA_TYPE_PING,
@@ -76,11 +76,11 @@ typedef struct
 } RaddleDelta;
 
 #define RADDLE_USAGE_NONE { RADDLE_USAGE_UNKNOWN, -1, -1, -1, -1, -1 }
-#define RADDLE_DELTA_INIT(type_)                                                          \
-  {                                                                                       \
-    .type = (type_), .block = -1, .choice = -1, .tool = -1, .usage = RADDLE_USAGE_NONE,   \
-    .total = -1, .total_ns = -1, .load_ns = -1, .prompt_ns = -1, .eval_ns = -1,           \
-    .error = { .retry_after_ms = -1 }                                                     \
+#define RADDLE_DELTA_INIT(type_)                                                         \
+  {                                                                                      \
+    .type = (type_), .block = -1, .choice = -1, .tool = -1, .usage = RADDLE_USAGE_NONE,  \
+    .total = -1, .total_ns = -1, .load_ns = -1, .prompt_ns = -1, .eval_ns = -1,          \
+    .error = { .retry_after_ms = -1 }                                                    \
   }
 
 typedef void (*RaddleDeltaFunc) (const RaddleDelta *delta,

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* One pass over a JSON text before json-glib sees it. json-glib 1.6 takes comments, single
- * quotes, raw control characters and anything after the first value, cuts strings at an escaped
- * NUL, lets lone surrogates out as broken UTF-8 and wraps large integers round. So this is a
- * strict checker that never recurses, and it mends what is legal JSON but not safe:
- * \u0000 and lone surrogates become U+FFFD, an integer that no gint64 holds becomes a double,
- * and a number that no double holds becomes null (and is said to be lossy).
- * Pure functions, any thread.
+/* One pass over a JSON text before json-glib sees it. json-glib 1.6 takes comments,
+ * single quotes, raw control characters and anything after the first value, cuts
+ * strings at an escaped NUL, lets lone surrogates out as broken UTF-8 and wraps large
+ * integers round. So this is a strict checker that never recurses, and it mends what is
+ * legal JSON but not safe: \u0000 and lone surrogates become U+FFFD, an integer that no
+ * gint64 holds becomes a double, and a number that no double holds becomes null (and is
+ * said to be lossy). Pure functions, any thread.
  */
 
 #include "models/raddle-json-text.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Parses JSON of the outside world with json-glib, behind the checker, and reads trees without
- * trusting their shape. One thread at a time for each RaddleJsonText; a tree lives until the
- * next text. Must never hand unchecked bytes to json-glib.
+/* Parses JSON of the outside world with json-glib, behind the checker, and reads trees
+ * without trusting their shape. One thread at a time for each RaddleJsonText; a tree
+ * lives until the next text. Must never hand unchecked bytes to json-glib.
  */
 
 #include "models/raddle-json-text.h"
@@ -82,7 +82,8 @@ raddle_json_node_count (JsonNode *node)
   if (json_node_get_value_type (node) != G_TYPE_DOUBLE)
     return -1;
   number = json_node_get_double (node);
-  if (!(number >= 0 && number <= 9007199254740992.0) || (double) (gint64) number != number)
+  if (!(number >= 0 && number <= 9007199254740992.0) ||
+      (double) (gint64) number != number)
     return -1;
   return (gint64) number;
 }

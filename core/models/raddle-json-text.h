@@ -22,7 +22,7 @@ typedef struct
 {
   JsonParser *parser;
   GString *mended;
-  gboolean lossy; /* the last text had a number that no double holds; it was read as null */
+  gboolean lossy; /* the last text had a number that no double holds, read as null */
 } RaddleJsonText;
 
 RaddleJsonVerdict raddle_json_check       (const char     *text,
@@ -36,8 +36,9 @@ JsonNode         *raddle_json_text_parse  (RaddleJsonText *self,
                                            const char     *text,
                                            gsize           length);
 
-/* Reading without a critical warning, whatever the other side sent: a member that is missing,
- * null or of another type is NULL or -1. Strings are valid UTF-8, "" counts as missing. */
+/* Reading without a critical warning, whatever the other side sent: a member that is
+ * missing, null or of another type is NULL or -1. Strings are valid UTF-8, "" counts as
+ * missing. */
 JsonObject       *raddle_json_node_object (JsonNode       *node);
 const char       *raddle_json_node_string (JsonNode       *node);
 gint64            raddle_json_node_count  (JsonNode       *node);

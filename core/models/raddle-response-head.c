@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Status and headers of an HTTP answer, without the HTTP library: they come from a connection,
- * a cassette or a test alike. A plain struct with one owner, any thread. Values that are not
- * UTF-8 are mended, since they may end up in messages.
+/* Status and headers of an HTTP answer, without the HTTP library: they come from a
+ * connection, a cassette or a test alike. A plain struct with one owner, any thread.
+ * Values that are not UTF-8 are mended, since they may end up in messages.
  */
 
 #include "models/raddle-response-head.h"
@@ -80,7 +80,8 @@ raddle_response_head_set (RaddleResponseHead *self,
       g_free (self->content_type);
       self->content_type = dup_essence (valid->str);
     }
-  g_hash_table_replace (self->headers, g_steal_pointer (&key), g_string_free (valid, FALSE));
+  g_hash_table_replace (self->headers, g_steal_pointer (&key),
+                        g_string_free (valid, FALSE));
 }
 
 /* The value of a header whose name is given in lower case, or NULL. */

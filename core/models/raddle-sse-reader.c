@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Turns bytes into server-sent events, exactly as the HTML standard says, however the bytes
- * are cut. Lines are split on bytes and decoded whole, so a character is never torn; a CR ends
- * its line at once, without waiting for what follows it. Runs on whatever thread feeds it, one
- * at a time. Must never hold more than one line and one event, never look at a byte twice for
- * a line end, and must not be freed from its own callback.
+/* Turns bytes into server-sent events, exactly as the HTML standard says, however the
+ * bytes are cut. Lines are split on bytes and decoded whole, so a character is never
+ * torn; a CR ends its line at once, without waiting for what follows it. Runs on
+ * whatever thread feeds it, one at a time. Must never hold more than one line and one
+ * event, never look at a byte twice for a line end, and must not be freed from its own
+ * callback.
  */
 
 #include "models/raddle-sse-reader.h"
@@ -309,7 +310,8 @@ next_line_end (LineEnds *ends,
   return MIN (ends->lf, ends->cr);
 }
 
-/* Swallows one byte order mark at the very start; a part of one is the start of a line. */
+/* Swallows one byte order mark at the very start; a part of one is the start of a
+ * line. */
 static const guint8 *
 skip_bom (RaddleSseReader *self,
           const guint8 *at,

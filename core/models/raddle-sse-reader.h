@@ -19,8 +19,8 @@ typedef enum
   RADDLE_SSE_EOF,   /* discarded, id; last */
 } RaddleSseType;
 
-/* One thing read; everything is valid for the callback only. Strings are valid UTF-8 and end
- * with a NUL, but event and data may hold NULs of their own. */
+/* One thing read; everything is valid for the callback only. Strings are valid UTF-8
+ * and end with a NUL, but event and data may hold NULs of their own. */
 typedef struct
 {
   RaddleSseType type;

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Makes valid UTF-8 of any bytes, as the Encoding standard does: each maximal part of a broken
- * sequence becomes one U+FFFD (g_utf8_make_valid() gives one for each byte). NUL passes.
- * Pure functions, any thread. Never fails.
+/* Makes valid UTF-8 of any bytes, as the Encoding standard does: each maximal part of a
+ * broken sequence becomes one U+FFFD (g_utf8_make_valid() gives one for each byte). NUL
+ * passes. Pure functions, any thread. Never fails.
  */
 
 #include "models/raddle-utf8.h"
 
 #define REPLACEMENT "\xef\xbf\xbd"
 
-/* Sets the range that the second byte may have, and returns how many bytes follow the first. */
+/* Sets the range that the second byte may have, and returns how many bytes follow the
+ * first. */
 static guint
 sequence_rules (guint8 first,
                 guint8 *low,

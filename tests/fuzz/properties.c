@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The properties of the readers, for the fuzzers and for a test over the conformance streams:
- * the output is the same whole, byte by byte and cut at a place that the input itself gives;
- * all text is valid UTF-8; there is one end, and nothing follows it; after an error only the
- * end; JSON that the checker takes, json-glib takes too.
+/* The properties of the readers, for the fuzzers and for a test over the conformance
+ * streams: the output is the same whole, byte by byte and cut at a place that the input
+ * itself gives; all text is valid UTF-8; there is one end, and nothing follows it;
+ * after an error only the end; JSON that the checker takes, json-glib takes too.
  */
 
 #include "properties.h"
@@ -18,12 +18,12 @@
 #define MAX_LINE 600
 #define MAX_EVENT 900
 
-#define require(condition)                                                                \
-  do                                                                                      \
-    {                                                                                     \
-      if (!(condition))                                                                   \
-        g_error ("%s:%d: does not hold: %s", __FILE__, __LINE__, #condition);             \
-    }                                                                                     \
+#define require(condition)                                                               \
+  do                                                                                     \
+    {                                                                                    \
+      if (!(condition))                                                                  \
+        g_error ("%s:%d: does not hold: %s", __FILE__, __LINE__, #condition);            \
+    }                                                                                    \
   while (0)
 
 typedef struct
@@ -256,7 +256,8 @@ feed_decoder (gpointer decoder,
 static RaddleResponseHead *
 make_head (guint8 choice)
 {
-  static const char *const types[] = { "text/event-stream", "application/json", "text/html" };
+  static const char *const types[] = { "text/event-stream", "application/json",
+                                       "text/html" };
   RaddleResponseHead *head = raddle_response_head_new (choice == '5' ? 500 : 200);
 
   if (choice == '2')

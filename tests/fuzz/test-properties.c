@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The fuzzers' properties over the conformance streams, each also cut off in many places and
- * with bytes made others. */
+/* The fuzzers' properties over the conformance streams, each also cut off in many
+ * places and with bytes made others. */
 
 #include "properties.h"
 

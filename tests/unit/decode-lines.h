@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* For tests of reading: feeds bytes in pieces and gives what came out as lines of JSON. Each
- * piece is a copy of its own, so that reading past its end is seen by a sanitizer. */
+/* For tests of reading: feeds bytes in pieces and gives what came out as lines of
+ * JSON. Each piece is a copy of its own, so that reading past its end is seen by a
+ * sanitizer. */
 
 #pragma once
 
@@ -137,8 +138,9 @@ decode_lines_every_way (const char *provider,
                         gsize length)
 {
   char *whole = decode_lines (provider, head, bytes, length, (Cutting) { 0, 0 });
-  g_autofree char *single = decode_lines (provider, head, bytes, length, (Cutting) { 1, 0 });
+  g_autofree char *single = NULL;
 
+  single = decode_lines (provider, head, bytes, length, (Cutting) { 1, 0 });
   g_assert_cmpstr (single, ==, whole);
   for (gsize cut = 1; cut < length; cut++)
     {

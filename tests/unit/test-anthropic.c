@@ -1,37 +1,37 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The Anthropic decoder on what the conformance streams do not have: hostile and odd JSON,
- * limits, errors in foreign shapes, bodies, heads, and sentences for a person. */
+/* The Anthropic decoder on what the conformance streams do not have: hostile and odd
+ * JSON, limits, errors in foreign shapes, bodies, heads, and sentences for a person. */
 
 #include "decode-lines.h"
 
-#define START                                                                             \
+#define START                                                                            \
   "data: {\"type\":\"message_start\",\"message\":{\"id\":\"m\",\"model\":\"c\"}}\n\n"
 #define START_LINE "{\"type\":\"start\",\"id\":\"m\",\"model\":\"c\"}\n"
-#define TEXT(json_)                                                                       \
+#define TEXT(json_)                                                                      \
   "data: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\"," \
   "\"text\":" json_ "}}\n\n"
 #define TEXT_LINE(text_) "{\"type\":\"text\",\"block\":0,\"text\":\"" text_ "\"}\n"
-#define STOP                                                                              \
-  "data: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"}}\n\n"       \
+#define STOP                                                                             \
+  "data: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"}}\n\n"      \
   "data: {\"type\":\"message_stop\"}\n\n"
 #define STOP_LINE "{\"type\":\"stop\",\"reason\":\"stop\",\"raw\":\"end_turn\"}\n"
 #define END_LINE "{\"type\":\"end\",\"complete\":true,\"via\":\"message_stop\"}\n"
-#define TOOL(index_, name_)                                                               \
-  "data: {\"type\":\"content_block_start\",\"index\":" index_ ",\"content_block\":{"      \
+#define TOOL(index_, name_)                                                              \
+  "data: {\"type\":\"content_block_start\",\"index\":" index_ ",\"content_block\":{"     \
   "\"type\":\"tool_use\",\"id\":\"t\",\"name\":\"" name_ "\"}}\n\n"
-#define ARGUMENTS(index_, json_)                                                          \
-  "data: {\"type\":\"content_block_delta\",\"index\":" index_ ",\"delta\":{"              \
+#define ARGUMENTS(index_, json_)                                                         \
+  "data: {\"type\":\"content_block_delta\",\"index\":" index_ ",\"delta\":{"             \
   "\"type\":\"input_json_delta\",\"partial_json\":" json_ "}}\n\n"
 #define BLOCK_STOP(index_) "data: {\"type\":\"content_block_stop\",\"index\":" index_ "}\n\n"
-#define TOOL_LINE(tool_, name_)                                                           \
+#define TOOL_LINE(tool_, name_)                                                          \
   "{\"type\":\"tool_start\",\"tool\":" tool_ ",\"id\":\"t\",\"name\":\"" name_ "\"}\n"
-#define MALFORMED                                                                         \
-  "{\"type\":\"error\",\"phase\":\"stream\",\"kind\":\"malformed_json\","                 \
+#define MALFORMED                                                                        \
+  "{\"type\":\"error\",\"phase\":\"stream\",\"kind\":\"malformed_json\","                \
   "\"message\":\"event data is not JSON\",\"retryable\":false}\n" ERROR_END
-#define INCOMPLETE                                                                        \
-  "{\"type\":\"error\",\"phase\":\"stream\",\"kind\":\"incomplete_stream\","              \
-  "\"message\":\"stream ended before a stop reason\",\"retryable\":true}\n"               \
+#define INCOMPLETE                                                                       \
+  "{\"type\":\"error\",\"phase\":\"stream\",\"kind\":\"incomplete_stream\","             \
+  "\"message\":\"stream ended before a stop reason\",\"retryable\":true}\n"              \
   "{\"type\":\"end\",\"complete\":false,\"via\":\"eof\"}\n"
 #define ERROR_END "{\"type\":\"end\",\"complete\":false,\"via\":\"error\"}\n"
 #define FFFD "\xef\xbf\xbd"
@@ -383,7 +383,8 @@ test_ten_megabytes (void)
   g_autoptr (GString) stream = make_long_text (10 * 1000 * 1000);
   g_autofree char *lines = NULL;
 
-  lines = decode_lines ("anthropic", NULL, stream->str, stream->len, (Cutting) { 4096, 0 });
+  lines = decode_lines ("anthropic", NULL, stream->str, stream->len,
+                        (Cutting) { 4096, 0 });
   g_assert_true (g_str_has_prefix (lines, START_LINE "{\"type\":\"text\",\"block\":0,"));
   g_assert_true (g_str_has_suffix (lines, "xxx\"}\n" STOP_LINE END_LINE));
   g_assert_cmpuint (strlen (lines), >, 10 * 1000 * 1000);
@@ -458,7 +459,7 @@ test_too_many_tools (void)
 static void
 test_body_too_large (void)
 {
-  g_autoptr (RaddleResponseHead) head = make_head (200, "content-type: application/json\n");
+  g_autoptr (RaddleResponseHead) head = make_head (200, "content-type: text/json\n");
   g_autofree char *lines = decode_limited (head, "                              {}", 20);
 
   g_assert_cmpstr (lines, ==,

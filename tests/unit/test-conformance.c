@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Runs every stream of tests/conformance: whole against what is expected, as parsed JSON, then
- * in chunks and cut once at each offset, where the lines must be the same. */
+/* Runs every stream of tests/conformance: whole against what is expected, as parsed
+ * JSON, then in chunks and cut once at each offset, where the lines must be the same. */
 
 #include "decode-lines.h"
 
@@ -164,7 +164,8 @@ static guint
 add_folder (const char *folder,
             const char *provider)
 {
-  g_autofree char *path = g_test_build_filename (G_TEST_DIST, "conformance", folder, NULL);
+  g_autofree char *path =
+      g_test_build_filename (G_TEST_DIST, "conformance", folder, NULL);
   g_autoptr (GError) error = NULL;
   g_autoptr (GDir) dir = g_dir_open (path, 0, &error);
   const char *name;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The strict check in front of json-glib: what it refuses, what it mends, and that reading a
- * tree of any shape neither warns nor crashes. */
+/* The strict check in front of json-glib: what it refuses, what it mends, and that
+ * reading a tree of any shape neither warns nor crashes. */
 
 #include "models/raddle-json-text.h"
 
@@ -101,7 +101,8 @@ test_case (gconstpointer data)
   if (c->parsed == NULL || !g_str_has_suffix (c->parsed, ".0"))
     g_assert_cmpstr (written, ==, c->parsed);
   else /* as many digits as the double has */
-    g_assert_cmpfloat (g_ascii_strtod (written, NULL), ==, g_ascii_strtod (c->parsed, NULL));
+    g_assert_cmpfloat (g_ascii_strtod (written, NULL), ==,
+                       g_ascii_strtod (c->parsed, NULL));
   raddle_json_text_clear (&text);
 }
 
@@ -111,8 +112,10 @@ test_nul (void)
   g_autoptr (GString) mended = g_string_new (NULL);
 
   g_assert_cmpint (raddle_json_check ("{}\0", 3, mended, NULL), ==, RADDLE_JSON_INVALID);
-  g_assert_cmpint (raddle_json_check ("\"\0\"", 3, mended, NULL), ==, RADDLE_JSON_INVALID);
-  g_assert_cmpint (raddle_json_check ("\"\\\0\"", 4, mended, NULL), ==, RADDLE_JSON_INVALID);
+  g_assert_cmpint (raddle_json_check ("\"\0\"", 3, mended, NULL), ==,
+                   RADDLE_JSON_INVALID);
+  g_assert_cmpint (raddle_json_check ("\"\\\0\"", 4, mended, NULL), ==,
+                   RADDLE_JSON_INVALID);
   g_assert_cmpint (raddle_json_check (NULL, 0, mended, NULL), ==, RADDLE_JSON_EMPTY);
 }
 
@@ -127,7 +130,8 @@ test_length_is_kept (void)
     {
       g_autofree char *copy = g_memdup2 (text, length);
 
-      g_assert_cmpint (raddle_json_check (copy, length, mended, NULL), !=, RADDLE_JSON_VALID);
+      g_assert_cmpint (raddle_json_check (copy, length, mended, NULL), !=,
+                       RADDLE_JSON_VALID);
     }
 }
 
@@ -167,8 +171,8 @@ test_lossy (void)
 static void
 test_getters (void)
 {
-  static const char *const names[] = { "missing", "null", "empty", "number", "text", "list",
-                                       "object", "true", "half", "minus" };
+  static const char *const names[] = { "missing", "null",   "empty", "number", "text",
+                                       "list",    "object", "true",  "half",   "minus" };
   static const char json[] =
     "{\"null\":null,\"empty\":\"\",\"number\":7,\"text\":\"x\",\"list\":[],\"object\":{},"
     "\"true\":true,\"half\":0.5,\"minus\":-3,\"two\":2.0,\"big\":18446744073709551617}";

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The SSE reader against the cases of the web platform's tests, each also byte by byte and cut
- * everywhere, and its limits. */
+/* The SSE reader against the cases of the web platform's tests, each also byte by byte
+ * and cut everywhere, and its limits. */
 
 #include "decode-lines.h"
 
@@ -11,7 +11,8 @@
 #define LONG_COMMENT X128 X128 X128 X128 X128 X128 X128 X128 \
                      X128 X128 X128 X128 X128 X128 X128 X128
 
-/* The events as event:data@id, or data alone for a message without id; items joined by |. */
+/* The events as event:data@id, or data alone for a message without id; items joined by
+ * |. */
 static void
 append_brief (const RaddleSseItem *item,
               gpointer user_data)
@@ -60,10 +61,11 @@ typedef struct
   gsize expected_length;
 } Case;
 
-#define CASE(name_, input_, expected_)                                                    \
+#define CASE(name_, input_, expected_)                                                   \
   { name_, input_, sizeof (input_) - 1, expected_, sizeof (expected_) - 1 }
 
-/* The server of these tests appends three line feeds, but for those named "unfinished". */
+/* The server of these tests appends three line feeds, but for those named
+ * "unfinished". */
 static const Case cases[] = {
   CASE ("bom", BOM "data:1\n\n" BOM "data:2\n\ndata:3\n\n\n", "1|3|"),
   CASE ("bom-2", BOM BOM "data:1\n\ndata:2\n\ndata:3\n\n\n", "2|3|"),
@@ -198,7 +200,8 @@ test_limit_of_event (void)
 
       raddle_sse_reader_set_limits (reader, 100, 11);
       for (gsize at = 0; at < length; at += chunk)
-        raddle_sse_reader_feed (reader, (const guint8 *) input + at, MIN (chunk, length - at));
+        raddle_sse_reader_feed (reader, (const guint8 *) input + at,
+                                MIN (chunk, length - at));
       raddle_sse_reader_finish (reader);
       g_assert_cmpstr (out->str, ==, "12345\n67890|limit=event_too_large|");
     }
@@ -228,8 +231,8 @@ test_stop (void)
   raddle_sse_reader_finish (reader);
 }
 
-/* Many short CR lines and one long line must both take linear time: with a search of the whole
- * rest per line this would take minutes. */
+/* Many short CR lines and one long line must both take linear time: with a search of
+ * the whole rest per line this would take minutes. */
 static void
 test_linear (void)
 {
