@@ -1,0 +1,89 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# test-readme.sh BUILD: what README.md tells a newcomer is true: its programs compile by its own
+# commands and do what it says, its keyfile is valid, and the output that it shows is what
+# comes out. Prints TAP.
+
+set -u
+export LC_ALL=C.UTF-8
+
+top=$(CDPATH='' cd -- "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd) || exit 1
+build=$(CDPATH='' cd -- "$1" && pwd) || exit 1
+readme=$top/README.md
+raddle=$build/core/cli/raddle
+scratch=$(mktemp -d) || exit 1
+trap 'rm -rf "$scratch"' EXIT
+cd "$scratch" || exit 1
+n=0
+
+# Neither the key nor the files of whoever runs this.
+unset ANTHROPIC_API_KEY RADDLE_PLUGIN_PATH
+export XDG_CONFIG_HOME=$scratch/none XDG_DATA_HOME=$scratch/none
+export PKG_CONFIG_PATH=$build/meson-uninstalled LD_LIBRARY_PATH=$build/core
+
+# tell STATUS WHAT [FILE]: one result; FILE has what was said.
+tell () {
+  n=$((n + 1))
+  if [ "$1" -eq 0 ]; then
+    printf 'ok %d - %s\n' "$n" "$2"
+  else
+    printf 'not ok %d - %s\n' "$n" "$2"
+    [ -z "${3:-}" ] || sed 's/^/# /' "$3"
+  fi
+}
+
+# block LANGUAGE FIRST: the first code block of that language whose text begins with FIRST.
+block () {
+  awk -v language="$1" -v first="$2" '
+    $0 == "```" && inside { if (found) exit; inside = 0; next }
+    /^```/ && !inside { inside = 1; right = $0 == "```" language; fresh = 1; next }
+    inside && right && fresh { found = index ($0, first) == 1; fresh = 0 }
+    inside && found
+  ' "$readme"
+}
+
+# command_from FIRST: the command of a shell block whose first line begins with FIRST, as it
+# stands there, with the lines that continue it.
+command_from () {
+  awk -v first="$1" '
+    index ($0, first) == 1 { found = 1 }
+    found { print; if (!/\\$/) exit }
+  ' "$readme"
+}
+
+# run_command FIRST: runs it here, beside the sources.
+run_command () {
+  local text
+  text=$(command_from "$1")
+  [ -n "$text" ] && (eval "$text") >said 2>&1
+}
+
+printf 'TAP version 13\n'
+mkdir handlers
+
+block c '/* loud.c' >loud.c
+run_command 'cc -shared'
+tell $? "the handler compiles" said
+nm -D --defined-only handlers/loud.so | grep -q ' raddle_on_llm_new_token$'
+tell $? "the handler exports its event"
+
+block c '/* embed.c' >embed.c
+run_command 'cc embed.c'
+tell $? "the embedding program compiles" said
+
+block ini '[host]' >raddle.conf
+"$raddle" check raddle.conf >said 2>&1
+tell $? "the keyfile is valid" said
+
+answer=$("$raddle" run "Tell me a joke" 2>said)
+loud=$("$raddle" run -p handlers --print none "Tell me a joke" 2>>said)
+[ -n "$loud" ] && [ "$loud" = "${answer^^}" ]
+tell $? "the handler prints the answer in capitals" said
+
+block text '$ build/core/cli/raddle run' | sed 1d >shown
+"$raddle" run --print result -p "$build/examples/joke" "Tell me a joke" >really 2>/dev/null
+[ -s shown ] && cmp -s shown really
+tell $? "the output of the joke is what is shown" really
+
+printf '1..%d\n' "$n"
