@@ -153,16 +153,24 @@ has_async_events (RaddlePlugin *plugin)
   return FALSE;
 }
 
+static void
+warn_of_key (const RaddleHandlerConfig *config,
+             const char *key)
+{
+  g_message ("handler “%s”: %s is understood, but not in force in this version of Raddle",
+             config->name, key);
+}
+
 /* What the keyfile may say already and this version does not do yet. */
 static void
 warn_of_what_is_to_come (const RaddleHandlerConfig *config)
 {
-  static const char *const keys[] = { "timeout", "on-error", "breaker" };
-
-  for (guint i = 0; i < G_N_ELEMENTS (keys); i++)
-    if (raddle_handler_config_has_key (config, keys[i]))
-      g_message ("handler “%s”: %s is not in force in this version of Raddle", config->name,
-                 keys[i]);
+  if (raddle_handler_config_has_key (config, "timeout"))
+    warn_of_key (config, "timeout");
+  if (raddle_handler_config_has_key (config, "breaker"))
+    warn_of_key (config, "breaker");
+  if (config->on_error != RADDLE_ON_ERROR_LOG)
+    warn_of_key (config, "on-error other than log");
   if (config->overflow != RADDLE_OVERFLOW_BLOCK)
     g_message ("handler “%s”: this version of Raddle treats every overflow policy as block: "
                "nothing is lost, and the stream waits",

@@ -82,7 +82,7 @@ loud=$("$raddle" run -p handlers --print none "Tell me a joke" 2>>said)
 tell $? "the handler prints the answer in capitals" said
 
 block text '$ build/core/cli/raddle run' | sed 1d >shown
-"$raddle" run --print result -p "$build/examples/joke" "Tell me a joke" >really 2>/dev/null
+"$raddle" run -m built-in --print result -p "$build/examples/joke" "Tell me a joke" >really 2>/dev/null
 [ -s shown ] && cmp -s shown really
 tell $? "the output of the joke is what is shown" really
 
