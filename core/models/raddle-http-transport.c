@@ -290,11 +290,14 @@ sent_cb (GObject      *source,
 
 /* Sending */
 
-/* libsoup has a connection, new or used before, and begins to write. */
+/* libsoup has a connection, new or used before, and begins to write. Only a request that is
+ * marked as idempotent gets a used one; without the mark it is never sent a second time behind
+ * the owner's back, should the connection turn out to be dead. */
 static void
 starting_cb (SoupMessage         *message,
              RaddleHttpTransport *self)
 {
+  soup_message_remove_flags (message, SOUP_MESSAGE_IDEMPOTENT);
   self->stage = RADDLE_HTTP_STAGE_WAITING;
   note_activity (self);
   arm_timer (self);
@@ -340,8 +343,9 @@ http_paused (RaddleTransport *base)
     g_source_set_ready_time (self->turn, base->paused ? -1 : 0);
 }
 
-/* Closing the stream before its end closes the connection at once, without waiting; before
- * there is a stream, libsoup does it as soon as the loop turns. */
+/* Closing the stream before its end makes libsoup close the connection without reading on, as
+ * soon as the loop turns; so does the cancellable before there is a stream. After the end it
+ * gives the connection back to the pool. */
 static void
 http_stop (RaddleTransport *base)
 {
@@ -354,8 +358,9 @@ http_stop (RaddleTransport *base)
   raddle_http_client_unqueue (self->client, self);
   if (self->stream != NULL)
     g_input_stream_close (self->stream, NULL, NULL);
+  else
+    g_cancellable_cancel (self->cancellable);
   g_clear_object (&self->stream);
-  g_cancellable_cancel (self->cancellable);
   g_clear_pointer (&self->session, raddle_http_session_give_back);
 }
 
@@ -431,7 +436,7 @@ message_new (const char         *method,
   if (uri == NULL)
     return NULL;
   message = soup_message_new_from_uri (method, uri);
-  soup_message_set_flags (message, SOUP_MESSAGE_NO_REDIRECT);
+  soup_message_set_flags (message, SOUP_MESSAGE_NO_REDIRECT | SOUP_MESSAGE_IDEMPOTENT);
   soup_message_disable_feature (message, SOUP_TYPE_CONTENT_DECODER);
   if (body != NULL)
     soup_message_set_request_body_from_bytes (message, "application/json", body);

@@ -80,7 +80,8 @@ raddle_transport_resume (RaddleTransport *self)
  * raddle_transport_cancel:
  * @self: a transport
  *
- * Closes the connection. No callback comes after this returns. Does nothing the second time.
+ * Closes the connection, which takes effect as soon as the loop turns. No callback comes after
+ * this returns. Does nothing the second time.
  */
 void
 raddle_transport_cancel (RaddleTransport *self)
