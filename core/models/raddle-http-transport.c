@@ -212,12 +212,13 @@ add_header (const char *name,
             gpointer    user_data)
 {
   RaddleResponseHead *head = user_data;
-  const char *before = raddle_response_head_get (head, name);
+  g_autofree char *key = g_ascii_strdown (name, -1);
+  const char *before = raddle_response_head_get (head, key);
   g_autofree char *joined = NULL;
 
   if (before != NULL)
     joined = g_strconcat (before, ", ", value, NULL);
-  raddle_response_head_set (head, name, joined != NULL ? joined : value);
+  raddle_response_head_set (head, key, joined != NULL ? joined : value);
 }
 
 /* Encodings were declined in the request. A proxy that compresses nevertheless, and flushes, is

@@ -59,7 +59,7 @@ test_read (void)
   head = raddle_cassette_get_head (cassette);
   g_assert_cmpuint (head->status, ==, 429);
   g_assert_cmpstr (head->content_type, ==, "text/event-stream");
-  g_assert_cmpstr (raddle_response_head_get (head, "Retry-After"), ==, "3");
+  g_assert_cmpstr (raddle_response_head_get (head, "retry-after"), ==, "3");
   g_assert_cmpstr (raddle_cassette_get_provider (cassette), ==, "anthropic");
   g_assert_cmpstr (raddle_cassette_get_request (cassette), ==, "{\"model\":\"m\"}");
   g_assert_cmpuint (raddle_cassette_get_n_chunks (cassette), ==, 2);

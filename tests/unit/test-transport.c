@@ -31,6 +31,7 @@ typedef struct
   RaddleTransport *transport;
   GString         *body;
   char            *content_type;
+  char            *odd_header;
   guint            status;
   guint            n_head;
   guint            n_bytes;
@@ -71,6 +72,7 @@ owner_head (const RaddleResponseHead *head,
   g_assert_cmpuint (owner->n_bytes, ==, 0);
   owner->status = head->status;
   owner->content_type = g_strdup (head->content_type);
+  owner->odd_header = g_strdup (raddle_response_head_get (head, "x-odd"));
   act (owner, AT_HEAD);
 }
 
@@ -141,6 +143,7 @@ owner_free (Owner *owner)
   g_clear_error (&owner->error);
   g_string_free (owner->body, TRUE);
   g_free (owner->content_type);
+  g_free (owner->odd_header);
   g_free (owner);
 }
 
@@ -244,6 +247,8 @@ test_stream (Fixture      *fixture,
                                                      "Text/Event-Stream; charset=utf-8");
   g_autofree char *key = NULL, *agent = NULL, *accept = NULL, *type = NULL;
 
+  raddle_test_reply_header (reply, "X-Odd", "first");
+  raddle_test_reply_header (reply, "x-ODD", "second");
   raddle_test_reply_chunk (reply, 0, "one", -1);
   raddle_test_reply_chunk (reply, 20, "two", -1);
   raddle_test_reply_chunk (reply, 20, "three", -1);
@@ -253,6 +258,7 @@ test_stream (Fixture      *fixture,
   g_assert_no_error (fixture->owner->error);
   g_assert_cmpuint (fixture->owner->status, ==, 200);
   g_assert_cmpstr (fixture->owner->content_type, ==, "text/event-stream");
+  g_assert_cmpstr (fixture->owner->odd_header, ==, "first, second");
   g_assert_cmpstr (fixture->owner->body->str, ==, "onetwothree");
   g_assert_cmpuint (fixture->owner->n_drained, >=, 3);
   g_assert_cmpstr (raddle_test_server_get_line (fixture->server), ==, "POST / HTTP/1.1");
