@@ -1,0 +1,522 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* `raddle serve`: serves cassettes over HTTP as the provider would, for tests. Listens on the
+ * loopback address alone, on the program's main loop. Of a request it looks at method and path,
+ * and writes only these to its log: queries and headers hold keys. Writes nothing but the base
+ * URL to stdout. */
+
+#include "cli/raddle-cli-serve.h"
+
+#include "cli/raddle-cli.h"
+#include "models/raddle-cassette.h"
+
+#include <glib-unix.h>
+#include <libsoup/soup.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* libsoup's own listens with 10, where 64 quick connections stalled for seconds. */
+#define BACKLOG 1024
+
+/* What one turn of the loop gives to libsoup for one client. */
+#define CHUNKS_PER_TURN 256
+
+typedef struct
+{
+  GMainLoop  *loop;
+  SoupServer *server;
+  GPtrArray  *cassettes;
+  GPtrArray  *plays;
+  guint       next;
+  double      speed;
+  int         port;
+} Serve;
+
+/* One answer on its way. */
+typedef struct
+{
+  Serve             *serve;
+  SoupServerMessage *message;
+  RaddleCassette    *cassette;
+  char              *request; /* method and path, for the log */
+  gint64             start;
+  guint              next;
+  GSource           *timer;
+  GSource           *hang_up;
+  gboolean           complete;
+} Play;
+
+static const char *
+file_of (RaddleCassette *cassette)
+{
+  return raddle_cassette_get_name (cassette);
+}
+
+/* The name that chooses a cassette: the file's, without folder and extension. */
+static char *
+dup_short_name (RaddleCassette *cassette)
+{
+  char *name = g_path_get_basename (file_of (cassette));
+  char *dot = strrchr (name, '.');
+
+  if (dot != NULL && dot != name)
+    *dot = '\0';
+  return name;
+}
+
+/* Playing */
+
+static void
+clear_source (GSource **source)
+{
+  if (*source == NULL)
+    return;
+  g_source_destroy (*source);
+  g_clear_pointer (source, g_source_unref);
+}
+
+static void
+play_log (Play *self)
+{
+  guint n_chunks = raddle_cassette_get_n_chunks (self->cassette);
+  double seconds = (g_get_monotonic_time () - self->start) / (double) G_USEC_PER_SEC;
+
+  if (self->complete)
+    g_printerr ("%s -> %s: %u, %u chunks in %.2f s\n", self->request, file_of (self->cassette),
+                raddle_cassette_get_head (self->cassette)->status, n_chunks, seconds);
+  else
+    g_printerr ("%s -> %s: the client went away after %u of %u chunks, %.2f s\n", self->request,
+                file_of (self->cassette), self->next, n_chunks, seconds);
+}
+
+static void
+play_free (gpointer data)
+{
+  Play *self = data;
+
+  clear_source (&self->timer);
+  clear_source (&self->hang_up);
+  g_signal_handlers_disconnect_by_data (self->message, self);
+  g_object_unref (self->message);
+  raddle_cassette_unref (self->cassette);
+  g_free (self->request);
+  g_free (self);
+}
+
+/* libsoup is done with the message: sent, or the client has gone. */
+static void
+play_finished (SoupServerMessage *message,
+               Play              *self)
+{
+  play_log (self);
+  g_ptr_array_remove_fast (self->serve->plays, self);
+}
+
+static void
+hang_up (Play *self)
+{
+  GSocket *socket = soup_server_message_get_socket (self->message);
+
+  if (socket != NULL)
+    g_socket_shutdown (socket, TRUE, TRUE, NULL);
+}
+
+static gint64
+due_time (Play   *self,
+          gint64  time_us)
+{
+  double wait = self->serve->speed > 0 ? time_us / self->serve->speed : 0;
+
+  return self->start + (gint64) MIN (wait, 1e17);
+}
+
+static gint64
+next_due (Play *self)
+{
+  gint64 time_us;
+
+  if (self->next < raddle_cassette_get_n_chunks (self->cassette))
+    raddle_cassette_get_chunk (self->cassette, self->next, &time_us);
+  else
+    raddle_cassette_get_end (self->cassette, &time_us);
+  return due_time (self, time_us);
+}
+
+static void
+play_end (Play *self)
+{
+  SoupMessageBody *body = soup_server_message_get_response_body (self->message);
+
+  self->complete = TRUE;
+  g_source_set_ready_time (self->timer, -1);
+  if (raddle_cassette_get_end (self->cassette, NULL) == RADDLE_CASSETTE_END_BROKEN)
+    hang_up (self);
+  else
+    soup_message_body_complete (body);
+}
+
+/* All times count from the start, so that late turns do not add up. */
+static gboolean
+play_cb (gpointer user_data)
+{
+  Play *self = user_data;
+  SoupMessageBody *body = soup_server_message_get_response_body (self->message);
+  guint n_chunks = raddle_cassette_get_n_chunks (self->cassette);
+  gint64 now = g_get_monotonic_time ();
+
+  for (guint i = 0; i < CHUNKS_PER_TURN && self->next < n_chunks && next_due (self) <= now; i++)
+    soup_message_body_append_bytes (
+        body, raddle_cassette_get_chunk (self->cassette, self->next++, NULL));
+  if (self->next == n_chunks && next_due (self) <= now)
+    play_end (self);
+  else
+    g_source_set_ready_time (self->timer, next_due (self));
+  soup_server_message_unpause (self->message);
+  return G_SOURCE_CONTINUE;
+}
+
+static gboolean
+timer_dispatch (GSource     *source,
+                GSourceFunc  callback,
+                gpointer     user_data)
+{
+  return callback (user_data);
+}
+
+static GSourceFuncs timer_funcs = { NULL, NULL, timer_dispatch, NULL, NULL, NULL };
+
+/* While there is nothing to write libsoup does not look at the socket; a client that has gone
+ * shows there as an end. */
+static gboolean
+hang_up_cb (GSocket      *socket,
+            GIOCondition  condition,
+            gpointer      user_data)
+{
+  Play *self = user_data;
+  char byte;
+  gssize n = recv (g_socket_get_fd (socket), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+
+  if (n > 0)
+    {
+      /* It sends its next request already. */
+      clear_source (&self->hang_up);
+      return G_SOURCE_REMOVE;
+    }
+  if (n < 0 && (condition & (G_IO_HUP | G_IO_ERR)) == 0)
+    return G_SOURCE_CONTINUE;
+  clear_source (&self->hang_up);
+  clear_source (&self->timer);
+  hang_up (self);
+  /* Something to write, so that libsoup finds out. */
+  soup_message_body_append (soup_server_message_get_response_body (self->message),
+                            SOUP_MEMORY_STATIC, "\n", 1);
+  soup_server_message_unpause (self->message);
+  return G_SOURCE_REMOVE;
+}
+
+static void
+watch_client (Play *self)
+{
+  GSocket *socket = soup_server_message_get_socket (self->message);
+
+  if (socket == NULL)
+    return;
+  self->hang_up = g_socket_create_source (socket, G_IO_IN | G_IO_HUP | G_IO_ERR, NULL);
+  g_source_set_callback (self->hang_up, G_SOURCE_FUNC (hang_up_cb), self, NULL);
+  g_source_attach (self->hang_up, NULL);
+}
+
+/* What belongs to the recorded connection and not to this one. */
+static gboolean
+is_hop_header (const char *name)
+{
+  static const char *const names[] = { "connection", "content-length", "keep-alive",
+                                       "proxy-authenticate", "proxy-connection", "te",
+                                       "trailer", "transfer-encoding", "upgrade", NULL };
+
+  return g_strv_contains (names, name);
+}
+
+static void
+set_head (SoupServerMessage        *message,
+          const RaddleResponseHead *head)
+{
+  SoupMessageHeaders *headers = soup_server_message_get_response_headers (message);
+  GHashTableIter iter;
+  gpointer name, value;
+
+  soup_server_message_set_status (message, head->status, NULL);
+  g_hash_table_iter_init (&iter, head->headers);
+  while (g_hash_table_iter_next (&iter, &name, &value))
+    if (!is_hop_header (name))
+      soup_message_headers_replace (headers, name, value);
+  soup_message_headers_set_encoding (headers, SOUP_ENCODING_CHUNKED);
+  soup_message_body_set_accumulate (soup_server_message_get_response_body (message), FALSE);
+}
+
+static char *
+dup_request (SoupServerMessage *message,
+             const char        *path)
+{
+  g_autofree char *shown = g_strescape (path, NULL);
+
+  return g_strdup_printf ("%s %s", soup_server_message_get_method (message), shown);
+}
+
+static void
+play (Serve             *serve,
+      SoupServerMessage *message,
+      const char        *path,
+      RaddleCassette    *cassette)
+{
+  Play *self = g_new0 (Play, 1);
+
+  self->serve = serve;
+  self->message = g_object_ref (message);
+  self->cassette = raddle_cassette_ref (cassette);
+  self->request = dup_request (message, path);
+  self->start = g_get_monotonic_time ();
+  g_ptr_array_add (serve->plays, self);
+  set_head (message, raddle_cassette_get_head (cassette));
+  g_signal_connect (message, "finished", G_CALLBACK (play_finished), self);
+  self->timer = g_source_new (&timer_funcs, sizeof (GSource));
+  g_source_set_callback (self->timer, play_cb, self, NULL);
+  g_source_set_ready_time (self->timer, next_due (self));
+  g_source_attach (self->timer, NULL);
+  watch_client (self);
+}
+
+/* Requests */
+
+/* The cassette that /NAME/... names, else the next in turn. */
+static RaddleCassette *
+choose (Serve      *self,
+        const char *path)
+{
+  g_autofree char *first = g_strndup (path + 1, strcspn (path + 1, "/"));
+  RaddleCassette *chosen;
+
+  for (guint i = 0; i < self->cassettes->len; i++)
+    {
+      RaddleCassette *cassette = g_ptr_array_index (self->cassettes, i);
+      g_autofree char *name = dup_short_name (cassette);
+
+      if (g_str_equal (name, first))
+        return cassette;
+    }
+  chosen = g_ptr_array_index (self->cassettes, self->next);
+  self->next = (self->next + 1) % self->cassettes->len;
+  return chosen;
+}
+
+static void
+answer_text (SoupServerMessage *message,
+             const char        *path,
+             guint              status,
+             const char        *text)
+{
+  g_autofree char *request = dup_request (message, path);
+
+  soup_server_message_set_status (message, status, NULL);
+  soup_server_message_set_response (message, "text/plain; charset=utf-8", SOUP_MEMORY_COPY, text,
+                                    strlen (text));
+  g_printerr ("%s -> %u\n", request, status);
+}
+
+static char *
+list_cassettes (Serve *self)
+{
+  GString *text = g_string_new ("POST to any path for the next of these, or to /NAME/... for "
+                                "one of them:\n");
+
+  for (guint i = 0; i < self->cassettes->len; i++)
+    {
+      RaddleCassette *cassette = g_ptr_array_index (self->cassettes, i);
+      g_autofree char *name = dup_short_name (cassette);
+
+      g_string_append_printf (text, "%s\t%u\t%u chunks\t%s\n", name,
+                              raddle_cassette_get_head (cassette)->status,
+                              raddle_cassette_get_n_chunks (cassette), file_of (cassette));
+    }
+  return g_string_free (text, FALSE);
+}
+
+static void
+request_cb (SoupServer        *server,
+            SoupServerMessage *message,
+            const char        *path,
+            GHashTable        *query,
+            gpointer           user_data)
+{
+  Serve *self = user_data;
+  const char *method = soup_server_message_get_method (message);
+  g_autofree char *list = NULL;
+
+  if (g_str_equal (method, "POST") && *path == '/')
+    play (self, message, path, choose (self, path));
+  else if (g_str_equal (method, "GET") && g_str_equal (path, "/"))
+    {
+      list = list_cassettes (self);
+      answer_text (message, path, SOUP_STATUS_OK, list);
+    }
+  else if (g_str_equal (method, "GET"))
+    answer_text (message, path, SOUP_STATUS_NOT_FOUND, "only / can be read; POST elsewhere\n");
+  else
+    answer_text (message, path, SOUP_STATUS_METHOD_NOT_ALLOWED, "use POST\n");
+}
+
+/* Start and end */
+
+static gboolean
+load (Serve *self,
+      char **files)
+{
+  for (guint i = 0; files[i] != NULL; i++)
+    {
+      g_autoptr (GError) error = NULL;
+      RaddleCassette *cassette = raddle_cassette_load (files[i], &error);
+
+      if (cassette == NULL)
+        {
+          raddle_cli_fail ("serve", "%s", error->message);
+          return FALSE;
+        }
+      g_ptr_array_add (self->cassettes, cassette);
+    }
+  return TRUE;
+}
+
+static GSocket *
+open_socket (int       port,
+             int      *bound_port,
+             GError  **error)
+{
+  g_autoptr (GSocket) socket = g_socket_new (G_SOCKET_FAMILY_IPV4, G_SOCKET_TYPE_STREAM,
+                                             G_SOCKET_PROTOCOL_TCP, error);
+  g_autoptr (GInetAddress) loopback = g_inet_address_new_loopback (G_SOCKET_FAMILY_IPV4);
+  g_autoptr (GSocketAddress) address = g_inet_socket_address_new (loopback, port);
+  g_autoptr (GSocketAddress) bound = NULL;
+
+  if (socket == NULL)
+    return NULL;
+  g_socket_set_listen_backlog (socket, BACKLOG);
+  if (!g_socket_bind (socket, address, TRUE, error) || !g_socket_listen (socket, error))
+    return NULL;
+  bound = g_socket_get_local_address (socket, error);
+  if (bound == NULL)
+    return NULL;
+  *bound_port = g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (bound));
+  return g_steal_pointer (&socket);
+}
+
+static gboolean
+listen_on (Serve *self)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GSocket) socket = NULL;
+  int wanted = self->port;
+
+  self->server = soup_server_new ("server-header", "raddle", NULL);
+  soup_server_add_handler (self->server, NULL, request_cb, self, NULL);
+  socket = open_socket (wanted, &self->port, &error);
+  if (socket != NULL && soup_server_listen_socket (self->server, socket, 0, &error))
+    return TRUE;
+  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_ADDRESS_IN_USE))
+    raddle_cli_fail ("serve", "port %d is in use; take another, or leave --port out for a free "
+                              "one", wanted);
+  else if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED))
+    raddle_cli_fail ("serve", "port %d is not allowed to you; take one from 1024 on", wanted);
+  else
+    raddle_cli_fail ("serve", "cannot listen on 127.0.0.1:%d: %s", wanted, error->message);
+  return FALSE;
+}
+
+static gboolean
+quit_cb (gpointer user_data)
+{
+  Serve *self = user_data;
+
+  g_main_loop_quit (self->loop);
+  return G_SOURCE_CONTINUE;
+}
+
+/* The URL comes last, so that whoever waits for it can connect, and send signals. */
+static int
+run (Serve *self)
+{
+  guint interrupt = g_unix_signal_add (SIGINT, quit_cb, self);
+  guint terminate = g_unix_signal_add (SIGTERM, quit_cb, self);
+  gboolean good = raddle_cli_print ("http://127.0.0.1:%d\n", self->port) && raddle_cli_flush ();
+
+  if (good)
+    g_main_loop_run (self->loop);
+  g_source_remove (interrupt);
+  g_source_remove (terminate);
+  return good ? RADDLE_CLI_GOOD : RADDLE_CLI_FAILED;
+}
+
+static int
+serve (char   **files,
+       int      port,
+       double   speed)
+{
+  Serve self = { 0 };
+  int status = RADDLE_CLI_FAILED;
+
+  self.port = port;
+  self.speed = speed;
+  self.loop = g_main_loop_new (NULL, FALSE);
+  self.cassettes = g_ptr_array_new_with_free_func ((GDestroyNotify) raddle_cassette_unref);
+  self.plays = g_ptr_array_new_with_free_func (play_free);
+  if (load (&self, files) && listen_on (&self))
+    status = run (&self);
+  g_ptr_array_set_size (self.plays, 0);
+  if (self.server != NULL)
+    soup_server_disconnect (self.server);
+  g_clear_object (&self.server);
+  g_ptr_array_unref (self.plays);
+  g_ptr_array_unref (self.cassettes);
+  g_main_loop_unref (self.loop);
+  return status;
+}
+
+int
+raddle_cli_serve (int    argc,
+                  char **argv)
+{
+  int port = 0;
+  double speed = 1;
+  const GOptionEntry entries[] = {
+    { "port", 0, 0, G_OPTION_ARG_INT, &port, "Listen on this port; 0, the default: a free one",
+      "N" },
+    { "speed", 0, 0, G_OPTION_ARG_DOUBLE, &speed,
+      "1, the default: as it was; 2: twice as fast; 0: at once", "X" },
+    { NULL },
+  };
+  const RaddleCliSyntax syntax = {
+    .name = "serve",
+    .arguments = "FILE…",
+    .summary = "Serves cassettes and captured bodies over HTTP as the provider would.",
+    .description = "The first line of output is the base URL. Each POST gets the next file in\n"
+                   "turn, or the one that its path names: /NAME/... where NAME is a file's name\n"
+                   "without its extension. GET / lists them. Ctrl-C ends it.\n",
+    .entries = entries,
+    .min_arguments = 1,
+    .max_arguments = G_MAXUINT,
+  };
+  RaddleCliOptions options = { 0 };
+  int status;
+
+  if (!raddle_cli_parse (&syntax, argc, argv, &options, &status))
+    ;
+  else if (port < 0 || port > 65535)
+    status = raddle_cli_usage_error ("serve", "--port %d: a port is a number from 0 to 65535",
+                                     port);
+  else if (!(speed >= 0) || speed > 1e6)
+    status = raddle_cli_usage_error ("serve", "--speed %g: a number from 0 to 1000000 is needed",
+                                     speed);
+  else
+    status = serve (options.arguments, port, speed);
+  raddle_cli_options_clear (&options);
+  return status;
+}
