@@ -10,6 +10,7 @@
 #include "cli/raddle-cli-inspect.h"
 #include "cli/raddle-cli-plugins.h"
 #include "cli/raddle-cli-run.h"
+#include "cli/raddle-cli-serve.h"
 #include "config/raddle-problem.h"
 #include "raddle/raddle-version.h"
 
@@ -34,6 +35,7 @@ static const Command commands[] = {
   { "check", raddle_cli_check, "Validate a keyfile" },
   { "replay", raddle_cli_replay, "Play a cassette to the handlers" },
   { "decode", raddle_cli_decode, "Print what a captured stream means" },
+  { "serve", raddle_cli_serve, "Serve cassettes over HTTP as the provider would" },
 };
 
 static const Command *

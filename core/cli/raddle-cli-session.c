@@ -189,7 +189,7 @@ tell_of_built_in (Session *self,
     return;
 
   g_printerr ("raddle: no model is configured, so this replays a built-in cassette. To ask a\n"
-              "raddle: real model, set ANTHROPIC_API_KEY, or write a keyfile %s/raddle/raddle.conf:\n"
+              "raddle: real model, set ANTHROPIC_API_KEY, or write %s/raddle/raddle.conf:\n"
               "raddle:   [model default]\n"
               "raddle:   provider=anthropic\n"
               "raddle:   model=NAME-OF-A-MODEL\n",

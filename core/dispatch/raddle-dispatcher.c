@@ -4,9 +4,9 @@
  * and the one source on the host's context through which everything comes back to the loop:
  * runs with something to hand on, slots that fell idle, lanes with loop work or news. What
  * comes from the loop's own thread is handed on at once; other threads leave a note and wake
- * the source. Programs are called back from a second source. Handlers are entered from the source or from the pool, never from inside a
- * call of a run or of the dispatcher. One dispatch takes at most 2 ms unless a single call
- * takes longer.
+ * the source. Programs are called back from a second source. Handlers are entered from the
+ * first one or from the pool, never from inside a call of a run or of the dispatcher. One
+ * dispatch takes at most 2 ms unless a single call takes longer.
  */
 
 #include "dispatch/raddle-dispatcher.h"
