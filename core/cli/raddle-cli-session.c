@@ -239,7 +239,7 @@ report_plugins (Session *self)
       g_autofree char *reason = raddle_plugin_dup_reason (plugin);
 
       if (raddle_plugin_get_state (plugin) == RADDLE_PLUGIN_REFUSED)
-        g_printerr ("raddle: refused: %s\n", reason);
+        g_printerr ("raddle: refused: %s %s\n", raddle_plugin_get_file (plugin), reason);
     }
 }
 
