@@ -239,7 +239,7 @@ report_plugins (Session *self)
       g_autofree char *reason = raddle_plugin_dup_reason (plugin);
 
       if (raddle_plugin_get_state (plugin) == RADDLE_PLUGIN_REFUSED)
-        g_printerr ("raddle: refused: %s %s\n", raddle_plugin_get_file (plugin), reason);
+        g_printerr ("raddle: refused: %s\n", reason);
     }
 }
 
@@ -278,6 +278,9 @@ report_error (Session *self)
     return;
   if (self->signal != 0)
     g_printerr ("raddle %s: cancelled\n", self->call->command);
+  else if (strchr (self->error->message, '\n') != NULL)
+    g_printerr ("raddle %s: nothing was run, because of this:\n%s\n", self->call->command,
+                self->error->message);
   else
     g_printerr ("raddle %s: %s\n", self->call->command, self->error->message);
 }

@@ -110,9 +110,10 @@ refuse_second_of_name (GListModel *plugins,
   if (first == NULL)
     return;
 
-  reason = g_strdup_printf ("calls itself “%s” as %s does; give one of them another name in "
-                            "RADDLE_PLUGIN ()",
-                            raddle_plugin_get_name (plugin), raddle_plugin_get_file (first));
+  reason = g_strdup_printf ("%s: calls itself “%s” as %s does; give one of them another name "
+                            "in RADDLE_PLUGIN ()",
+                            raddle_plugin_get_file (plugin), raddle_plugin_get_name (plugin),
+                            raddle_plugin_get_file (first));
   raddle_plugin_set_state (plugin, RADDLE_PLUGIN_REFUSED, reason);
 }
 
@@ -124,8 +125,8 @@ report_refusal (RaddlePlugin *plugin)
 
   if (raddle_plugin_get_state (plugin) == RADDLE_PLUGIN_REFUSED)
     g_log_structured (G_LOG_DOMAIN, G_LOG_LEVEL_MESSAGE, "RADDLE_REFUSED_PLUGIN",
-                      raddle_plugin_get_file (plugin), "MESSAGE",
-                      "plugin refused: %s %s", raddle_plugin_get_file (plugin), reason);
+                      raddle_plugin_get_file (plugin), "MESSAGE", "plugin refused: %s",
+                      reason);
 }
 
 static RaddleDelivery
