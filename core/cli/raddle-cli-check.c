@@ -101,12 +101,14 @@ check_handler (const RaddleConfig *config,
   raddle_config_check_delivery (handler, has_async_events (plugin), handler->delivery, problems);
 }
 
-static void
-check_file (const char *file,
-            const RaddleCliOptions *options,
-            GPtrArray *problems)
+/* Adds all that is wrong with @file (NULL: none) and what --set puts over it. */
+void
+raddle_cli_find_problems (const char *file,
+                          const RaddleCliOptions *options,
+                          GPtrArray *problems)
 {
-  g_autoptr (RaddleConfig) config = raddle_config_load (file, NULL, problems);
+  g_autoptr (RaddleConfig) config =
+    raddle_config_load (file, (const char *const *) options->overrides, problems);
   g_autoptr (RaddleHost) host = NULL;
 
   for (guint i = 0; i < config->handlers->len; i++)
@@ -202,7 +204,7 @@ check (const RaddleCliOptions *options)
 
   file = choose_file (options, problems);
   if (file != NULL)
-    check_file (file, options, problems);
+    raddle_cli_find_problems (file, options, problems);
 
   print_problems (problems, options->json);
   if (problems->len > 0)

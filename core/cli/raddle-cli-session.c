@@ -2,11 +2,12 @@
 
 /* Owns one model call of the program: a host with its handlers, the call, what is printed of
  * the answer, Ctrl-C, and the close of the host, after which it reports on each handler that
- * did not get what it should. Runs on the main thread; uses public names of the library
- * only.
+ * did not get what it should. Runs on the main thread.
  */
 
 #include "cli/raddle-cli-session.h"
+
+#include "config/raddle-problem.h"
 
 #include <glib-unix.h>
 #include <signal.h>
@@ -271,6 +272,26 @@ get_status (Session *self)
   return self->error != NULL || self->output_lost ? RADDLE_CLI_FAILED : RADDLE_CLI_GOOD;
 }
 
+/* A keyfile's mistakes, those too that show only with its plugins. FALSE if there are none. */
+static gboolean
+report_problems (Session *self)
+{
+  g_autoptr (GPtrArray) problems = raddle_problems_new ();
+  g_autofree char *file = raddle_cli_find_config (self->call->options);
+  g_autofree char *text = NULL;
+
+  if (!g_error_matches (self->error, RADDLE_ERROR, RADDLE_ERROR_CONFIG))
+    return FALSE;
+  raddle_cli_find_problems (file, self->call->options, problems);
+  if (problems->len == 0)
+    return FALSE;
+
+  text = raddle_problems_to_text (problems);
+  g_printerr ("raddle %s: nothing was run, because of this:\n%s\n", self->call->command,
+              g_strchomp (text));
+  return TRUE;
+}
+
 static void
 report_error (Session *self)
 {
@@ -278,10 +299,7 @@ report_error (Session *self)
     return;
   if (self->signal != 0)
     g_printerr ("raddle %s: cancelled\n", self->call->command);
-  else if (strchr (self->error->message, '\n') != NULL)
-    g_printerr ("raddle %s: nothing was run, because of this:\n%s\n", self->call->command,
-                self->error->message);
-  else
+  else if (!report_problems (self))
     g_printerr ("raddle %s: %s\n", self->call->command, self->error->message);
 }
 

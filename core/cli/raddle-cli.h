@@ -74,6 +74,11 @@ gboolean raddle_cli_print         (const char            *format,
                                    ...) G_GNUC_PRINTF (1, 2);
 gboolean raddle_cli_flush         (void);
 
+/* Adds everything that is wrong with a keyfile, also with the settings of its plugins. */
+void     raddle_cli_find_problems (const char            *file,
+                                   const RaddleCliOptions *options,
+                                   GPtrArray             *problems);
+
 int      raddle_cli_check         (int                    argc,
                                    char                 **argv);
 
