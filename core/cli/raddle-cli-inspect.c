@@ -8,8 +8,18 @@
 #include "cli/raddle-cli-inspect.h"
 
 #include "cli/raddle-cli-plugins.h"
+#include "cli/raddle-cli.h"
 
-#include <stdio.h>
+static const RaddleCliSyntax syntax = {
+  .name = "inspect",
+  .arguments = "FILE.so",
+  .summary = "Shows what a plugin file is, and whether a host would load it.",
+  .description = "Loads the file if nothing speaks against it. Exit status 1 if a host would\n"
+                 "refuse it.",
+  .common = RADDLE_CLI_JSON,
+  .min_arguments = 1,
+  .max_arguments = 1,
+};
 
 static void
 add_row (GPtrArray *rows,
@@ -78,7 +88,7 @@ print_events (RaddlePlugin *plugin)
 
   if (rows->len == 0)
     return;
-  printf ("\nevents\n");
+  raddle_cli_print ("\nevents\n");
   raddle_cli_print_rows (rows, "  ");
 }
 
@@ -143,7 +153,7 @@ print_options (RaddlePlugin *plugin)
 
   if (rows->len == 0)
     return;
-  printf ("\noptions\n");
+  raddle_cli_print ("\noptions\n");
   raddle_cli_print_rows (rows, "  ");
 }
 
@@ -177,32 +187,18 @@ int
 raddle_cli_inspect (int argc,
                     char **argv)
 {
-  gboolean json = FALSE;
-  const GOptionEntry entries[] = {
-    { "json", 0, G_OPTION_FLAG_NONE, G_OPTION_ARG_NONE, &json, "Print one JSON object",
-      NULL },
-    G_OPTION_ENTRY_NULL
-  };
-  g_autoptr(GOptionContext) context = g_option_context_new ("FILE.so");
-  g_autoptr(GError) error = NULL;
-  g_autoptr(RaddlePlugin) plugin = NULL;
+  RaddleCliOptions options = { NULL };
+  int status;
 
-  g_option_context_set_summary (context,
-                                "Shows what a plugin file is, and whether a host would "
-                                "load it.\nExits with 1 if it would not.");
-  g_option_context_add_main_entries (context, entries, NULL);
-  if (!g_option_context_parse (context, &argc, &argv, &error))
+  if (raddle_cli_parse (&syntax, argc, argv, &options, &status))
     {
-      g_printerr ("raddle inspect: %s\n", error->message);
-      return 2;
-    }
-  if (argc != 2)
-    {
-      g_printerr ("raddle inspect: give one file: raddle inspect [--json] FILE.so\n");
-      return 2;
-    }
+      g_autoptr(RaddlePlugin) plugin = raddle_plugin_inspect (options.arguments[0]);
 
-  plugin = raddle_plugin_inspect (argv[1]);
-  print_plugin (plugin, json);
-  return raddle_plugin_get_state (plugin) == RADDLE_PLUGIN_LOADED ? 0 : 1;
+      print_plugin (plugin, options.json);
+      status = raddle_plugin_get_state (plugin) == RADDLE_PLUGIN_LOADED ? RADDLE_CLI_GOOD
+                                                                        : RADDLE_CLI_FAILED;
+    }
+  raddle_cli_options_clear (&options);
+
+  return status;
 }

@@ -10,7 +10,6 @@
 #include "cli/raddle-cli.h"
 #include "raddle/raddle.h"
 
-#include <stdio.h>
 #include <string.h>
 
 /* Names are listed up to this many; the rest is counted. */
@@ -74,7 +73,7 @@ raddle_cli_print_json_node (JsonNode *node)
 {
   g_autofree char *text = json_to_string (node, FALSE);
 
-  printf ("%s\n", text);
+  raddle_cli_print ("%s\n", text);
 }
 
 static void
@@ -121,7 +120,7 @@ raddle_cli_print_rows (GPtrArray *rows,
           for (glong n = g_utf8_strlen (row[j], -1); n < width; n++)
             g_string_append_c (line, ' ');
         }
-      printf ("%s\n", g_strchomp (line->str));
+      raddle_cli_print ("%s\n", g_strchomp (line->str));
     }
 }
 

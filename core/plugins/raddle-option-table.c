@@ -7,9 +7,9 @@
 
 #include "plugins/raddle-option-table.h"
 
+#include "handlers/raddle-value.h"
 #include "plugins/raddle-refusal.h"
 
-#include <errno.h>
 #include <string.h>
 
 /* What Raddle itself reads from a handler's group. */
@@ -74,38 +74,6 @@ is_key (const char *key)
 }
 
 static gboolean
-is_unit (const char *text,
-         const char *units)
-{
-  g_auto(GStrv) words = g_strsplit (units, " ", -1);
-
-  return *text == '\0' || g_strv_contains ((const char * const *) words, text);
-}
-
-static gboolean
-is_number (const char *text,
-           const char *units)
-{
-  char *end;
-
-  errno = 0;
-  g_ascii_strtod (text, &end);
-  return end != text && errno == 0 && !g_ascii_isspace (*text) && is_unit (end, units);
-}
-
-static gboolean
-is_integer (const char *text,
-            const char *units)
-{
-  const char *digits = text + (*text == '-' || *text == '+');
-  gsize length = strspn (digits, "0123456789");
-
-  errno = 0;
-  g_ascii_strtoll (text, NULL, 10);
-  return length > 0 && errno == 0 && is_unit (digits + length, units);
-}
-
-static gboolean
 is_choice (const RaddleOption *option)
 {
   g_auto(GStrv) words = g_strsplit (option->choices, "|", -1);
@@ -113,34 +81,55 @@ is_choice (const RaddleOption *option)
   return g_strv_contains ((const char * const *) words, option->default_value);
 }
 
+/* Where the secret is is read when a handler is made, on the machine that has it. */
 static gboolean
 is_source_of_secret (const char *text)
 {
-  return *text == '\0' || g_str_has_prefix (text, "env:")
-         || g_str_has_prefix (text, "file:");
+  return g_str_has_prefix (text, "env:") || g_str_has_prefix (text, "file:");
+}
+
+static gboolean
+is_text_good (const char *text)
+{
+  g_autofree char *plain = raddle_unescape_value (text, NULL);
+
+  return plain != NULL;
+}
+
+static gboolean
+is_list_good (const char *text)
+{
+  g_auto(GStrv) words = raddle_parse_list (text, NULL);
+
+  return words != NULL;
 }
 
 static gboolean
 is_default_good (const RaddleOption *option)
 {
   const char *text = option->default_value;
+  gboolean truth;
+  gint64 number;
+  double real;
+  guint64 size;
 
   switch ((RaddleOptionType) option->type)
     {
     case RADDLE_OPTION_STRING:
     case RADDLE_OPTION_PATH:
+      return is_text_good (text);
     case RADDLE_OPTION_LIST:
-      return TRUE;
+      return is_list_good (text);
     case RADDLE_OPTION_INT:
-      return is_integer (text, "");
+      return raddle_parse_int (text, &number, NULL);
     case RADDLE_OPTION_BOOL:
-      return g_str_equal (text, "true") || g_str_equal (text, "false");
+      return raddle_parse_boolean (text, &truth, NULL);
     case RADDLE_OPTION_DOUBLE:
-      return is_number (text, "");
+      return raddle_parse_double (text, &real, NULL);
     case RADDLE_OPTION_SIZE:
-      return *text != '-' && is_integer (text, "K M G");
+      return raddle_parse_size (text, &size, NULL);
     case RADDLE_OPTION_DURATION:
-      return *text != '-' && is_number (text, "us ms s min h d");
+      return raddle_parse_duration (text, &number, NULL);
     case RADDLE_OPTION_ENUM:
       return is_choice (option);
     case RADDLE_OPTION_SECRET:

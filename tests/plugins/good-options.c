@@ -5,7 +5,7 @@
 #include <raddle/raddle-plugin.h>
 
 static const RaddleOption options[] = {
-  { "format", RADDLE_OPTION_STRING, "%s\n", "How a token is printed", NULL },
+  { "format", RADDLE_OPTION_STRING, "%s\\n", "How a token is printed", NULL },
   { "count", RADDLE_OPTION_INT, "-3", "How many", NULL },
   { "loud", RADDLE_OPTION_BOOL, "false", "Whether to shout", NULL },
   { "ratio", RADDLE_OPTION_DOUBLE, "0.5", "How much of it", NULL },

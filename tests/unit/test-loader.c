@@ -4,6 +4,7 @@
 
 #include "plugin-kit.h"
 
+#include "config/raddle-config-private.h"
 #include "plugins/raddle-loader.h"
 #include "plugins/raddle-option-table.h"
 #include "plugins/raddle-plugin-private.h"
@@ -224,9 +225,9 @@ test_defaults (void)
     { RADDLE_OPTION_DURATION, "0 30 1.5s 10ms 5min 2h 1d 7us", "-1s 5m s 1w 3secs" },
     { RADDLE_OPTION_ENUM, "one two", "three one|two ONE" },
     { RADDLE_OPTION_SECRET, "env:KEY file:/run/key", "hunter2" },
-    { RADDLE_OPTION_STRING, "anything 1", "" },
-    { RADDLE_OPTION_PATH, "~/x /y", "" },
-    { RADDLE_OPTION_LIST, "a;b ;", "" },
+    { RADDLE_OPTION_STRING, "anything 1 a\\nb", "a\\q \\" },
+    { RADDLE_OPTION_PATH, "~/x /y", "\\q" },
+    { RADDLE_OPTION_LIST, "a;b ; a\\;b", "a;\\q" },
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (rows); i++)
@@ -244,6 +245,15 @@ test_defaults (void)
                        good ? error->message : "was accepted");
           }
       }
+}
+
+/* A key that the host reads would never reach the plugin. */
+static void
+test_own_keys (void)
+{
+  for (gsize i = 0; i < raddle_n_handler_options; i++)
+    g_assert_true (raddle_option_key_is_raddles (raddle_handler_options[i].key));
+  g_assert_false (raddle_option_key_is_raddles ("path"));
 }
 
 static void
@@ -394,6 +404,8 @@ test_json (PluginKit *kit,
   g_autoptr(RaddlePlugin) found = raddle_plugin_new_for_file (path);
   g_autoptr(RaddlePlugin) plugin = raddle_plugin_inspect (path);
   g_autoptr(RaddlePlugin) bad = raddle_plugin_inspect (bad_path);
+  g_autofree char *lost_path = plugin_kit_copy (kit, "missing-dependency", "lost.so");
+  g_autoptr(RaddlePlugin) lost = raddle_plugin_inspect (lost_path);
 
   assert_json (found, "{\"file\":\"*/opt.so\",\"name\":\"opt\",\"version\":null,"
                       "\"description\":null,\"kind\":null,\"events\":[],\"state\":\"found\","
@@ -403,9 +415,9 @@ test_json (PluginKit *kit,
                        "\"description\":\"Has every kind of setting\",\"kind\":\"sync\","
                        "\"events\":[{\"name\":\"llm-end\",\"kind\":\"sync\"}],"
                        "\"state\":\"loaded\",\"reason\":null,\"abi\":\"1.0\",\"build_id\":*,"
-                       "\"needed\":[*\"libc.so*\"*],\"flags\":[\"detached\",\"exclusive\"],"
+                       "\"needed\":[*],\"flags\":[\"detached\",\"exclusive\"],"
                        "\"options\":[{\"key\":\"format\",\"type\":\"string\","
-                       "\"default\":\"%s\\n\",\"help\":\"How a token is printed\","
+                       "\"default\":\"%s\\\\n\",\"help\":\"How a token is printed\","
                        "\"choices\":null},*"
                        "{\"key\":\"path\",\"type\":\"path\",\"default\":null,*"
                        "{\"key\":\"colour\",\"type\":\"enum\",\"default\":\"red\","
@@ -414,6 +426,7 @@ test_json (PluginKit *kit,
   assert_json (bad, "{\"file\":\"*/bad.so\",\"name\":\"bad\",\"version\":null,*"
                     "\"kind\":null,*\"state\":\"refused\",\"reason\":\"*/bad.so: "
                     "raddle_on_text and *\",\"abi\":\"1.0\",*");
+  assert_json (lost, "*\"state\":\"refused\",*\"needed\":[*\"libraddle-lost.so.7\"*],*");
 }
 
 /* File names need not be UTF-8; JSON must be. */
@@ -470,6 +483,7 @@ main (int argc,
   ADD ("/loader/larger-struct", test_larger_struct);
   g_test_add_func ("/loader/older-struct", test_older_struct);
   g_test_add_func ("/loader/defaults", test_defaults);
+  g_test_add_func ("/loader/own-keys", test_own_keys);
   g_test_add_func ("/loader/texts", test_texts);
   g_test_add_func ("/loader/explain", test_explain);
   ADD ("/loader/notify", test_notify);
