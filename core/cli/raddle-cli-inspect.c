@@ -14,8 +14,9 @@ static const RaddleCliSyntax syntax = {
   .name = "inspect",
   .arguments = "FILE.so",
   .summary = "Shows what a plugin file is, and whether a host would load it.",
-  .description = "Loads the file if nothing speaks against it. Exit status 1 if a host would\n"
-                 "refuse it.",
+  .description =
+    "Loads the file if nothing speaks against it. Exit status 1 if a host would\n"
+    "refuse it.",
   .common = RADDLE_CLI_JSON,
   .min_arguments = 1,
   .max_arguments = 1,
@@ -195,8 +196,10 @@ raddle_cli_inspect (int argc,
       g_autoptr(RaddlePlugin) plugin = raddle_plugin_inspect (options.arguments[0]);
 
       print_plugin (plugin, options.json);
-      status = raddle_plugin_get_state (plugin) == RADDLE_PLUGIN_LOADED ? RADDLE_CLI_GOOD
-                                                                        : RADDLE_CLI_FAILED;
+      if (raddle_plugin_get_state (plugin) == RADDLE_PLUGIN_LOADED)
+        status = RADDLE_CLI_GOOD;
+      else
+        status = RADDLE_CLI_FAILED;
     }
   raddle_cli_options_clear (&options);
 

@@ -52,11 +52,11 @@ ASYNC
 #endif
 
 #ifdef FINISH
-#define E(symbol)                                                                       \
-  gboolean                                                                              \
-  raddle_on_##symbol##_finish (RaddleHandler *self, GAsyncResult *result, GError **error) \
-  {                                                                                     \
-    return g_task_propagate_boolean (G_TASK (result), error);                           \
+#define E(symbol)                                                                        \
+  gboolean raddle_on_##symbol##_finish (RaddleHandler *self, GAsyncResult *result,       \
+                                        GError **error)                                  \
+  {                                                                                      \
+    return g_task_propagate_boolean (G_TASK (result), error);                            \
   }
 FINISH
 #undef E

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Compiled with the headers of a later Raddle of the same ABI, where both structs have grown
- * at their ends. */
+/* Compiled with the headers of a later Raddle of the same ABI, where both structs have
+ * grown at their ends. */
 
 #include <raddle/raddle-plugin.h>
 
@@ -27,8 +27,8 @@ RADDLE_PUBLIC const LaterDescriptor later __asm__ ("raddle_plugin_descriptor");
 
 const LaterDescriptor later = {
   { RADDLE_PLUGIN_MAGIC, sizeof (LaterDescriptor), sizeof (LaterOption), RADDLE_ABI_MAJOR,
-    RADDLE_ABI_MINOR, 0, G_N_ELEMENTS (options), "larger-struct", "9.0", "Comes from later",
-    (const RaddleOption *) options },
+    RADDLE_ABI_MINOR, 0, G_N_ELEMENTS (options), "larger-struct", "9.0",
+    "Comes from later", (const RaddleOption *) options },
   "home"
 };
 

@@ -20,22 +20,21 @@ raddle_teardown (RaddleHandler *self)
   recorder_close (self);
 }
 
-#define RECORD(NAME, symbol, nick, KIND, CLASS)                                         \
-  void                                                                                  \
-  raddle_on_##symbol##_async (RaddleHandler *self, RaddleEvent *event,                  \
-                              GCancellable *cancellable, GAsyncReadyCallback callback,  \
-                              gpointer user_data)                                       \
-  {                                                                                     \
-    g_autoptr(GTask) task = g_task_new (self, cancellable, callback, user_data);        \
-                                                                                        \
-    recorder_record (self, event);                                                      \
-    g_task_return_boolean (task, TRUE);                                                 \
-  }                                                                                     \
-                                                                                        \
-  gboolean                                                                              \
-  raddle_on_##symbol##_finish (RaddleHandler *self, GAsyncResult *result, GError **error) \
-  {                                                                                     \
-    return g_task_propagate_boolean (G_TASK (result), error);                           \
+#define RECORD(NAME, symbol, nick, KIND, CLASS)                                          \
+  void raddle_on_##symbol##_async (RaddleHandler *self, RaddleEvent *event,              \
+                                   GCancellable *cancellable,                            \
+                                   GAsyncReadyCallback callback, gpointer user_data)     \
+  {                                                                                      \
+    g_autoptr (GTask) task = g_task_new (self, cancellable, callback, user_data);        \
+                                                                                         \
+    recorder_record (self, event);                                                       \
+    g_task_return_boolean (task, TRUE);                                                  \
+  }                                                                                      \
+                                                                                         \
+  gboolean raddle_on_##symbol##_finish (RaddleHandler *self, GAsyncResult *result,       \
+                                        GError **error)                                  \
+  {                                                                                      \
+    return g_task_propagate_boolean (G_TASK (result), error);                            \
   }
 
 RADDLE_EVENTS (RECORD)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What the two recorders share: one line per event, `EVENT SEQ TEXT`, appended to the file
- * of the option `path`. Line ends and backslashes in the text are written \n and \\. */
+/* What the two recorders share: one line per event, `EVENT SEQ TEXT`, appended to the
+ * file of the option `path`. Line ends and backslashes in the text are written \n and \\.
+ */
 
 #pragma once
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A private folder with copies of test plugins: what the build folder's owner and mode are
- * does not matter to the tests, and a copy may be spoilt. */
+/* A private folder with copies of test plugins: what the build folder's owner and mode
+ * are does not matter to the tests, and a copy may be spoilt. */
 
 #pragma once
 
@@ -26,7 +26,8 @@ plugin_kit_set_up (PluginKit *self,
 static inline void
 plugin_kit_remove (const char *path)
 {
-  GDir *dir = g_file_test (path, G_FILE_TEST_IS_SYMLINK) ? NULL : g_dir_open (path, 0, NULL);
+  GDir *dir =
+      g_file_test (path, G_FILE_TEST_IS_SYMLINK) ? NULL : g_dir_open (path, 0, NULL);
   const char *name;
 
   while (dir != NULL && (name = g_dir_read_name (dir)) != NULL)
@@ -61,8 +62,8 @@ plugin_kit_write (const char *path,
 {
   g_autoptr(GError) error = NULL;
 
-  g_file_set_contents_full (path, contents, (gssize) length, G_FILE_SET_CONTENTS_NONE, 0600,
-                            &error);
+  g_file_set_contents_full (path, contents, (gssize) length, G_FILE_SET_CONTENTS_NONE,
+                            0600, &error);
   g_assert_no_error (error);
 }
 
@@ -74,8 +75,8 @@ plugin_kit_read_built (const char *plugin,
   g_autofree char *name = g_strconcat (plugin, ".so", NULL);
   g_autoptr(GError) error = NULL;
 
-  g_file_get_contents (g_test_get_filename (G_TEST_BUILT, "plugins", name, NULL), contents,
-                       length, &error);
+  g_file_get_contents (g_test_get_filename (G_TEST_BUILT, "plugins", name, NULL),
+                       contents, length, &error);
   g_assert_no_error (error);
 }
 

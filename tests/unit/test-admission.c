@@ -61,13 +61,15 @@ static const struct
   { "no-event", "exports no event|raddle_on_llm_new_token" },
   { "both-forms", "raddle_on_text and raddle_on_text_async are both there|keep one" },
   { "async-alone", "raddle_on_llm_start_async has no raddle_on_llm_start_finish|add it" },
-  { "finish-alone", "raddle_on_llm_start_finish has no raddle_on_llm_start_async|add it" },
+  { "finish-alone",
+    "raddle_on_llm_start_finish has no raddle_on_llm_start_async|add it" },
   { "agent-finish-alone",
     "raddle_on_agent_finish_finish has no raddle_on_agent_finish_async|add it" },
   { "misspelt", "raddle_on_llm_strat stands for no event|raddle_on_llm_start|Rename" },
   { "misspelt-static",
     "raddle_on_llm_new_tokn (not exported) stands for no event|raddle_on_llm_new_token" },
-  { "hidden-event", "raddle_on_llm_end (not exported) cannot be seen|do not make it static" },
+  { "hidden-event",
+    "raddle_on_llm_end (not exported) cannot be seen|do not make it static" },
   { "event-variable", "raddle_on_text is a variable|make it a function" },
   { "dependency-event", "exports no event" },
   { "mixed-unsafe", "sync and async|set RADDLE_PLUGIN_THREAD_SAFE" },
@@ -76,7 +78,8 @@ static const struct
   { "unknown-flag", "unknown flags 0x40000000|RADDLE_PLUGIN_*" },
   { "wrong-magic", "raddle_plugin_descriptor|magic number|0x12345678|RADDLE_PLUGIN ()" },
   { "abi-newer-major", "ABI 2.0 and this host has 1.0|install a Raddle with ABI 2.0" },
-  { "abi-older-major", "ABI 0.9 and this host has 1.0|rebuild it with this host's headers" },
+  { "abi-older-major",
+    "ABI 0.9 and this host has 1.0|rebuild it with this host's headers" },
   { "abi-newer-minor", "ABI 1.7 and this host has 1.0|install a Raddle with ABI 1.7" },
   { "short-struct", "wrong size|24 bytes|RADDLE_PLUGIN ()" },
   { "struct-beyond-object", "wrong size|4096 bytes|RADDLE_PLUGIN ()" },
@@ -286,10 +289,12 @@ test_mode (PluginKit *kit,
            gconstpointer data)
 {
   g_autofree char *path = plugin_kit_copy (kit, "good-sync", "x.so");
-  g_autofree char *mend = g_strdup_printf ("can be written by everyone|chmod go-w '%s'", path);
-  g_autofree char *mend_folder = g_strdup_printf ("in a folder that cannot be trusted: %s|"
-                                                  "chmod go-w '%s'", kit->folder,
-                                                  kit->folder);
+  g_autofree char *mend =
+      g_strdup_printf ("can be written by everyone|chmod go-w '%s'", path);
+  g_autofree char *mend_folder =
+      g_strdup_printf ("in a folder that cannot be trusted: %s|"
+                       "chmod go-w '%s'",
+                       kit->folder, kit->folder);
 
   g_assert_cmpint (chmod (path, 0755), ==, 0);
   assert_admitted (path, "sync");
@@ -320,7 +325,7 @@ test_link (PluginKit *kit,
   assert_refused (path, "elsewhere can be written by everyone");
 }
 
-/* The judgement itself, on numbers that no test could give to a file without being root. */
+/* The judgement itself, on numbers that only root could give to a file. */
 static void
 test_trust (void)
 {
@@ -349,10 +354,13 @@ test_trust (void)
 
   for (guint i = 0; i < G_N_ELEMENTS (rows); i++)
     {
-      struct stat st = { .st_mode = rows[i].mode, .st_uid = rows[i].owner, .st_gid = group };
+      struct stat st = { .st_mode = rows[i].mode,
+                         .st_uid = rows[i].owner,
+                         .st_gid = group };
       g_autoptr(GError) error = NULL;
 
-      g_assert_true (raddle_trust_check_stat (&st, "/it's", &error) == (rows[i].words == NULL));
+      g_assert_true (raddle_trust_check_stat (&st, "/it's", &error) ==
+                     (rows[i].words == NULL));
       if (rows[i].words == NULL)
         {
           g_assert_no_error (error);
@@ -432,9 +440,10 @@ test_classification (void)
     { "raddle_on_text", 0, RADDLE_PLUGIN_KIND_SYNC, NULL },
     { "raddle_on_text raddle_on_agent_finish", 0, RADDLE_PLUGIN_KIND_SYNC, NULL },
     { "raddle_on_gap_async raddle_on_gap_finish", 0, RADDLE_PLUGIN_KIND_ASYNC, NULL },
-    { "raddle_on_text raddle_on_gap_async raddle_on_gap_finish", RADDLE_PLUGIN_THREAD_SAFE,
-      RADDLE_PLUGIN_KIND_MIXED, NULL },
-    { "raddle_on_text -raddle_on_text +raddle_on_text", 0, RADDLE_PLUGIN_KIND_SYNC, NULL },
+    { "raddle_on_text raddle_on_gap_async raddle_on_gap_finish",
+      RADDLE_PLUGIN_THREAD_SAFE, RADDLE_PLUGIN_KIND_MIXED, NULL },
+    { "raddle_on_text -raddle_on_text +raddle_on_text", 0, RADDLE_PLUGIN_KIND_SYNC,
+      NULL },
     { "raddle_on_text raddle_other -raddle_plugin_descriptor", 0, RADDLE_PLUGIN_KIND_SYNC,
       NULL },
     { "raddle_setup raddle_teardown", 0, 0, "exports no event" },
@@ -455,8 +464,8 @@ test_classification (void)
     { "raddle_on_text +raddle_on_helper", 0, 0,
       "raddle_on_helper (a C++ name) stands for no event" },
     { "raddle_on_text +raddle_on_llm_end", 0, 0, "raddle_on_llm_end (a C++ name)" },
-    { "raddle_on_text raddle_on_gap_async raddle_on_gap_finish", 0, RADDLE_PLUGIN_KIND_MIXED,
-      "RADDLE_PLUGIN_THREAD_SAFE" },
+    { "raddle_on_text raddle_on_gap_async raddle_on_gap_finish", 0,
+      RADDLE_PLUGIN_KIND_MIXED, "RADDLE_PLUGIN_THREAD_SAFE" },
     { "raddle_on_text raddle_on_gap_async raddle_on_gap_finish",
       RADDLE_PLUGIN_THREAD_SAFE | RADDLE_PLUGIN_INLINE, RADDLE_PLUGIN_KIND_MIXED,
       "RADDLE_PLUGIN_INLINE" },
@@ -512,7 +521,8 @@ main (int argc,
 
   for (guint i = 0; i < G_N_ELEMENTS (refused); i++)
     {
-      g_autofree char *path = g_strconcat ("/admission/refused/", refused[i].plugin, NULL);
+      g_autofree char *path =
+          g_strconcat ("/admission/refused/", refused[i].plugin, NULL);
 
       g_test_add (path, PluginKit, GUINT_TO_POINTER (i), plugin_kit_set_up, test_refused,
                   plugin_kit_tear_down);

@@ -42,26 +42,27 @@ test_good (PluginKit *kit,
   g_setenv ("TEST_FILE", path, TRUE);
   g_test_trap_subprocess (NULL, 0, 0);
   assert_exit (0);
-  g_test_trap_assert_stdout ("*name         good-options\n"
-                             "version      2.1\n"
-                             "description  Has every kind of setting\n"
-                             "kind         sync\n"
-                             "flags        detached exclusive\n"
-                             "abi          1.0\n"
-                             "build-id     *\n"
-                             "needed       *\n"
-                             "file         */opt.so\n"
-                             "state        loaded\n"
-                             "reason       -\n"
-                             "\n"
-                             "events\n"
-                             "  llm-end  sync\n"
-                             "\n"
-                             "options\n"
-                             "  format  string               \"%s\\n\"  *  How a token is printed\n"
-                             "  count   int                  \"-3\"*"
-                             "  path    path                 must be given  Where to write\n"
-                             "  colour  enum red|green|blue  \"red\"*");
+  g_test_trap_assert_stdout (
+      "*name         good-options\n"
+      "version      2.1\n"
+      "description  Has every kind of setting\n"
+      "kind         sync\n"
+      "flags        detached exclusive\n"
+      "abi          1.0\n"
+      "build-id     *\n"
+      "needed       *\n"
+      "file         */opt.so\n"
+      "state        loaded\n"
+      "reason       -\n"
+      "\n"
+      "events\n"
+      "  llm-end  sync\n"
+      "\n"
+      "options\n"
+      "  format  string               \"%s\\n\"  *  How a token is printed\n"
+      "  count   int                  \"-3\"*"
+      "  path    path                 must be given  Where to write\n"
+      "  colour  enum red|green|blue  \"red\"*");
   g_test_trap_assert_stderr ("");
 }
 
@@ -96,7 +97,8 @@ test_json (PluginKit *kit,
   g_setenv ("TEST_FILE", path, TRUE);
   g_test_trap_subprocess (NULL, 0, 0);
   assert_exit (1);
-  g_test_trap_assert_stdout ("*{\"file\":\"*/bad.so\",*\"state\":\"refused\",\"reason\":\"*\",*}\n");
+  g_test_trap_assert_stdout (
+      "*{\"file\":\"*/bad.so\",*\"state\":\"refused\",\"reason\":\"*\",*}\n");
 }
 
 static void
@@ -116,7 +118,8 @@ test_usage (void)
 
   g_test_trap_subprocess (NULL, 0, 0);
   g_test_trap_assert_passed ();
-  g_test_trap_assert_stderr ("*raddle inspect: too few arguments*raddle inspect: surplus argument*--odd*");
+  g_test_trap_assert_stderr (
+      "*raddle inspect: too few arguments*raddle inspect: surplus argument*--odd*");
 }
 
 /* g_test_trap only knows passed and failed; the number itself counts. */
@@ -133,8 +136,9 @@ test_exit_code (void)
 
   g_test_trap_subprocess (NULL, 0, 0);
   g_test_trap_assert_passed ();
-  g_test_trap_assert_stdout ("*state        refused\nreason       does not exist; check the "
-                             "name\n*");
+  g_test_trap_assert_stdout (
+      "*state        refused\nreason       does not exist; check the "
+      "name\n*");
 }
 
 static GListModel *
@@ -190,12 +194,13 @@ test_table (PluginKit *kit,
   fill_folder (kit);
   g_test_trap_subprocess (NULL, 0, 0);
   g_test_trap_assert_passed ();
-  g_test_trap_assert_stdout ("*NAME *KIND *STATE *EVENTS *FILE *REASON\n*"
-                             "good-sync       sync   loaded *  llm-new-token  */good-sync.so\n"
-                             "recorder-async  async  * llm-start,chat-model-start,"
-                             "llm-new-token,llm-end,+17  *\n"
-                             "no-event        -      refused *-  */no-event.so *  exports no "
-                             "event,*\n");
+  g_test_trap_assert_stdout (
+      "*NAME *KIND *STATE *EVENTS *FILE *REASON\n*"
+      "good-sync       sync   loaded *  llm-new-token  */good-sync.so\n"
+      "recorder-async  async  * llm-start,chat-model-start,"
+      "llm-new-token,llm-end,+17  *\n"
+      "no-event        -      refused *-  */no-event.so *  exports no "
+      "event,*\n");
 }
 
 static void

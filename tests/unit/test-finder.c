@@ -56,7 +56,8 @@ assert_found (PluginKit *kit,
 
       g_assert_true (g_str_has_prefix (file, kit->folder));
       g_string_append_printf (found, "%s %s\n", file + strlen (kit->folder) + 1,
-                              raddle_plugin_state_get_nick (raddle_plugin_get_state (plugin)));
+                              raddle_plugin_state_get_nick (
+                                  raddle_plugin_get_state (plugin)));
     }
   for (guint i = 0; i < warnings->len; i++)
     g_test_message ("%s", (char *) g_ptr_array_index (warnings, i));
@@ -70,8 +71,9 @@ static void
 test_names (PluginKit *kit,
             gconstpointer data)
 {
-  g_autofree char *folder = make_folder (kit, "a", "b.so", "a.so", ".hidden.so", "c.so.tmp",
-                                         "d.so.1", "readme", "so", "Z.so", ".so", NULL);
+  g_autofree char *folder =
+      make_folder (kit, "a", "b.so", "a.so", ".hidden.so", "c.so.tmp", "d.so.1", "readme",
+                   "so", "Z.so", ".so", NULL);
   g_autofree char *below = g_build_filename (folder, "below", NULL);
   g_autofree char *deep = g_build_filename (below, "deep.so", NULL);
   g_autoptr(GPtrArray) folders = raddle_finder_new_folders ();
@@ -97,10 +99,12 @@ test_shadowed (PluginKit *kit,
 
   raddle_finder_add_folder (folders, first, TRUE);
   raddle_finder_add_folder (folders, second, TRUE);
-  plugins = assert_found (kit, folders,
-                          "z/x.so found\nz/y.so found\na/w.so found\na/x.so shadowed\n", 0);
+  plugins =
+      assert_found (kit, folders,
+                    "z/x.so found\nz/y.so found\na/w.so found\na/x.so shadowed\n", 0);
   reason = raddle_plugin_dup_reason (g_ptr_array_index (plugins, 3));
-  words = g_strdup_printf ("%s/x.so: is not used, because %s/x.so comes first", second, first);
+  words = g_strdup_printf ("%s/x.so: is not used, because %s/x.so comes first", second,
+                           first);
   g_assert_true (g_str_has_prefix (reason, words));
 }
 
@@ -134,8 +138,10 @@ test_missing (PluginKit *kit,
   g_autoptr(GPtrArray) folders = raddle_finder_new_folders ();
   g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func (g_free);
   g_autoptr(GPtrArray) plugins = NULL;
-  g_autofree char *words = g_strdup_printf ("the plugin folder %s does not exist; make it or "
-                                            "mend its name", gone);
+  g_autofree char *words =
+      g_strdup_printf ("the plugin folder %s does not exist; make it or "
+                       "mend its name",
+                       gone);
 
   plugin_kit_write (file, "", 0);
   raddle_finder_add_folder (folders, gone, TRUE);
@@ -155,9 +161,11 @@ test_untrusted (PluginKit *kit,
 {
   g_autofree char *open = make_folder (kit, "open", "x.so", "y.so", NULL);
   g_autofree char *closed = make_folder (kit, "closed", "x.so", NULL);
-  g_autofree char *words = g_strdup_printf ("%s/y.so: is in a folder that cannot be trusted: "
-                                            "%s can be written by everyone; run: chmod go-w "
-                                            "'%s'", open, open, open);
+  g_autofree char *words =
+      g_strdup_printf ("%s/y.so: is in a folder that cannot be trusted: "
+                       "%s can be written by everyone; run: chmod go-w "
+                       "'%s'",
+                       open, open, open);
   g_autoptr(GPtrArray) folders = raddle_finder_new_folders ();
   g_autoptr(GPtrArray) plugins = NULL;
   g_autofree char *reason = NULL;
@@ -188,8 +196,8 @@ test_odd_files (PluginKit *kit,
   g_assert_cmpint (mkdir (below, 0700), ==, 0);
   g_assert_cmpint (symlink ("gone", link), ==, 0);
   raddle_finder_add_folder (folders, folder, TRUE);
-  plugins = assert_found (kit, folders, "a/fifo.so found\na/folder.so found\na/link.so found\n",
-                          0);
+  plugins = assert_found (kit, folders,
+                          "a/fifo.so found\na/folder.so found\na/link.so found\n", 0);
   for (guint i = 0; i < plugins->len; i++)
     g_assert_false (raddle_plugin_load (g_ptr_array_index (plugins, i)));
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Loading: what the host gets from a good plugin, and why others are refused only then. */
+/* Loading: what the host gets from a good plugin, and why others are refused only then.
+ */
 
 #include "plugin-kit.h"
 
@@ -79,7 +80,8 @@ test_good (PluginKit *kit,
 {
   static const char * const names[] = { "good-sync", "good-async", "good-options",
                                         "good-mixed", "good-inline", "good-agent",
-                                        "good-agent-async", "larger-struct" };
+                                        "good-agent-async", "larger-struct",
+                                        "recorder", "recorder-async" };
 
   for (guint i = 0; i < G_N_ELEMENTS (names); i++)
     {
@@ -218,7 +220,8 @@ test_defaults (void)
     const char *good; /* separated by spaces */
     const char *bad;
   } rows[] = {
-    { RADDLE_OPTION_INT, "0 -1 +7 9223372036854775807", "1.5 x 1k 0x10 9223372036854775808 - 1e3" },
+    { RADDLE_OPTION_INT, "0 -1 +7 9223372036854775807",
+      "1.5 x 1k 0x10 9223372036854775808 - 1e3" },
     { RADDLE_OPTION_BOOL, "true false", "TRUE 1 yes" },
     { RADDLE_OPTION_DOUBLE, "0.5 -3 1e9", "1,5 x 0.5s 1e999" },
     { RADDLE_OPTION_SIZE, "0 4096 8M 1K 2G", "-1 8MB 1.5M M 8m" },
@@ -296,7 +299,8 @@ test_explain (void)
     { "/p/x.so: undefined symbol: foo", "needs the symbol foo," },
     { "/p/x.so: undefined symbol: foo, version X_1", "needs the symbol foo," },
     { "/p/x.so: undefined symbol: raddle_run_fly", "needs raddle_run_fly," },
-    { "/p/x.so: undefined symbol: raddle_on_text", "uses raddle_on_text without defining it" },
+    { "/p/x.so: undefined symbol: raddle_on_text",
+      "uses raddle_on_text without defining it" },
     { "/lib/libc.so.6: version `GLIBC_2.99' not found (required by /p/x.so)",
       "needs /lib/libc.so.6 in the version GLIBC_2.99" },
     { "/p/x.so: cannot allocate memory in static TLS block", "thread-local storage" },
@@ -310,8 +314,9 @@ test_explain (void)
     {
       g_autofree char *reason = raddle_loader_explain ("/p/x.so", rows[i].message);
 
-      g_assert_true (g_str_has_prefix (reason, "needs ") || g_str_has_prefix (reason, "uses ")
-                     || g_str_has_prefix (reason, "cannot be "));
+      g_assert_true (g_str_has_prefix (reason, "needs ") ||
+                     g_str_has_prefix (reason, "uses ") ||
+                     g_str_has_prefix (reason, "cannot be "));
       g_assert_nonnull (strstr (reason, rows[i].words));
     }
 }
@@ -381,7 +386,8 @@ test_replaced (PluginKit *kit,
   path = plugin_kit_copy (kit, "good-sync", "x.so");
   g_assert_false (raddle_plugin_load (plugin));
   reason = raddle_plugin_dup_reason (plugin);
-  g_assert_nonnull (strstr (reason, "raddle_on_llm_start_async is not in what was loaded"));
+  g_assert_nonnull (
+      strstr (reason, "raddle_on_llm_start_async is not in what was loaded"));
 }
 
 static void
@@ -407,22 +413,24 @@ test_json (PluginKit *kit,
   g_autofree char *lost_path = plugin_kit_copy (kit, "missing-dependency", "lost.so");
   g_autoptr(RaddlePlugin) lost = raddle_plugin_inspect (lost_path);
 
-  assert_json (found, "{\"file\":\"*/opt.so\",\"name\":\"opt\",\"version\":null,"
-                      "\"description\":null,\"kind\":null,\"events\":[],\"state\":\"found\","
-                      "\"reason\":null,\"abi\":null,\"build_id\":null,\"needed\":[],"
-                      "\"flags\":[],\"options\":[]}");
-  assert_json (plugin, "{\"file\":\"*/opt.so\",\"name\":\"good-options\",\"version\":\"2.1\","
-                       "\"description\":\"Has every kind of setting\",\"kind\":\"sync\","
-                       "\"events\":[{\"name\":\"llm-end\",\"kind\":\"sync\"}],"
-                       "\"state\":\"loaded\",\"reason\":null,\"abi\":\"1.0\",\"build_id\":*,"
-                       "\"needed\":[*],\"flags\":[\"detached\",\"exclusive\"],"
-                       "\"options\":[{\"key\":\"format\",\"type\":\"string\","
-                       "\"default\":\"%s\\\\n\",\"help\":\"How a token is printed\","
-                       "\"choices\":null},*"
-                       "{\"key\":\"path\",\"type\":\"path\",\"default\":null,*"
-                       "{\"key\":\"colour\",\"type\":\"enum\",\"default\":\"red\","
-                       "\"help\":\"Which one\",\"choices\":[\"red\",\"green\",\"blue\"]},*"
-                       "\"help\":\"What opens it\",\"choices\":null}]}");
+  assert_json (found,
+               "{\"file\":\"*/opt.so\",\"name\":\"opt\",\"version\":null,"
+               "\"description\":null,\"kind\":null,\"events\":[],\"state\":\"found\","
+               "\"reason\":null,\"abi\":null,\"build_id\":null,\"needed\":[],"
+               "\"flags\":[],\"options\":[]}");
+  assert_json (plugin,
+               "{\"file\":\"*/opt.so\",\"name\":\"good-options\",\"version\":\"2.1\","
+               "\"description\":\"Has every kind of setting\",\"kind\":\"sync\","
+               "\"events\":[{\"name\":\"llm-end\",\"kind\":\"sync\"}],"
+               "\"state\":\"loaded\",\"reason\":null,\"abi\":\"1.0\",\"build_id\":*,"
+               "\"needed\":[*],\"flags\":[\"detached\",\"exclusive\"],"
+               "\"options\":[{\"key\":\"format\",\"type\":\"string\","
+               "\"default\":\"%s\\\\n\",\"help\":\"How a token is printed\","
+               "\"choices\":null},*"
+               "{\"key\":\"path\",\"type\":\"path\",\"default\":null,*"
+               "{\"key\":\"colour\",\"type\":\"enum\",\"default\":\"red\","
+               "\"help\":\"Which one\",\"choices\":[\"red\",\"green\",\"blue\"]},*"
+               "\"help\":\"What opens it\",\"choices\":null}]}");
   assert_json (bad, "{\"file\":\"*/bad.so\",\"name\":\"bad\",\"version\":null,*"
                     "\"kind\":null,*\"state\":\"refused\",\"reason\":\"*/bad.so: "
                     "raddle_on_text and *\",\"abi\":\"1.0\",*");
