@@ -176,7 +176,8 @@ fill_folder (PluginKit *kit)
   for (guint i = 0; i < G_N_ELEMENTS (names); i++)
     {
       g_autofree char *file = g_strconcat (names[i], ".so", NULL);
-      g_autofree char *path = plugin_kit_copy (kit, names[i], file);
+
+      g_free (plugin_kit_copy (kit, names[i], file));
     }
   g_setenv ("TEST_FOLDER", kit->folder, TRUE);
 }

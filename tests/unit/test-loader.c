@@ -5,7 +5,7 @@
 
 #include "plugin-kit.h"
 
-#include "config/raddle-config-private.h"
+#include "config/raddle-config.h"
 #include "plugins/raddle-loader.h"
 #include "plugins/raddle-option-table.h"
 #include "plugins/raddle-plugin-private.h"
@@ -254,8 +254,16 @@ test_defaults (void)
 static void
 test_own_keys (void)
 {
-  for (gsize i = 0; i < raddle_n_handler_options; i++)
-    g_assert_true (raddle_option_key_is_raddles (raddle_handler_options[i].key));
+  static const char * const keys[] = {
+    "plugin",      "enabled", "events",   "delivery", "queue-length",
+    "queue-bytes", "overflow", "timeout", "on-error", "breaker",
+    "isolation",   "path",    "event",
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (keys); i++)
+    g_assert_true (raddle_option_key_is_raddles (keys[i])
+                   == raddle_handler_config_is_own_key (keys[i]));
+  g_assert_true (raddle_option_key_is_raddles ("plugin"));
   g_assert_false (raddle_option_key_is_raddles ("path"));
 }
 
