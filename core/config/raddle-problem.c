@@ -6,6 +6,8 @@
 
 #include "config/raddle-problem.h"
 
+#include "events/raddle-edit-distance.h"
+
 #include <string.h>
 
 #define MAX_NAME_LENGTH 64
@@ -141,45 +143,6 @@ fold_name (const char *name)
   return g_strdelimit (g_ascii_strdown (name, -1), "_", '-');
 }
 
-static guint
-min3 (guint a,
-      guint b,
-      guint c)
-{
-  return MIN (MIN (a, b), c);
-}
-
-/* How many letters were added, left out, changed or swapped with their neighbour. */
-static guint
-measure_distance (const char *a,
-                  const char *b)
-{
-  guint rows[3][MAX_NAME_LENGTH + 1];
-  gsize a_length = strlen (a);
-  gsize b_length = strlen (b);
-
-  g_assert (a_length <= MAX_NAME_LENGTH && b_length <= MAX_NAME_LENGTH);
-
-  for (gsize j = 0; j <= b_length; j++)
-    rows[0][j] = j;
-  for (gsize i = 1; i <= a_length; i++)
-    {
-      guint *row = rows[i % 3];
-      const guint *above = rows[(i + 2) % 3];
-
-      row[0] = i;
-      for (gsize j = 1; j <= b_length; j++)
-        {
-          row[j] =
-            min3 (above[j] + 1, row[j - 1] + 1, above[j - 1] + (a[i - 1] != b[j - 1]));
-          if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-            row[j] = MIN (row[j], rows[(i + 1) % 3][j - 2] + 1);
-        }
-    }
-
-  return rows[a_length % 3][b_length];
-}
-
 const char *
 raddle_nearest_name (const char *word,
                      const char * const *names)
@@ -199,7 +162,7 @@ raddle_nearest_name (const char *word,
 
       if (strlen (name) > MAX_NAME_LENGTH)
         continue;
-      distance = measure_distance (folded, name);
+      distance = raddle_get_edit_distance (folded, name);
       if (distance > limit || (distance == limit && nearest != NULL))
         continue;
       limit = distance;

@@ -71,9 +71,10 @@ load_plugin (const RaddleConfig *config,
     return;
 
   look_up_groups (config, raddle_plugin_get_name (plugin), &mentioned, &enabled);
-  if (mentioned && !enabled)
+  /* What is turned off is shown with what it is, but never run. */
+  if (mentioned && !enabled && raddle_plugin_admit (plugin))
     raddle_plugin_set_state (plugin, RADDLE_PLUGIN_DISABLED, "turned off in the keyfile");
-  else
+  else if (!mentioned || enabled)
     raddle_plugin_load (plugin);
 }
 

@@ -8,6 +8,7 @@
 
 #include "plugins/raddle-classification.h"
 
+#include "events/raddle-edit-distance.h"
 #include "plugins/raddle-refusal.h"
 #include "raddle/raddle-plugin.h"
 
@@ -65,41 +66,6 @@ is_event_symbol (const char *name)
   return FALSE;
 }
 
-/* Letters to insert, remove, change or swap with their neighbour (optimal string
- * alignment). Rows are kept for the last three letters of @a. */
-static guint
-get_distance (const char *a,
-              const char *b)
-{
-  gsize length_b = strlen (b);
-  g_autofree guint *rows = g_new0 (guint, 3 * (length_b + 1));
-  guint *before = rows, *above = rows + length_b + 1, *row = above + length_b + 1;
-
-  for (gsize j = 0; j <= length_b; j++)
-    above[j] = j;
-
-  for (gsize i = 0; a[i] != '\0'; i++)
-    {
-      guint *oldest = before;
-
-      row[0] = i + 1;
-      for (gsize j = 0; j < length_b; j++)
-        {
-          guint cost = above[j] + (a[i] != b[j]);
-
-          cost = MIN (cost, MIN (above[j + 1], row[j]) + 1);
-          if (i > 0 && j > 0 && a[i] == b[j - 1] && a[i - 1] == b[j])
-            cost = MIN (cost, before[j - 1] + 1);
-          row[j + 1] = cost;
-        }
-      before = above;
-      above = row;
-      row = oldest;
-    }
-
-  return above[length_b];
-}
-
 /**
  * raddle_classification_find_nearest:
  * @symbol: a name
@@ -118,7 +84,7 @@ raddle_classification_find_nearest (const char *symbol)
     for (guint form = 0; form < RADDLE_N_SYMBOL_FORMS; form++)
       {
         g_autofree char *name = raddle_event_build_symbol (type, form);
-        guint distance = get_distance (symbol, name);
+        guint distance = raddle_get_edit_distance (symbol, name);
 
         if (distance >= best)
           continue;
