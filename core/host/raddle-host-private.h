@@ -4,11 +4,32 @@
 
 #include "config/raddle-config.h"
 #include "dispatch/raddle-dispatcher.h"
+#include "models/raddle-http-client.h"
 #include "raddle/raddle-host.h"
 
 G_BEGIN_DECLS
 
 #define RADDLE_MODEL_BUILT_IN "built-in"
+
+struct _RaddleHost
+{
+  GObject parent_instance;
+  GMainContext *context;
+  int priority;
+  GPtrArray *folders;   /* of char *: asked for by the program */
+  GPtrArray *overrides; /* of char *, NULL-terminated */
+  RaddleConfig *config; /* NULL until a keyfile was loaded, or none was found */
+  GListStore *plugins;
+  GListStore *handlers;
+  gboolean use_keyfile;
+  gboolean use_plugins;
+  gboolean plugins_loaded;
+  RaddleDispatcher *dispatcher; /* NULL until the start */
+  RaddleHttpClient *client;
+  GPtrArray *own_models; /* of RaddleModelConfig: those that no keyfile has */
+  GTask *closing;                   /* the close that is under way */
+  gboolean closed;
+};
 
 RaddleDispatcher *raddle_host_get_dispatcher (RaddleHost         *self);
 
