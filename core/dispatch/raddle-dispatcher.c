@@ -700,6 +700,17 @@ raddle_dispatcher_remove (RaddleDispatcher *self,
     }
 }
 
+/* How many events wait for @handler. */
+guint
+raddle_dispatcher_get_n_queued (RaddleDispatcher *self,
+                                RaddleHandler *handler)
+{
+  for (guint i = 0; i < self->lanes->len; i++)
+    if (raddle_lane_get_handler (self->lanes->pdata[i]) == handler)
+      return raddle_lane_get_n_queued (self->lanes->pdata[i]);
+  return 0;
+}
+
 /* @func is called on the loop, never from in here, when the barriers that @run has now are
  * done. */
 void

@@ -29,6 +29,8 @@ void              raddle_dispatcher_add         (RaddleDispatcher       *self,
                                                  const RaddleLaneLimits *limits);
 void              raddle_dispatcher_remove      (RaddleDispatcher       *self,
                                                  RaddleHandler          *handler);
+guint             raddle_dispatcher_get_n_queued (RaddleDispatcher      *self,
+                                                 RaddleHandler          *handler);
 void              raddle_dispatcher_settle      (RaddleDispatcher       *self,
                                                  RaddleRunRecord        *run,
                                                  RaddleTrackFunc         func,

@@ -25,7 +25,7 @@ typedef struct
   RaddleDecoder *decoder;
   RaddleTransport *transport;
   gint64 request_time;
-  gulong cancelled_id;
+  GSource *cancelled; /* NULL: nobody can cancel, or it is too late */
   guint room_watch;
   gboolean ended;
   RaddleResult *result;
@@ -69,8 +69,9 @@ return_to_caller (RaddleModelCall *self)
 
   if (task == NULL)
     return;
-  if (self->cancelled_id != 0)
-    g_cancellable_disconnect (g_task_get_cancellable (task), self->cancelled_id);
+  if (self->cancelled != NULL)
+    g_source_destroy (self->cancelled);
+  g_clear_pointer (&self->cancelled, g_source_unref);
   if (self->error != NULL)
     g_task_return_error (task, g_error_copy (self->error));
   else
@@ -177,6 +178,56 @@ driver_cb (RaddleRunRecord *run,
 
 /* ---- the stream ---- */
 
+/* What a person can do about it. */
+static const char *
+get_advice (int code)
+{
+  switch ((RaddleError) code)
+    {
+    case RADDLE_ERROR_AUTH:
+      return "check the key, and that it may use this model";
+    case RADDLE_ERROR_NOT_FOUND:
+      return "check model and base-url";
+    case RADDLE_ERROR_RATE_LIMIT:
+    case RADDLE_ERROR_OVERLOADED:
+    case RADDLE_ERROR_SERVER:
+      return "try again later";
+    case RADDLE_ERROR_REQUEST:
+      return "check the request and the model's settings";
+    case RADDLE_ERROR_PROTOCOL:
+      return "check base-url: this is not how the provider answers";
+    case RADDLE_ERROR_INCOMPLETE:
+      return "what had arrived was delivered; try again";
+    case RADDLE_ERROR_FAILED:
+    case RADDLE_ERROR_CONFIG:
+    case RADDLE_ERROR_PLUGIN:
+    case RADDLE_ERROR_NO_KEY:
+    case RADDLE_ERROR_TRANSPORT:
+    case RADDLE_ERROR_STOPPED:
+    case RADDLE_ERROR_CLOSED:
+      break;
+    }
+  return NULL;
+}
+
+/* Says which model the provider's words are about; takes @error. */
+static GError *
+explain (RaddleModelCall *self,
+         GError *error)
+{
+  const RaddleModelConfig *config = raddle_model_get_config (self->model);
+  const char *advice = get_advice (error->code);
+  g_autofree char *words = g_steal_pointer (&error->message);
+
+  if (g_str_equal (config->provider, "cassette"))
+    error->message = g_strdup_printf ("cassette %s: %s", config->name, words);
+  else
+    error->message = g_strdup_printf ("[model %s] %s: %s%s%s", config->name, config->base_url,
+                                      words, advice != NULL ? "; " : "",
+                                      advice != NULL ? advice : "");
+  return error;
+}
+
 static void
 end_if_over (RaddleModelCall *self)
 {
@@ -188,7 +239,9 @@ end_if_over (RaddleModelCall *self)
   error = raddle_answer_take_error (self->answer);
   if (error == NULL && !raddle_answer_is_complete (self->answer))
     error = g_error_new_literal (RADDLE_ERROR, RADDLE_ERROR_INCOMPLETE,
-                                 "The stream ended before the answer was complete");
+                                 "the stream ended before the answer was complete");
+  if (error != NULL)
+    error = explain (self, error);
   end_call (self, error == NULL ? RADDLE_OUTCOME_COMPLETE : RADDLE_OUTCOME_ERROR, error);
 }
 
@@ -301,12 +354,36 @@ start_settled_cb (gpointer user_data)
 
 /* ---- the start ---- */
 
-/* Any thread. */
-static void
+/* The caller is not to wait any longer. An answer that is complete already stays what it is;
+ * only its handlers go on alone. */
+static gboolean
 cancelled_cb (GCancellable *cancellable,
               gpointer user_data)
 {
-  raddle_run_record_ask_to_end (user_data, RADDLE_OUTCOME_CANCELLED, NULL);
+  RaddleModelCall *self = user_data;
+  G_GNUC_UNUSED g_autoptr (RaddleModelCall) keep = raddle_model_call_ref (self);
+
+  if (self->ended)
+    return_to_caller (self);
+  else
+    raddle_run_record_ask_to_end (self->run, RADDLE_OUTCOME_CANCELLED, NULL);
+
+  return G_SOURCE_REMOVE;
+}
+
+static void
+watch_cancellable (RaddleModelCall *self,
+                   GCancellable *cancellable)
+{
+  RaddleDispatcher *dispatcher = raddle_model_get_dispatcher (self->model);
+
+  self->cancelled = g_cancellable_source_new (cancellable);
+  g_source_set_static_name (self->cancelled, "[raddle] cancellable");
+  g_source_set_priority (self->cancelled, raddle_dispatcher_get_priority (dispatcher));
+  g_source_set_callback (self->cancelled, G_SOURCE_FUNC (cancelled_cb),
+                         raddle_model_call_ref (self),
+                         (GDestroyNotify) raddle_model_call_unref);
+  g_source_attach (self->cancelled, raddle_dispatcher_get_context (dispatcher));
 }
 
 static JsonNode *
@@ -408,8 +485,5 @@ raddle_model_call_start (RaddleModel *model,
   raddle_dispatcher_settle (raddle_model_get_dispatcher (model), self->run, start_settled_cb,
                             raddle_model_call_ref (self));
   if (cancellable != NULL)
-    self->cancelled_id =
-      g_cancellable_connect (cancellable, G_CALLBACK (cancelled_cb),
-                             raddle_run_record_ref (self->run),
-                             (GDestroyNotify) raddle_run_record_unref);
+    watch_cancellable (self, cancellable);
 }
