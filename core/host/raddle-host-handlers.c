@@ -8,6 +8,7 @@
 
 #include "host/raddle-host-private.h"
 
+#include "config/raddle-keyfile.h"
 #include "config/raddle-problem.h"
 #include "plugins/raddle-finder.h"
 #include "plugins/raddle-plugin-private.h"
@@ -178,6 +179,19 @@ warn_of_what_is_to_come (const RaddleHandlerConfig *config)
                config->name);
 }
 
+/* The same for [host]. */
+static void
+warn_of_host_keys (const RaddleConfig *config)
+{
+  static const char *const keys[] = { "max-threads", "reload" };
+  const RaddleKeyfileGroup *host = raddle_keyfile_find (config->keyfile, "host");
+
+  for (guint i = 0; host != NULL && i < G_N_ELEMENTS (keys); i++)
+    if (raddle_keyfile_group_find (host, keys[i]) != NULL)
+      g_message ("[host]: %s is understood, but not in force in this version of Raddle",
+                 keys[i]);
+}
+
 /* NULL when there are problems. */
 static RaddleHandler *
 make_handler (const RaddleConfig *config,
@@ -297,6 +311,7 @@ raddle_host_make_handlers (const RaddleConfig *config,
 {
   GPtrArray *handlers = g_ptr_array_new_with_free_func (g_object_unref);
 
+  warn_of_host_keys (config);
   add_configured (config, plugins, handlers, limits, problems);
   add_unmentioned (config, plugins, handlers, limits, problems);
 
