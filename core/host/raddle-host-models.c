@@ -7,6 +7,7 @@
 #include "host/raddle-host-private.h"
 
 #include "models/raddle-cassette-transport.h"
+#include "models/raddle-decoder.h"
 #include "models/raddle-model-private.h"
 #include "raddle/raddle-error.h"
 
@@ -28,6 +29,27 @@ add_own_model (RaddleHost *self,
   config->provider = g_strdup (provider);
   g_ptr_array_add (self->own_models, config);
   return config;
+}
+
+/* NULL when the file cannot be read, or nobody knows how to decode it. */
+static RaddleCassette *
+load_cassette (const char *file,
+               GError **error)
+{
+  g_autoptr (RaddleCassette) cassette = raddle_cassette_load (file, error);
+  const char *decoder;
+
+  if (cassette == NULL)
+    return NULL;
+  decoder = raddle_model_get_cassette_decoder (cassette);
+  if (g_strv_contains (raddle_decoder_get_providers (), decoder))
+    return g_steal_pointer (&cassette);
+
+  g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_CONFIG,
+               "%s: the cassette is of the provider “%s”, which this version of Raddle cannot "
+               "decode",
+               file, decoder);
+  return NULL;
 }
 
 static RaddleModel *
@@ -150,7 +172,7 @@ raddle_host_dup_model (RaddleHost *self,
     return NULL;
   if (g_str_equal (config->provider, "cassette"))
     {
-      cassette = raddle_cassette_load (config->file, error);
+      cassette = load_cassette (config->file, error);
       if (cassette == NULL)
         return NULL;
     }
@@ -186,7 +208,7 @@ raddle_host_dup_cassette (RaddleHost *self,
   g_return_val_if_fail (speed >= 0, NULL);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
-  cassette = raddle_cassette_load (file, error);
+  cassette = load_cassette (file, error);
   if (cassette == NULL)
     return NULL;
   name = g_filename_display_basename (file);

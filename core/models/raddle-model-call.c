@@ -323,6 +323,7 @@ done_cb (const GError *error,
       return;
     }
   raddle_decoder_finish (self->decoder);
+  g_assert (raddle_answer_is_over (self->answer)); /* a decoder always comes to an end */
   end_if_over (self);
 }
 

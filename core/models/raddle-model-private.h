@@ -19,6 +19,7 @@ RaddleModel             *raddle_model_new               (GObject                
                                                          RaddleCassette                 *cassette);
 RaddleDispatcher        *raddle_model_get_dispatcher    (RaddleModel                    *self);
 const RaddleModelConfig *raddle_model_get_config        (RaddleModel                    *self);
+const char              *raddle_model_get_cassette_decoder (RaddleCassette              *cassette);
 const char              *raddle_model_get_decoder_name  (RaddleModel                    *self);
 RaddleTransport         *raddle_model_send              (RaddleModel                    *self,
                                                          RaddleRequest                  *request,

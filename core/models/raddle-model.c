@@ -93,12 +93,22 @@ raddle_model_get_config (RaddleModel *self)
   return self->config;
 }
 
+/* The bare body of an answer does not say whose it is. */
+const char *
+raddle_model_get_cassette_decoder (RaddleCassette *cassette)
+{
+  const char *provider = raddle_cassette_get_provider (cassette);
+
+  return provider != NULL ? provider : raddle_provider_anthropic.name;
+}
+
 /* Which decoder reads the answers. */
 const char *
 raddle_model_get_decoder_name (RaddleModel *self)
 {
-  return self->cassette != NULL ? raddle_cassette_get_provider (self->cassette)
-                                : self->provider->name;
+  if (self->cassette == NULL)
+    return self->provider->name;
+  return raddle_model_get_cassette_decoder (self->cassette);
 }
 
 gboolean

@@ -87,7 +87,7 @@ generate_cb (GObject *source,
              GAsyncResult *result,
              gpointer user_data)
 {
-  g_autoptr (RaddleResult) answer =
+  G_GNUC_UNUSED g_autoptr (RaddleResult) answer =
     raddle_model_generate_finish (RADDLE_MODEL (source), result, NULL);
 }
 

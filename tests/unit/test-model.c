@@ -3,6 +3,7 @@
 /* One model call over real HTTP on loopback: what is sent, what handlers and the caller get
  * and when, and every way in which a call can end. */
 
+#include <glib/gstdio.h>
 #include <string.h>
 
 #include "dispatch/raddle-dispatcher.h"
@@ -623,6 +624,49 @@ test_bad_messages (Fixture *self,
   g_assert_error (self->error, RADDLE_ERROR, RADDLE_ERROR_REQUEST);
 }
 
+/* ---- cassettes ---- */
+
+static void
+replay (Fixture *self,
+        const char *body,
+        const char *suffix,
+        GError **error)
+{
+  g_autofree char *file = g_strdup_printf ("%s/answer%s", g_get_tmp_dir (), suffix);
+  g_autoptr (RaddleModel) model = NULL;
+
+  g_assert_true (g_file_set_contents (file, body, -1, NULL));
+  model = raddle_host_dup_cassette (self->host, file, 0, error);
+  if (model != NULL)
+    {
+      raddle_model_generate_async (model, self->request, NULL, generate_cb, self);
+      raddle_test_wait (self->done);
+    }
+  g_unlink (file);
+}
+
+/* A bare body does not say whose it is. */
+static void
+test_bare_body (Fixture *self,
+                gconstpointer data)
+{
+  replay (self, START TEXT ("bare") STOP END, ".sse", NULL);
+  g_assert_no_error (self->error);
+  g_assert_cmpstr (raddle_result_get_text (self->answer), ==, "bare");
+}
+
+static void
+test_unknown_provider (Fixture *self,
+                       gconstpointer data)
+{
+  g_autoptr (GError) error = NULL;
+
+  replay (self, "{\"raddle-cassette\":1,\"provider\":\"nobody\",\"status\":200}\n", ".cassette",
+          &error);
+  g_assert_error (error, RADDLE_ERROR, RADDLE_ERROR_CONFIG);
+  g_assert_nonnull (strstr (error->message, "nobody"));
+}
+
 /* ---- a slow handler ---- */
 
 static gboolean
@@ -696,6 +740,8 @@ main (int argc,
     { "no-key", test_no_key },
     { "bad-key", test_bad_key },
     { "bad-messages", test_bad_messages },
+    { "bare-body", test_bare_body },
+    { "unknown-provider", test_unknown_provider },
     { "back-pressure", test_back_pressure },
   };
 
