@@ -12,7 +12,9 @@
 #include "raddle/raddle-error.h"
 
 #define BUILTIN_PATH "/raddle/models/joke.cassette"
-#define FAR_FUTURE_US (G_MAXINT64 / 4)
+
+/* Three thousand years, which is short enough to be added to any time. */
+#define FAR_FUTURE_US 1e17
 
 typedef struct
 {
@@ -34,7 +36,7 @@ due_time (RaddleCassetteTransport *self,
 {
   double wait = self->speed > 0 ? time_us / self->speed : 0;
 
-  return wait >= (double) FAR_FUTURE_US ? FAR_FUTURE_US : self->start + (gint64) wait;
+  return self->start + (gint64) MIN (wait, FAR_FUTURE_US);
 }
 
 static gint64

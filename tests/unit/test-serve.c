@@ -233,7 +233,8 @@ test_files (Fixture      *fixture,
                               "\"content-type\":\"application/json\",\"retry-after\":\"7\","
                               "\"content-length\":\"999\",\"transfer-encoding\":\"gzip\"}}\n"
                               "{\"t\":0,\"base64\":\"AAH/\"}\n");
-  static const char *const order[] = { "/v1/messages", "/", "/v1/messages?key=" SECRET,
+  static const char query[] = "/v1/messages?key=" SECRET;
+  static const char *const order[] = { "/v1/messages", "/", query,
                                        "/two/v1/messages", "/two", "/other/x" };
   static const gboolean second[] = { FALSE, TRUE, FALSE, TRUE, TRUE, TRUE };
 
