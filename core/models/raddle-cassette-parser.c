@@ -309,8 +309,7 @@ parse_arrival (Parser     *parser,
   bytes = data != NULL ? g_bytes_new (data, strlen (data)) : decode_base64 (base64);
   if (bytes == NULL)
     return fault (parser, error, "this is not base64");
-  if (g_bytes_get_size (bytes) > 0)
-    raddle_cassette_add_chunk (parser->cassette, time_us, bytes);
+  raddle_cassette_add_chunk (parser->cassette, time_us, bytes);
   return TRUE;
 }
 

@@ -241,6 +241,8 @@ raddle_cassette_new_from_bytes (GBytes     *bytes,
   g_return_val_if_fail (bytes != NULL && name != NULL, NULL);
 
   data = g_bytes_get_data (bytes, &length);
+  if (data == NULL)
+    data = "";
   if (raddle_cassette_is_recorded (data, length))
     self = raddle_cassette_parse (data, length, name, error);
   else if (g_str_has_suffix (name, ".cassette"))
@@ -346,13 +348,17 @@ raddle_cassette_set_request (RaddleCassette *self,
   self->request = g_strdup (json);
 }
 
+/* An arrival of nothing is none. */
 void
 raddle_cassette_add_chunk (RaddleCassette *self,
                            gint64          time_us,
                            GBytes         *bytes)
 {
-  Arrival arrival = { MAX (time_us, self->end_time_us), g_bytes_ref (bytes) };
+  Arrival arrival = { MAX (time_us, self->end_time_us), bytes };
 
+  if (g_bytes_get_size (bytes) == 0)
+    return;
+  g_bytes_ref (bytes);
   g_array_append_val (self->arrivals, arrival);
   self->end_time_us = arrival.time_us;
 }

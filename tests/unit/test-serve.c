@@ -354,13 +354,14 @@ test_broken (Fixture      *fixture,
   char buffer[2048] = { 0 };
   gsize length = 0;
   GInputStream *input;
+  GOutputStream *output;
   static const char request[] = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n";
 
   begin (fixture, (const char *[]){ file, NULL });
   connection = g_socket_client_connect_to_uri (client, fixture->url, 80, NULL, NULL);
   g_assert_nonnull (connection);
-  g_assert_true (g_output_stream_write_all (g_io_stream_get_output_stream (G_IO_STREAM (connection)),
-                                            request, strlen (request), NULL, NULL, NULL));
+  output = g_io_stream_get_output_stream (G_IO_STREAM (connection));
+  g_assert_true (g_output_stream_write_all (output, request, strlen (request), NULL, NULL, NULL));
   input = g_io_stream_get_input_stream (G_IO_STREAM (connection));
   g_input_stream_read_all (input, buffer, sizeof buffer - 1, &length, NULL, NULL);
   g_assert_nonnull (strstr (buffer, "HTTP/1.1 200"));
