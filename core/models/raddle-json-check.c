@@ -343,6 +343,8 @@ raddle_json_check (const char *text,
   g_return_val_if_fail (text != NULL || length == 0, RADDLE_JSON_INVALID);
   g_return_val_if_fail (mended != NULL, RADDLE_JSON_INVALID);
 
+  if (text == NULL)
+    text = "";
   g_string_truncate (mended, 0);
   check.at = check.copied = text;
   check.end = text + length;
