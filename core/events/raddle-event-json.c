@@ -7,6 +7,7 @@
 #include "raddle/raddle-event.h"
 
 #include "events/raddle-batch.h"
+#include "events/raddle-json-copy.h"
 
 static void
 add_string (JsonBuilder *builder,
@@ -62,10 +63,11 @@ add_run (JsonBuilder *builder,
   add_tags (builder, (const char *const *) run->tags);
   if (run->metadata != NULL)
     {
-      g_autoptr (JsonNode) node = json_node_init_object (json_node_alloc (), run->metadata);
+      JsonNode *node = json_node_new (JSON_NODE_OBJECT);
 
+      json_node_take_object (node, raddle_json_copy_object (run->metadata));
       json_builder_set_member_name (builder, "metadata");
-      json_builder_add_value (builder, g_steal_pointer (&node));
+      json_builder_add_value (builder, node);
     }
 }
 
@@ -91,7 +93,7 @@ add_detail (JsonBuilder *builder,
   if (detail->data != NULL)
     {
       json_builder_set_member_name (builder, "data");
-      json_builder_add_value (builder, json_node_copy (detail->data));
+      json_builder_add_value (builder, raddle_json_copy_node (detail->data));
     }
   if (detail->outcome != RADDLE_OUTCOME_RUNNING)
     add_string (builder, "outcome", raddle_outcome_get_nick (detail->outcome));

@@ -6,6 +6,7 @@
 
 #include "events/raddle-result-private.h"
 
+#include "events/raddle-json-copy.h"
 #include "events/raddle-lock.h"
 
 /**
@@ -345,7 +346,6 @@ JsonNode *
 raddle_result_to_json (const RaddleResult *self)
 {
   g_autoptr (JsonObject) object = NULL;
-  g_autoptr (JsonNode) calls = NULL;
   JsonNode *node;
 
   g_return_val_if_fail (self != NULL, NULL);
@@ -357,8 +357,8 @@ raddle_result_to_json (const RaddleResult *self)
   add_string (object, "model", self->model);
   json_object_set_string_member (object, "text", raddle_result_get_text (self));
   json_object_set_string_member (object, "thinking", raddle_result_get_thinking (self));
-  calls = json_node_init_array (json_node_alloc (), self->tool_calls);
-  json_object_set_member (object, "tool_calls", json_node_copy (calls));
+  json_object_set_array_member (object, "tool_calls",
+                                raddle_json_copy_array (self->tool_calls));
   add_string (object, "stop_reason",
               self->stop_reason != RADDLE_STOP_NONE
                 ? raddle_stop_reason_get_nick (self->stop_reason)

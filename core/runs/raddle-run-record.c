@@ -8,6 +8,7 @@
 
 #include "runs/raddle-run-record.h"
 
+#include "events/raddle-json-copy.h"
 #include "events/raddle-lock.h"
 #include "raddle/raddle-error.h"
 #include "runs/raddle-uuid.h"
@@ -101,11 +102,8 @@ raddle_run_record_set_metadata (RaddleRunRecord *self,
   g_clear_pointer (&self->info.metadata, json_object_unref);
   if (metadata != NULL)
     {
-      g_autoptr (JsonNode) node = json_node_init_object (json_node_alloc (), metadata);
-      g_autoptr (JsonNode) copy = json_node_copy (node);
-
-      json_node_seal (copy);
-      self->info.metadata = json_node_dup_object (copy);
+      self->info.metadata = raddle_json_copy_object (metadata);
+      json_object_seal (self->info.metadata);
     }
 }
 
@@ -115,21 +113,6 @@ raddle_run_record_wants (RaddleRunRecord *self,
                          RaddleEventType type)
 {
   return (g_atomic_int_get (&self->sink->wanted) & RADDLE_EVENT_MASK (type)) != 0;
-}
-
-static gboolean
-adopt_child (RaddleRunRecord *self,
-             RaddleRunRecord *child)
-{
-  gboolean running;
-
-  raddle_lock (&self->lock);
-  running = self->state == RADDLE_RUN_RECORD_RUNNING;
-  if (running)
-    g_ptr_array_add (self->children, raddle_run_record_ref (child));
-  raddle_unlock (&self->lock);
-
-  return running;
 }
 
 static void
@@ -147,6 +130,38 @@ queue_batch_locked (RaddleRunRecord *self,
     raddle_batch_unref (batch);
 }
 
+static void
+begin (RaddleRunRecord *self,
+       RaddleBatch *start)
+{
+  raddle_lock (&self->lock);
+  g_assert (self->state == RADDLE_RUN_RECORD_NEW);
+  self->state = RADDLE_RUN_RECORD_RUNNING;
+  queue_batch_locked (self, start);
+  raddle_unlock (&self->lock);
+}
+
+/* Under the parent's lock, so that a stop of the parent finds the child running or not there
+ * at all. A parent's lock is always taken before its child's. */
+static gboolean
+begin_below (RaddleRunRecord *parent,
+             RaddleRunRecord *self,
+             RaddleBatch *start)
+{
+  gboolean running;
+
+  raddle_lock (&parent->lock);
+  running = parent->state == RADDLE_RUN_RECORD_RUNNING;
+  if (running)
+    {
+      begin (self, start);
+      g_ptr_array_add (parent->children, raddle_run_record_ref (self));
+    }
+  raddle_unlock (&parent->lock);
+
+  return running;
+}
+
 /* Takes @start. Fails when the parent has ended or is about to. */
 gboolean
 raddle_run_record_start (RaddleRunRecord *self,
@@ -155,7 +170,9 @@ raddle_run_record_start (RaddleRunRecord *self,
 {
   g_assert (start->event_class == RADDLE_EVENT_CLASS_START);
 
-  if (self->parent != NULL && !adopt_child (self->parent, self))
+  if (self->parent == NULL)
+    begin (self, start);
+  else if (!begin_below (self->parent, self, start))
     {
       g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_CLOSED,
                    "The run “%s” (%s) has ended and takes no more children; "
@@ -164,12 +181,6 @@ raddle_run_record_start (RaddleRunRecord *self,
       raddle_batch_unref (start);
       return FALSE;
     }
-
-  raddle_lock (&self->lock);
-  g_assert (self->state == RADDLE_RUN_RECORD_NEW);
-  self->state = RADDLE_RUN_RECORD_RUNNING;
-  queue_batch_locked (self, start);
-  raddle_unlock (&self->lock);
 
   self->sink->pending (self->sink, self);
   return TRUE;
@@ -219,17 +230,11 @@ end_type (RaddleRunKind kind,
   g_assert_not_reached ();
 }
 
-/* The ends of the runs above wait for the ends below that came before them. */
+/* The ends of the runs above wait for the ends below that came before them, or that were
+ * asked for before them. */
 static void
 announce_end (RaddleRunRecord *self)
 {
-  if (self->parent != NULL)
-    {
-      raddle_lock (&self->parent->lock);
-      g_ptr_array_remove_fast (self->parent->children, self);
-      raddle_unlock (&self->parent->lock);
-    }
-
   for (RaddleRunRecord *above = self->parent; above != NULL; above = above->parent)
     {
       raddle_lock (&above->lock);
@@ -255,6 +260,17 @@ forget_end (RaddleRunRecord *self)
     }
 }
 
+static void
+leave_parent (RaddleRunRecord *self)
+{
+  if (self->parent == NULL)
+    return;
+
+  raddle_lock (&self->parent->lock);
+  g_ptr_array_remove_fast (self->parent->children, self);
+  raddle_unlock (&self->parent->lock);
+}
+
 /* Ends the run; takes @detail, which may be NULL. FALSE when it had ended before, or never
  * started. Children that still run go on. */
 gboolean
@@ -266,14 +282,15 @@ raddle_run_record_end (RaddleRunRecord *self,
   gboolean complete = outcome == RADDLE_OUTCOME_COMPLETE;
   RaddleEventDetail *own = detail != NULL ? detail : g_new0 (RaddleEventDetail, 1);
   RaddleBatch *batch;
-  gboolean ended;
+  gboolean ended, announced;
 
   own->outcome = outcome;
   batch = raddle_batch_new_single (&self->info, end_type (self->info.kind, complete), NULL, own);
   announce_end (self);
 
   raddle_lock (&self->lock);
-  ended = self->state == RADDLE_RUN_RECORD_RUNNING || self->state == RADDLE_RUN_RECORD_STOPPING;
+  announced = self->state == RADDLE_RUN_RECORD_STOPPING;
+  ended = announced || self->state == RADDLE_RUN_RECORD_RUNNING;
   if (ended)
     {
       self->state = RADDLE_RUN_RECORD_ENDED;
@@ -283,14 +300,16 @@ raddle_run_record_end (RaddleRunRecord *self,
     }
   raddle_unlock (&self->lock);
 
+  if (!ended)
+    raddle_batch_unref (batch);
+  if (!ended || announced)
+    forget_end (self);
   if (ended)
     {
+      leave_parent (self);
       self->sink->pending (self->sink, self);
-      return TRUE;
     }
-  raddle_batch_unref (batch);
-  forget_end (self);
-  return FALSE;
+  return ended;
 }
 
 static GError *
@@ -340,10 +359,12 @@ mark_stopping (RaddleRunRecord *self,
 {
   g_autoptr (GPtrArray) children = NULL;
 
+  announce_end (self);
   raddle_lock (&self->lock);
   if (self->state != RADDLE_RUN_RECORD_RUNNING)
     {
       raddle_unlock (&self->lock);
+      forget_end (self);
       return FALSE;
     }
   self->state = RADDLE_RUN_RECORD_STOPPING;
