@@ -107,16 +107,22 @@ complain_of_second_callback (GObject *source)
     g_message ("a handler: %s", error->message);
 }
 
+/* Never g_main_context_invoke (): it runs the function right here when nobody iterates the
+ * context just now. */
 static void
 move_to_loop (RaddleCall *self)
 {
+  g_autoptr (GSource) source = g_idle_source_new ();
   g_autoptr (GError) error = g_error_new_literal (
     RADDLE_ERROR, RADDLE_ERROR_FAILED,
     "it called back from another thread than the host's; make the GTask where the event came");
 
   raddle_handler_failed (self->handler, self->event->type, error);
   raddle_sync_release (self);
-  g_main_context_invoke_full (self->context, self->priority, complete_cb, self, NULL);
+  g_source_set_static_name (source, "[raddle] finish from another thread");
+  g_source_set_priority (source, self->priority);
+  g_source_set_callback (source, complete_cb, self, NULL);
+  g_source_attach (source, self->context);
 }
 
 static void
