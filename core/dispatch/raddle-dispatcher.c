@@ -63,8 +63,9 @@ typedef struct
 #define DISPATCHER_OF_OWNER(owner_) \
   ((RaddleDispatcher *) ((char *) (owner_) -G_STRUCT_OFFSET (RaddleDispatcher, owner)))
 
-static void take_run (RaddleDispatcher *self,
-                      RaddleRunRecord  *run);
+static void take_run          (RaddleDispatcher *self,
+                               RaddleRunRecord  *run);
+static void attach_due_source (RaddleDispatcher *self);
 
 /* ---- notes from any thread ---- */
 
@@ -96,18 +97,24 @@ note (RaddleDispatcher *self,
   raddle_unlock (&self->lock);
 }
 
-static void
+/* After the close nobody comes to take it, and the note would keep us alive for ever. */
+static gboolean
 note_run (RaddleDispatcher *self,
           RaddleRunRecord *run)
 {
+  gboolean open;
+
   raddle_lock (&self->lock);
-  if (!run->noted)
+  open = self->source != NULL;
+  if (open && !run->noted)
     {
       run->noted = TRUE;
       g_queue_push_tail (&self->noted_runs, raddle_run_record_ref (run));
       wake_locked (self);
     }
   raddle_unlock (&self->lock);
+
+  return open;
 }
 
 static void
@@ -118,8 +125,8 @@ sink_pending (RaddleRunSink *sink,
 
   if (g_main_context_is_owner (self->owner.context) && !self->advancing)
     take_run (self, run);
-  else
-    note_run (self, run);
+  else if (!note_run (self, run))
+    raddle_run_record_ask_to_end (run, RADDLE_OUTCOME_DROPPED, "The host was closed");
 }
 
 static RaddleRunSink *
@@ -188,11 +195,15 @@ serve_worker (gpointer data,
 
 /* ---- runs ---- */
 
+/* After the close the source comes back for as long as there is something to call. */
 static void
 wake_due (RaddleDispatcher *self)
 {
-  if (self->due_source != NULL && self->due.length > 0)
-    g_source_set_ready_time (self->due_source, 0);
+  if (self->due.length == 0)
+    return;
+  if (self->due_source == NULL)
+    attach_due_source (self);
+  g_source_set_ready_time (self->due_source, 0);
 }
 
 /* Has @func called from a source of its own, never from inside a call of a program. */
@@ -258,7 +269,8 @@ advance_track (RaddleDispatcher *self,
     wake (self);
 }
 
-/* Takes what waits in the run and hands on as much as can be. */
+/* Takes what waits in the run and hands on as much as can be. Its parent's start may still be
+ * a note of another thread's, so the runs above come first. */
 static void
 take_run (RaddleDispatcher *self,
           RaddleRunRecord *run)
@@ -269,6 +281,8 @@ take_run (RaddleDispatcher *self,
   RaddleTrack *track;
   RaddleBatch *batch;
 
+  if (run->track == NULL && run->parent != NULL && run->parent->sink == &self->sink)
+    take_run (self, run->parent);
   raddle_run_record_take_pending (run, &batches, &stop_wanted);
   track = run->track;
   if (track == NULL && batches.length > 0)
@@ -299,13 +313,20 @@ take_idle_slot (RaddleDispatcher *self,
 
 /* ---- lanes ---- */
 
+static gboolean
+has_failed (RaddleLane *lane)
+{
+  return raddle_handler_get_state (raddle_lane_get_handler (lane)) == RADDLE_HANDLER_FAILED;
+}
+
 static void
 update_wanted (RaddleDispatcher *self)
 {
   guint wanted = 0;
 
   for (guint i = 0; i < self->lanes->len; i++)
-    wanted |= raddle_lane_get_accepted (self->lanes->pdata[i]);
+    if (!has_failed (self->lanes->pdata[i]))
+      wanted |= raddle_lane_get_accepted (self->lanes->pdata[i]);
   g_atomic_int_set (&self->sink.wanted, wanted);
 }
 
@@ -316,16 +337,18 @@ take_news (RaddleDispatcher *self,
   RaddleHandler *handler = raddle_lane_get_handler (lane);
 
   raddle_handler_notify_state (handler);
-  if (!raddle_lane_is_closed (lane))
-    return;
-
-  raddle_lock (&self->lock);
-  g_ptr_array_remove (self->lanes, lane);
-  raddle_unlock (&self->lock);
-  g_ptr_array_remove (self->leaving, lane);
+  if (raddle_lane_is_closed (lane))
+    {
+      raddle_lock (&self->lock);
+      g_ptr_array_remove (self->lanes, lane);
+      raddle_unlock (&self->lock);
+      g_ptr_array_remove (self->leaving, lane);
+    }
+  update_wanted (self);
 }
 
-/* Lanes that had no time come first in the next turn. */
+/* At least one is served, however long the notes took. Lanes that had no time come first in
+ * the next turn. */
 static void
 put_back_loop_work (RaddleDispatcher *self,
                     GQueue *lanes)
@@ -347,10 +370,12 @@ serve_loop_work (RaddleDispatcher *self,
 {
   RaddleLane *lane;
 
-  while (g_get_monotonic_time () < deadline && (lane = g_queue_pop_head (lanes)) != NULL)
+  while ((lane = g_queue_pop_head (lanes)) != NULL)
     {
       raddle_lane_serve (lane, RADDLE_LANE_LOOP, deadline);
       raddle_lane_unref (lane);
+      if (g_get_monotonic_time () >= deadline)
+        break;
     }
   put_back_loop_work (self, lanes);
 }
@@ -365,15 +390,32 @@ destroy_source (GSource *source)
 }
 
 static void
-destroy_sources (RaddleDispatcher *self)
+take_queue_locked (GQueue *from,
+                   GQueue *to)
 {
+  *to = *from;
+  g_queue_init (from);
+}
+
+/* No more notes; runs that were noted in the last moment find no handlers. */
+static void
+destroy_note_source (RaddleDispatcher *self)
+{
+  RaddleRunRecord *run;
   GSource *source;
+  GQueue runs;
 
   raddle_lock (&self->lock);
   source = g_steal_pointer (&self->source);
+  take_queue_locked (&self->noted_runs, &runs);
   raddle_unlock (&self->lock);
+
   destroy_source (source);
-  destroy_source (g_steal_pointer (&self->due_source));
+  while ((run = g_queue_pop_head (&runs)) != NULL)
+    {
+      take_run (self, run);
+      raddle_run_record_unref (run);
+    }
 }
 
 static void
@@ -383,7 +425,7 @@ closed_cb (gpointer user_data)
 
   if (self->closed_func != NULL)
     self->closed_func (self->closed_data);
-  destroy_sources (self);
+  destroy_note_source (self);
 }
 
 static void
@@ -399,14 +441,6 @@ finish_closing (RaddleDispatcher *self)
 
   self->closed = TRUE;
   add_due (self, closed_cb, self);
-}
-
-static void
-take_queue_locked (GQueue *from,
-                   GQueue *to)
-{
-  *to = *from;
-  g_queue_init (from);
 }
 
 static void
@@ -432,6 +466,15 @@ give_up_tracks (RaddleDispatcher *self)
       raddle_track_give_up (track, &self->due);
       close_track (self, track);
     }
+}
+
+static void
+give_up (RaddleDispatcher *self)
+{
+  self->closing = TRUE;
+  give_up_tracks (self);
+  for (guint i = 0; i < self->leaving->len; i++)
+    raddle_lane_abandon (self->leaving->pdata[i]);
 }
 
 static RaddleRoomWatcher *
@@ -496,10 +539,7 @@ dispatch_notes (RaddleDispatcher *self)
       raddle_lane_unref (thing);
     }
   if (abandoned)
-    {
-      self->closing = TRUE;
-      give_up_tracks (self);
-    }
+    give_up (self);
   serve_loop_work (self, &work, deadline);
   call_watchers (self);
   finish_closing (self);
@@ -543,6 +583,8 @@ due_source_dispatch (GSource *source,
     }
   g_main_context_pop_thread_default (self->owner.context);
 
+  if (self->closed && source == self->due_source)
+    destroy_source (g_steal_pointer (&self->due_source));
   return G_SOURCE_CONTINUE;
 }
 
@@ -577,6 +619,13 @@ attach_source (RaddleDispatcher *self,
   return source;
 }
 
+static void
+attach_due_source (RaddleDispatcher *self)
+{
+  self->due_source = attach_source (self, &due_source_funcs, "[raddle] call-backs");
+  g_source_set_can_recurse (self->due_source, TRUE);
+}
+
 /* ---- life ---- */
 
 /* @n_threads: 0 for one per core. */
@@ -609,8 +658,7 @@ raddle_dispatcher_new (GMainContext *context,
                                        n_threads, FALSE, &error);
   g_assert_no_error (error); /* only exclusive pools can fail */
   self->source = attach_source (self, &dispatcher_source_funcs, "[raddle] dispatcher");
-  self->due_source = attach_source (self, &due_source_funcs, "[raddle] call-backs");
-  g_source_set_can_recurse (self->due_source, TRUE);
+  attach_due_source (self);
 
   return self;
 }

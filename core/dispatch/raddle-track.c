@@ -104,17 +104,6 @@ pop_waiter (RaddleTrack *self,
   g_free (item);
 }
 
-/* Borrowed; NULL if the lane came after the run ended, or takes none. */
-RaddleSlot *
-raddle_track_find_slot (RaddleTrack *self,
-                        RaddleLane *lane)
-{
-  for (guint i = 0; i < self->slots->len; i++)
-    if (raddle_slot_get_lane (self->slots->pdata[i]) == lane)
-      return self->slots->pdata[i];
-  return NULL;
-}
-
 /* Counts those that the run waits for and that have something to do. */
 static guint
 arm_slots (RaddleTrack *self,
@@ -243,7 +232,8 @@ raddle_track_slot_idle (RaddleTrack *self)
   self->n_waiting--;
 }
 
-/* Nobody will hand on the rest. Waiters are due all the same. */
+/* Nobody will hand on the rest. Waiters are due all the same, and the ends of the runs above
+ * need not wait for ours. */
 void
 raddle_track_give_up (RaddleTrack *self,
                       GQueue *due)
@@ -254,7 +244,16 @@ raddle_track_give_up (RaddleTrack *self,
     if (item->waiter != NULL)
       pop_waiter (self, due);
     else
-      pop_batch (self);
+      {
+        self->ended |= item->batch->event_class == RADDLE_EVENT_CLASS_END;
+        pop_batch (self);
+      }
+
+  if (self->ended && !self->settled)
+    {
+      self->settled = TRUE;
+      raddle_run_record_settled (self->run);
+    }
 }
 
 static gboolean
@@ -270,15 +269,11 @@ void
 raddle_track_join (RaddleTrack *self,
                    RaddleLane *lane)
 {
-  RaddleTrack *parent_track = self->run->parent != NULL ? self->run->parent->track : NULL;
-  RaddleSlot *parent = NULL;
   RaddleSlot *slot;
 
   if (self->ended)
     return;
-  if (parent_track != NULL)
-    parent = raddle_track_find_slot (parent_track, lane);
-  slot = raddle_lane_open_slot (lane, self->run, parent);
+  slot = raddle_lane_open_slot (lane, self->run);
   if (slot == NULL)
     return;
 

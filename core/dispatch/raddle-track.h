@@ -36,8 +36,6 @@ void         raddle_track_add_batch   (RaddleTrack     *self,
 void         raddle_track_add_waiter  (RaddleTrack     *self,
                                        RaddleTrackFunc  func,
                                        gpointer         user_data);
-RaddleSlot  *raddle_track_find_slot   (RaddleTrack     *self,
-                                       RaddleLane      *lane);
 void         raddle_track_join        (RaddleTrack     *self,
                                        RaddleLane      *lane);
 void         raddle_track_advance     (RaddleTrack     *self,

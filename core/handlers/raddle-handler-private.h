@@ -33,6 +33,7 @@ void                      raddle_handler_failed        (RaddleHandler           
 void                      raddle_handler_set_state     (RaddleHandler            *self,
                                                         RaddleHandlerState        state,
                                                         const char               *reason);
+void                      raddle_handler_drain         (RaddleHandler            *self);
 gboolean                  raddle_handler_claim         (RaddleHandler            *self);
 void                      raddle_handler_open_run      (RaddleHandler            *self,
                                                         RaddleRunInfo            *run);

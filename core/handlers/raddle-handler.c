@@ -377,6 +377,16 @@ raddle_handler_set_state (RaddleHandler *self,
   raddle_unlock (&self->lock);
 }
 
+/* A handler that runs gets nothing new from now on. */
+void
+raddle_handler_drain (RaddleHandler *self)
+{
+  raddle_lock (&self->lock);
+  if (self->state == RADDLE_HANDLER_RUNNING)
+    self->state = RADDLE_HANDLER_DRAINING;
+  raddle_unlock (&self->lock);
+}
+
 void
 raddle_handler_notify_state (RaddleHandler *self)
 {

@@ -40,7 +40,7 @@ typedef enum
 typedef struct
 {
   RaddleBatch *batch;
-  guint first;
+  guint first; /* lane's lock, but atomic while the slot is served: the event in hand */
   guint end;
 } RaddleLaneEntry;
 
@@ -49,7 +49,7 @@ struct _RaddleSlot
   int ref_count; /* atomic */
   RaddleLane *lane;
   RaddleRunRecord *run;
-  RaddleSlot *parent; /* of the parent run, in the same lane; NULL if there is none */
+  RaddleSlot *parent; /* of the nearest run above that has one in the lane, or NULL */
 
   GQueue entries;           /* lane's lock */
   RaddleSlotState state;    /* lane's lock */
@@ -78,7 +78,7 @@ struct _RaddleLane
   RaddleLanePhase phase;                    /* lock */
   gboolean closing;                         /* lock */
   gboolean failed;                          /* lock: set-up failed, events are thrown away */
-  GHashTable *slots;                        /* lock: of RaddleSlot, owned */
+  GHashTable *slots;                        /* lock: RaddleRunRecord to RaddleSlot, owned */
   guint n_busy;                             /* lock: slots that are not idle */
   GQueue urgent[RADDLE_LANE_N_SIDES];       /* lock: ready, with a barrier at the head */
   GQueue flow[RADDLE_LANE_N_SIDES];         /* lock: ready, with tokens at the head */
@@ -88,6 +88,7 @@ struct _RaddleLane
   guint n_queued;                           /* lock: events */
   gsize n_bytes;                            /* lock */
   gboolean room_wanted;                     /* lock */
+  int abandoned;                            /* lock to write, atomic to read */
 };
 
 /* What is to be told to the owner once the lock is open. */
@@ -168,7 +169,7 @@ raddle_lane_new (RaddleLaneOwner *owner,
   self->concurrent = !all_sync || calls->thread_safe;
   self->home = self->on_loop || !all_sync ? RADDLE_LANE_LOOP : RADDLE_LANE_POOL;
   g_mutex_init (&self->lock);
-  self->slots = g_hash_table_new_full (NULL, NULL, (GDestroyNotify) raddle_slot_unref, NULL);
+  self->slots = g_hash_table_new_full (NULL, NULL, NULL, (GDestroyNotify) raddle_slot_unref);
 
   return self;
 }
@@ -324,6 +325,21 @@ find_wanted (RaddleLane *self,
   return from;
 }
 
+static guint
+count_wanted (RaddleLane *self,
+              RaddleBatch *batch,
+              guint first,
+              guint end)
+{
+  guint n_wanted = 0;
+
+  for (guint i = find_wanted (self, batch, first, end); i < end;
+       i = find_wanted (self, batch, i + 1, end))
+    n_wanted++;
+
+  return n_wanted;
+}
+
 static void
 start_is_done_locked (RaddleSlot *slot,
                       RaddleLaneTidings *tidings)
@@ -396,7 +412,7 @@ forget_slot_locked (RaddleLane *self,
   if (!slot->started)
     start_is_done_locked (slot, tidings);
   note_slot (&tidings->closed, slot);
-  g_hash_table_remove (self->slots, slot);
+  g_hash_table_remove (self->slots, slot->run);
 }
 
 static void
@@ -428,6 +444,11 @@ end_turn_locked (RaddleLane *self,
   RaddleLaneEntry *entry = g_queue_peek_head (&slot->entries);
 
   account_locked (self, n_done, 0, tidings);
+  if (self->abandoned)
+    {
+      account_locked (self, count_wanted (self, entry->batch, first, entry->end), 0, tidings);
+      first = entry->end;
+    }
   entry->first = first;
   if (entry->first == entry->end)
     pop_entry_locked (slot, tidings);
@@ -446,7 +467,7 @@ should_yield (RaddleLane *self,
               guint n_done,
               gint64 deadline)
 {
-  if (g_atomic_int_get (&self->n_urgent) > 0)
+  if (g_atomic_int_get (&self->n_urgent) > 0 || g_atomic_int_get (&self->abandoned))
     return TRUE;
   if (n_done >= TURN_EVENTS && g_atomic_int_get (&self->n_flow) > 0)
     return TRUE;
@@ -506,11 +527,11 @@ serve_slot (RaddleLane *self,
 
       if (get_side (self, event->type) != side)
         break;
+      g_atomic_int_set (&entry->first, next);
       if (self->sync_types & RADDLE_EVENT_MASK (event->type))
         raddle_handler_call_sync (self->handler, event);
       else
         {
-          entry->first = next;
           if (n_done > 0)
             {
               raddle_lock (&self->lock);
@@ -536,6 +557,16 @@ serve_slot (RaddleLane *self,
   tell_owner (self, &tidings);
 }
 
+/* What follows the event in hand, where that goes on only until the end of its call. */
+static guint
+count_rest_locked (RaddleLane *self,
+                   RaddleLaneEntry *entry)
+{
+  guint first = g_atomic_int_get (&entry->first);
+
+  return self->abandoned ? count_wanted (self, entry->batch, first + 1, entry->end) : 0;
+}
+
 /* Throws away what the slot has, but for what is being served. Returns how many events. */
 static guint
 throw_away_entries_locked (RaddleLane *self,
@@ -549,9 +580,7 @@ throw_away_entries_locked (RaddleLane *self,
 
   while ((entry = g_queue_pop_head (&slot->entries)) != NULL)
     {
-      for (guint i = entry->first; i < entry->end;
-           i = find_wanted (self, entry->batch, i + 1, entry->end))
-        n_events++;
+      n_events += count_wanted (self, entry->batch, entry->first, entry->end);
       account_locked (self, 0, raddle_batch_get_size (entry->batch), tidings);
       raddle_batch_unref (entry->batch);
       g_free (entry);
@@ -559,7 +588,10 @@ throw_away_entries_locked (RaddleLane *self,
   account_locked (self, n_events, 0, tidings);
 
   if (served)
-    g_queue_push_head (&slot->entries, kept);
+    {
+      g_queue_push_head (&slot->entries, kept);
+      n_events += count_rest_locked (self, kept);
+    }
   else if (slot->state != RADDLE_SLOT_IDLE)
     fall_idle_locked (self, slot, tidings);
 
@@ -574,7 +606,7 @@ copy_slots_locked (RaddleLane *self)
   gpointer slot;
 
   g_hash_table_iter_init (&iter, self->slots);
-  while (g_hash_table_iter_next (&iter, &slot, NULL))
+  while (g_hash_table_iter_next (&iter, NULL, &slot))
     g_ptr_array_add (slots, slot);
 
   return slots;
@@ -678,6 +710,18 @@ change_phase (RaddleLane *self,
   return setting_up || tearing_down;
 }
 
+static gboolean
+has_time (RaddleLaneSide side,
+          guint n_turns,
+          gint64 deadline)
+{
+  if (n_turns == 0)
+    return TRUE;
+  if (side == RADDLE_LANE_LOOP)
+    return deadline == 0 || g_get_monotonic_time () < deadline;
+  return n_turns < 16;
+}
+
 /* One turn of service: until nothing is ready, the deadline, or, where others may serve
  * too, one slot. */
 void
@@ -693,8 +737,7 @@ raddle_lane_serve (RaddleLane *self,
     ;
 
   raddle_lock (&self->lock);
-  while ((side == RADDLE_LANE_LOOP ? deadline == 0 || g_get_monotonic_time () < deadline
-                                   : n_turns < 16) &&
+  while (has_time (side, n_turns, deadline) &&
          (slot = take_ready_locked (self, side)) != NULL)
     {
       RaddleLaneEntry *entry = g_queue_peek_head (&slot->entries);
@@ -756,21 +799,18 @@ void
 raddle_lane_close (RaddleLane *self)
 {
   RaddleLaneTidings tidings = { 0 };
-  gboolean closing;
 
+  raddle_handler_drain (self->handler); /* first: the teardown has the last word */
   raddle_lock (&self->lock);
-  closing = self->closing;
-  if (!closing)
+  if (!self->closing)
     close_locked (self, &tidings);
   raddle_unlock (&self->lock);
 
-  if (!closing && raddle_handler_get_state (self->handler) == RADDLE_HANDLER_RUNNING)
-    raddle_handler_set_state (self->handler, RADDLE_HANDLER_DRAINING, NULL);
   tell_owner (self, &tidings);
 }
 
-/* Closes the lane without delivering what waits in it. Any thread. Returns how many events
- * were thrown away. */
+/* Closes the lane without delivering what waits in it, or in the batch that the handler has
+ * in hand. Any thread. Returns how many events were thrown away. */
 guint
 raddle_lane_abandon (RaddleLane *self)
 {
@@ -780,6 +820,7 @@ raddle_lane_abandon (RaddleLane *self)
 
   raddle_lock (&self->lock);
   failed = self->failed;
+  g_atomic_int_set (&self->abandoned, TRUE);
   n_events = give_up_locked (self, &tidings);
   self->failed = failed;
   close_locked (self, &tidings);
@@ -829,11 +870,22 @@ raddle_lane_get_n_queued (RaddleLane *self)
   return n_queued;
 }
 
+/* The runs between may be over, or not for this handler. Borrowed; NULL if there is none. */
+static RaddleSlot *
+find_slot_above_locked (RaddleLane *self,
+                        RaddleRunRecord *run)
+{
+  RaddleSlot *slot = NULL;
+
+  for (run = run->parent; run != NULL && slot == NULL; run = run->parent)
+    slot = g_hash_table_lookup (self->slots, run);
+  return slot;
+}
+
 /* Transfer full. NULL when the lane takes no runs any more. */
 RaddleSlot *
 raddle_lane_open_slot (RaddleLane *self,
-                       RaddleRunRecord *run,
-                       RaddleSlot *parent)
+                       RaddleRunRecord *run)
 {
   RaddleSlot *slot = g_new0 (RaddleSlot, 1);
   gboolean open;
@@ -841,14 +893,17 @@ raddle_lane_open_slot (RaddleLane *self,
   slot->ref_count = 2;
   slot->lane = raddle_lane_ref (self);
   slot->run = raddle_run_record_ref (run);
-  if (parent != NULL)
-    slot->parent = raddle_slot_ref (parent);
   raddle_handler_open_run (self->handler, &run->info);
 
   raddle_lock (&self->lock);
   open = !self->closing && !self->failed;
   if (open)
-    g_hash_table_add (self->slots, slot);
+    {
+      RaddleSlot *parent = find_slot_above_locked (self, run);
+
+      slot->parent = parent != NULL ? raddle_slot_ref (parent) : NULL;
+      g_hash_table_insert (self->slots, run, slot);
+    }
   raddle_unlock (&self->lock);
 
   if (open)
@@ -909,21 +964,6 @@ choose_form (RaddleLane *self,
   if (batch->fallback != NULL && !(self->types & batch->types))
     return batch->fallback;
   return batch;
-}
-
-static guint
-count_wanted (RaddleLane *self,
-              RaddleBatch *batch,
-              guint first,
-              guint end)
-{
-  guint n_wanted = 0;
-
-  for (guint i = find_wanted (self, batch, first, end); i < end;
-       i = find_wanted (self, batch, i + 1, end))
-    n_wanted++;
-
-  return n_wanted;
 }
 
 static void

@@ -59,8 +59,7 @@ gboolean        raddle_lane_is_closed   (RaddleLane             *self);
 gboolean        raddle_lane_has_room    (RaddleLane             *self);
 guint           raddle_lane_get_n_queued (RaddleLane            *self);
 RaddleSlot     *raddle_lane_open_slot   (RaddleLane             *self,
-                                         RaddleRunRecord        *run,
-                                         RaddleSlot             *parent);
+                                         RaddleRunRecord        *run);
 RaddleLane     *raddle_slot_get_lane    (RaddleSlot             *self);
 RaddleRunRecord *raddle_slot_get_run    (RaddleSlot             *self);
 gboolean        raddle_slot_wants       (RaddleSlot             *self,

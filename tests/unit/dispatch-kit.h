@@ -1,0 +1,769 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* A dispatcher with handlers that write down what they see. A kit holds one log for all its
+ * probes: each call of a handler writes a line when it is entered (“a>R:llm-start”) and one
+ * when it is done (“a<R:llm-start”), so that what a promise says about order is a comparison
+ * of two lines. A probe can be held inside a call until the test lets it go. */
+
+#pragma once
+
+#include "dispatch/raddle-dispatcher.h"
+#include "events/raddle-lock.h"
+#include "handlers/raddle-handler-private.h"
+#include "runs/raddle-run-private.h"
+
+#define KIT_DEADLINE_SECONDS 60
+#define KIT_ALL_TYPES G_MAXUINT32
+
+typedef enum
+{
+  PROBE_SYNC = 0,
+  PROBE_ASYNC = 1 << 0,
+  PROBE_THREAD_SAFE = 1 << 1,
+  PROBE_MIXED = 1 << 2, /* flow is async, the rest sync */
+} ProbeFlags;
+
+typedef enum
+{
+  PROBE_LATER, /* from an idle source */
+  PROBE_AT_ONCE,
+  PROBE_TWICE,
+  PROBE_OTHER_THREAD,
+  PROBE_IN_SOME_MS,
+} ProbeCallback;
+
+typedef struct _Kit Kit;
+
+typedef struct
+{
+  Kit *kit;
+  char *name;
+  RaddleHandlerCalls calls;
+  RaddleHandler *handler;
+  ProbeFlags flags;
+  ProbeCallback callback;
+  guint sleep_us;
+  gboolean fails;       /* each call */
+  gboolean setup_fails;
+  guint32 types;
+
+  GHashTable *held;       /* kit's lock: lines to hold at */
+  GPtrArray *held_calls;  /* kit's lock: of ProbeCall */
+  GHashTable *inside;     /* kit's lock: runs that are inside a call */
+  guint n_inside;         /* kit's lock */
+  guint max_inside;       /* kit's lock */
+  guint n_entered_twice;  /* kit's lock: one run, two calls */
+  guint n_setups;         /* kit's lock */
+  guint n_teardowns;      /* kit's lock */
+  guint n_run_data;       /* kit's lock: given, not yet freed */
+  GThread *setup_thread;
+  GThread *teardown_thread;
+} Probe;
+
+typedef struct
+{
+  char *line;
+  Probe *probe;
+  gboolean enter;
+  RaddleEventType type;
+  RaddleEventClass event_class;
+  char *run;
+  guint64 seq;
+  char *text;
+  gboolean replayed;
+  GThread *thread;
+} Mark;
+
+struct _Kit
+{
+  GMainContext *context;
+  RaddleDispatcher *dispatcher;
+  GThread *thread;
+  GPtrArray *probes; /* of Probe */
+  gboolean closed;
+
+  GMutex lock;
+  GCond released;
+  GPtrArray *marks;  /* lock: of Mark */
+};
+
+/* An async call that is under way. */
+typedef struct
+{
+  Probe *probe;
+  Mark mark;
+  GTask *task;
+  GAsyncReadyCallback callback;
+  gpointer user_data;
+} ProbeCall;
+
+/* ---- lines ---- */
+
+static void
+mark_free (gpointer data)
+{
+  Mark *mark = data;
+
+  g_free (mark->line);
+  g_free (mark->run);
+  g_free (mark->text);
+  g_free (mark);
+}
+
+/* R:llm-new-token:text; a replayed start ends in *, an early end in =outcome. */
+static char *
+describe_event (RaddleEvent *event)
+{
+  GString *line = g_string_new (raddle_event_get_run_name (event));
+  RaddleEventType type = raddle_event_get_event_type (event);
+
+  g_string_append_printf (line, ":%s", raddle_event_type_get_nick (type));
+  if (raddle_event_type_get_class (type) == RADDLE_EVENT_CLASS_FLOW)
+    g_string_append_printf (line, ":%s", raddle_event_get_text (event));
+  if (raddle_event_is_replayed (event))
+    g_string_append_c (line, '*');
+  if (raddle_event_get_outcome (event) > RADDLE_OUTCOME_COMPLETE)
+    g_string_append_printf (line, "=%s",
+                            raddle_outcome_get_nick (raddle_event_get_outcome (event)));
+
+  return g_string_free (line, FALSE);
+}
+
+static void
+write_mark_locked (Probe *probe,
+                   gboolean enter,
+                   const Mark *base)
+{
+  Mark *mark = g_memdup2 (base, sizeof *base);
+
+  mark->line = g_strdup_printf ("%s%c%s", probe->name, enter ? '>' : '<', base->line);
+  mark->run = g_strdup (base->run);
+  mark->text = g_strdup (base->text);
+  mark->enter = enter;
+  mark->thread = g_thread_self ();
+  g_ptr_array_add (probe->kit->marks, mark);
+  g_main_context_wakeup (probe->kit->context);
+}
+
+static void
+enter_call (Probe *probe,
+            RaddleEvent *event,
+            Mark *mark)
+{
+  *mark = (Mark) {
+    .line = describe_event (event),
+    .probe = probe,
+    .type = raddle_event_get_event_type (event),
+    .event_class = raddle_event_type_get_class (raddle_event_get_event_type (event)),
+    .run = g_strdup (raddle_event_get_run_name (event)),
+    .seq = raddle_event_get_seq (event),
+    .text = g_strdup (raddle_event_get_text (event)),
+    .replayed = raddle_event_is_replayed (event),
+  };
+
+  raddle_lock (&probe->kit->lock);
+  if (!g_hash_table_add (probe->inside, g_strdup (mark->run)))
+    probe->n_entered_twice++;
+  probe->n_inside++;
+  probe->max_inside = MAX (probe->max_inside, probe->n_inside);
+  write_mark_locked (probe, TRUE, mark);
+  raddle_unlock (&probe->kit->lock);
+}
+
+static void
+leave_call (Probe *probe,
+            Mark *mark)
+{
+  raddle_lock (&probe->kit->lock);
+  g_hash_table_remove (probe->inside, mark->run);
+  probe->n_inside--;
+  write_mark_locked (probe, FALSE, mark);
+  raddle_unlock (&probe->kit->lock);
+
+  g_free (mark->line);
+  g_free (mark->run);
+  g_free (mark->text);
+}
+
+/* ---- the handler's functions ---- */
+
+static gboolean
+probe_sync (RaddleHandler *handler,
+            RaddleEvent *event,
+            GError **error)
+{
+  Probe *probe = raddle_handler_get_data (handler);
+  gboolean fails = probe->fails;
+  Mark mark;
+
+  enter_call (probe, event, &mark);
+  if (probe->sleep_us > 0)
+    g_usleep (probe->sleep_us);
+  raddle_lock (&probe->kit->lock);
+  while (g_hash_table_contains (probe->held, mark.line))
+    {
+      raddle_sync_release (&probe->kit->lock);
+      g_cond_wait (&probe->kit->released, &probe->kit->lock);
+      raddle_sync_acquire (&probe->kit->lock);
+    }
+  raddle_unlock (&probe->kit->lock);
+  leave_call (probe, &mark);
+
+  if (fails)
+    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_FAILED, "on purpose");
+  return !fails;
+}
+
+static void
+call_back (ProbeCall *call)
+{
+  GObject *source = g_task_get_source_object (call->task);
+
+  call->callback (source, G_ASYNC_RESULT (call->task), call->user_data);
+  if (call->probe->callback == PROBE_TWICE)
+    call->callback (source, G_ASYNC_RESULT (call->task), call->user_data);
+  g_object_unref (call->task);
+}
+
+static gboolean
+call_back_cb (gpointer user_data)
+{
+  call_back (user_data);
+  return G_SOURCE_REMOVE;
+}
+
+static gpointer
+call_back_worker (gpointer user_data)
+{
+  ProbeCall *call = user_data;
+
+  raddle_sync_acquire (call);
+  call_back (call);
+  return NULL;
+}
+
+static void
+call_back_from_source (ProbeCall *call,
+                       GSource *source)
+{
+  g_source_set_callback (source, call_back_cb, call, NULL);
+  g_source_attach (source, call->probe->kit->context);
+  g_source_unref (source);
+}
+
+static void
+begin_call_back (ProbeCall *call)
+{
+  switch (call->probe->callback)
+    {
+    case PROBE_LATER:
+      call_back_from_source (call, g_idle_source_new ());
+      return;
+    case PROBE_IN_SOME_MS:
+      call_back_from_source (call, g_timeout_source_new (1 + call->mark.seq % 3));
+      return;
+    case PROBE_AT_ONCE:
+    case PROBE_TWICE:
+      call_back (call);
+      return;
+    case PROBE_OTHER_THREAD:
+      raddle_sync_release (call);
+      g_thread_unref (g_thread_new ("other", call_back_worker, call));
+      return;
+    }
+}
+
+static void
+probe_async (RaddleHandler *handler,
+             RaddleEvent *event,
+             GCancellable *cancellable,
+             GAsyncReadyCallback callback,
+             gpointer user_data)
+{
+  Probe *probe = raddle_handler_get_data (handler);
+  ProbeCall *call = g_new0 (ProbeCall, 1);
+  gboolean held;
+
+  g_assert_true (g_main_context_get_thread_default () == probe->kit->context);
+  call->probe = probe;
+  call->task = g_task_new (handler, NULL, NULL, NULL);
+  g_task_set_task_data (call->task, call, g_free);
+  call->callback = callback;
+  call->user_data = user_data;
+  if (probe->fails)
+    g_task_return_new_error (call->task, G_IO_ERROR, G_IO_ERROR_FAILED, "on purpose");
+  else
+    g_task_return_boolean (call->task, TRUE);
+
+  enter_call (probe, event, &call->mark);
+  raddle_lock (&probe->kit->lock);
+  held = g_hash_table_contains (probe->held, call->mark.line);
+  if (held)
+    g_ptr_array_add (probe->held_calls, call);
+  raddle_unlock (&probe->kit->lock);
+  if (!held)
+    begin_call_back (call);
+}
+
+static gboolean
+probe_finish (RaddleHandler *handler,
+              GAsyncResult *result,
+              GError **error)
+{
+  ProbeCall *call = g_task_get_task_data (G_TASK (result));
+
+  g_assert_true (g_thread_self () == call->probe->kit->thread);
+  g_assert_true (g_main_context_get_thread_default () == call->probe->kit->context);
+  leave_call (call->probe, &call->mark);
+  return g_task_propagate_boolean (G_TASK (result), error);
+}
+
+static gboolean
+probe_setup (RaddleHandler *handler,
+             GError **error)
+{
+  Probe *probe = raddle_handler_get_data (handler);
+
+  raddle_lock (&probe->kit->lock);
+  probe->n_setups++;
+  probe->setup_thread = g_thread_self ();
+  write_mark_locked (probe, TRUE, &(Mark) { .line = (char *) "setup", .probe = probe });
+  raddle_unlock (&probe->kit->lock);
+
+  if (probe->setup_fails)
+    g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_FAILED, "no set-up");
+  return !probe->setup_fails;
+}
+
+static void
+probe_teardown (RaddleHandler *handler)
+{
+  Probe *probe = raddle_handler_get_data (handler);
+
+  raddle_lock (&probe->kit->lock);
+  g_assert_cmpuint (probe->n_inside, ==, 0);
+  probe->n_teardowns++;
+  probe->teardown_thread = g_thread_self ();
+  write_mark_locked (probe, TRUE, &(Mark) { .line = (char *) "teardown", .probe = probe });
+  raddle_unlock (&probe->kit->lock);
+}
+
+/* ---- probes ---- */
+
+static void
+probe_fill_calls (Probe *probe)
+{
+  for (guint i = 0; i < RADDLE_N_EVENT_TYPES; i++)
+    {
+      gboolean is_flow = raddle_event_type_get_class (i) == RADDLE_EVENT_CLASS_FLOW;
+
+      if ((probe->flags & PROBE_ASYNC) || ((probe->flags & PROBE_MIXED) && is_flow))
+        {
+          probe->calls.async[i] = probe_async;
+          probe->calls.finish[i] = probe_finish;
+        }
+      else
+        probe->calls.sync[i] = probe_sync;
+    }
+  probe->calls.setup = probe_setup;
+  probe->calls.teardown = probe_teardown;
+  probe->calls.thread_safe = (probe->flags & (PROBE_THREAD_SAFE | PROBE_MIXED)) != 0;
+}
+
+/* Owned by the kit. What is changed in it before kit_add () counts. */
+static Probe *
+probe_new (Kit *kit,
+           const char *name,
+           ProbeFlags flags,
+           RaddleDelivery delivery,
+           guint32 types)
+{
+  Probe *probe = g_new0 (Probe, 1);
+
+  probe->kit = kit;
+  probe->name = g_strdup (name);
+  probe->flags = flags;
+  probe->types = types;
+  probe->held = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  probe->held_calls = g_ptr_array_new ();
+  probe->inside = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  probe_fill_calls (probe);
+  probe->handler =
+    raddle_handler_new_for_calls (name, &probe->calls, NULL, delivery, types, NULL);
+  raddle_handler_set_data (probe->handler, probe, NULL);
+  g_ptr_array_add (kit->probes, probe);
+
+  return probe;
+}
+
+static void
+probe_free (gpointer data)
+{
+  Probe *probe = data;
+
+  g_clear_object (&probe->handler);
+  g_hash_table_unref (probe->held);
+  g_ptr_array_unref (probe->held_calls);
+  g_hash_table_unref (probe->inside);
+  g_free (probe->name);
+  g_free (probe);
+}
+
+/* From the next call on; @line is R:event. */
+static G_GNUC_UNUSED void
+probe_hold (Probe *probe,
+            const char *line)
+{
+  raddle_lock (&probe->kit->lock);
+  g_hash_table_add (probe->held, g_strdup (line));
+  raddle_unlock (&probe->kit->lock);
+}
+
+static ProbeCall *
+steal_held_call_locked (Probe *probe,
+                        const char *line)
+{
+  for (guint i = 0; i < probe->held_calls->len; i++)
+    {
+      ProbeCall *call = probe->held_calls->pdata[i];
+
+      if (g_str_equal (call->mark.line, line))
+        return g_ptr_array_steal_index (probe->held_calls, i);
+    }
+  return NULL;
+}
+
+static G_GNUC_UNUSED void
+probe_release (Probe *probe,
+               const char *line)
+{
+  ProbeCall *call;
+
+  raddle_lock (&probe->kit->lock);
+  g_assert_true (g_hash_table_remove (probe->held, line));
+  call = steal_held_call_locked (probe, line);
+  g_cond_broadcast (&probe->kit->released);
+  raddle_unlock (&probe->kit->lock);
+
+  if (call != NULL)
+    begin_call_back (call);
+}
+
+/* ---- the kit ---- */
+
+/* The test's thread owns the context all the time, so what it emits comes from the loop. */
+static Kit *
+kit_new (guint n_threads)
+{
+  Kit *kit = g_new0 (Kit, 1);
+
+  kit->context = g_main_context_new ();
+  g_assert_true (g_main_context_acquire (kit->context));
+  kit->dispatcher = raddle_dispatcher_new (kit->context, G_PRIORITY_DEFAULT, n_threads);
+  kit->thread = g_thread_self ();
+  kit->probes = g_ptr_array_new_with_free_func (probe_free);
+  kit->marks = g_ptr_array_new_with_free_func (mark_free);
+  g_mutex_init (&kit->lock);
+  g_cond_init (&kit->released);
+
+  return kit;
+}
+
+static const RaddleLaneLimits kit_limits = { 4096, 8 * 1024 * 1024 };
+
+static G_GNUC_UNUSED void
+kit_add (Kit *kit,
+         Probe *probe)
+{
+  raddle_dispatcher_add (kit->dispatcher, probe->handler, &kit_limits);
+}
+
+static G_GNUC_UNUSED Probe *
+kit_add_new (Kit *kit,
+             const char *name,
+             ProbeFlags flags,
+             RaddleDelivery delivery)
+{
+  Probe *probe = probe_new (kit, name, flags, delivery, KIT_ALL_TYPES);
+
+  kit_add (kit, probe);
+  return probe;
+}
+
+static gboolean
+time_is_up_cb (gpointer user_data)
+{
+  g_error ("the test waits for what does not come");
+  return G_SOURCE_REMOVE;
+}
+
+#define kit_iterate_until(kit, condition)                                       \
+  G_STMT_START                                                                  \
+    {                                                                           \
+      GSource *timer_ = g_timeout_source_new_seconds (KIT_DEADLINE_SECONDS);    \
+      g_source_set_callback (timer_, time_is_up_cb, NULL, NULL);                \
+      g_source_attach (timer_, (kit)->context);                                 \
+      while (!(condition))                                                      \
+        g_main_context_iteration ((kit)->context, TRUE);                        \
+      g_source_destroy (timer_);                                                \
+      g_source_unref (timer_);                                                  \
+    }                                                                           \
+  G_STMT_END
+
+static G_GNUC_UNUSED gboolean
+set_true_cb (gpointer user_data)
+{
+  gboolean *flag = user_data;
+
+  *flag = TRUE;
+  return G_SOURCE_REMOVE;
+}
+
+static G_GNUC_UNUSED void
+set_true (gpointer user_data)
+{
+  *(gboolean *) user_data = TRUE;
+}
+
+/* Gives what should not happen the time to happen. No test needs it to pass. */
+static G_GNUC_UNUSED void
+kit_let_pass (Kit *kit,
+              guint milliseconds)
+{
+  gboolean done = FALSE;
+  GSource *timer = g_timeout_source_new (milliseconds);
+
+  g_source_set_callback (timer, set_true_cb, &done, NULL);
+  g_source_attach (timer, kit->context);
+  g_source_unref (timer);
+  kit_iterate_until (kit, done);
+}
+
+/* The place of a line in the log; -1 if it is not there. */
+static int
+kit_find (Kit *kit,
+          const char *line)
+{
+  int place = -1;
+
+  raddle_lock (&kit->lock);
+  for (guint i = 0; i < kit->marks->len && place < 0; i++)
+    if (g_str_equal (((Mark *) kit->marks->pdata[i])->line, line))
+      place = i;
+  raddle_unlock (&kit->lock);
+
+  return place;
+}
+
+static G_GNUC_UNUSED gboolean
+kit_has (Kit *kit,
+         const char *line)
+{
+  return kit_find (kit, line) >= 0;
+}
+
+static G_GNUC_UNUSED void
+kit_wait (Kit *kit,
+          const char *line)
+{
+  kit_iterate_until (kit, kit_has (kit, line));
+}
+
+static G_GNUC_UNUSED char *
+kit_to_text (Kit *kit)
+{
+  GString *text = g_string_new (NULL);
+
+  raddle_lock (&kit->lock);
+  for (guint i = 0; i < kit->marks->len; i++)
+    g_string_append_printf (text, "  %s\n", ((Mark *) kit->marks->pdata[i])->line);
+  raddle_unlock (&kit->lock);
+
+  return g_string_free (text, FALSE);
+}
+
+static G_GNUC_UNUSED void
+kit_assert_before (Kit *kit,
+                   const char *first,
+                   const char *second)
+{
+  int first_place = kit_find (kit, first), second_place = kit_find (kit, second);
+
+  if (first_place < 0 || second_place < 0 || first_place >= second_place)
+    {
+      g_autofree char *text = kit_to_text (kit);
+
+      g_error ("“%s” (%d) does not come before “%s” (%d) in\n%s", first, first_place, second,
+               second_place, text);
+    }
+}
+
+/* What the probe was entered with, in order. */
+static G_GNUC_UNUSED char *
+probe_to_text (Probe *probe)
+{
+  GString *text = g_string_new (NULL);
+
+  raddle_lock (&probe->kit->lock);
+  for (guint i = 0; i < probe->kit->marks->len; i++)
+    {
+      Mark *mark = probe->kit->marks->pdata[i];
+
+      if (mark->probe == probe && mark->enter && mark->run != NULL)
+        g_string_append_printf (text, "%s%s", text->len > 0 ? " " : "",
+                                mark->line + strlen (probe->name) + 1);
+    }
+  raddle_unlock (&probe->kit->lock);
+
+  return g_string_free (text, FALSE);
+}
+
+#define probe_assert_saw(probe, expected)               \
+  G_STMT_START                                          \
+    {                                                   \
+      g_autofree char *saw_ = probe_to_text (probe);    \
+      g_assert_cmpstr (saw_, ==, expected);             \
+    }                                                   \
+  G_STMT_END
+
+static G_GNUC_UNUSED void
+kit_settle (Kit *kit,
+            RaddleRunRecord *run)
+{
+  gboolean settled = FALSE;
+
+  raddle_dispatcher_settle (kit->dispatcher, run, set_true, &settled);
+  kit_iterate_until (kit, settled);
+}
+
+static void
+kit_close (Kit *kit)
+{
+  if (!raddle_dispatcher_is_closing (kit->dispatcher))
+    raddle_dispatcher_close (kit->dispatcher, set_true, &kit->closed);
+  kit_iterate_until (kit, kit->closed);
+}
+
+/* Closes; every handler that was set up must have been torn down. */
+static void
+kit_free (Kit *kit)
+{
+  kit_close (kit);
+  for (guint i = 0; i < kit->probes->len; i++)
+    {
+      Probe *probe = kit->probes->pdata[i];
+
+      g_assert_cmpuint (probe->n_inside, ==, 0);
+      g_assert_cmpuint (probe->n_entered_twice, ==, 0);
+      g_assert_cmpuint (probe->n_setups, <=, 1);
+      g_assert_cmpuint (probe->n_teardowns, ==, probe->setup_fails ? 0 : probe->n_setups);
+      g_assert_cmpuint (probe->n_run_data, ==, 0);
+    }
+  raddle_dispatcher_unref (kit->dispatcher);
+  g_main_context_release (kit->context);
+  g_main_context_unref (kit->context);
+  g_ptr_array_unref (kit->probes);
+  g_ptr_array_unref (kit->marks);
+  g_mutex_clear (&kit->lock);
+  g_cond_clear (&kit->released);
+  g_free (kit);
+}
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Kit, kit_free)
+
+/* ---- runs ---- */
+
+static RaddleEventType
+get_start_type (RaddleRunKind kind)
+{
+  switch (kind)
+    {
+    case RADDLE_RUN_LLM:
+      return RADDLE_EVENT_LLM_START;
+    case RADDLE_RUN_CHAIN:
+      return RADDLE_EVENT_CHAIN_START;
+    case RADDLE_RUN_TOOL:
+      return RADDLE_EVENT_TOOL_START;
+    case RADDLE_RUN_RETRIEVER:
+      return RADDLE_EVENT_RETRIEVER_START;
+    case RADDLE_RUN_ANY:
+      break;
+    }
+  g_assert_not_reached ();
+}
+
+static RaddleRunRecord *
+kit_make_run (Kit *kit,
+              RaddleRunKind kind,
+              const char *name,
+              RaddleRunRecord *parent)
+{
+  return raddle_run_record_new (raddle_dispatcher_get_sink (kit->dispatcher), kind, name, parent);
+}
+
+static gboolean
+start_run (RaddleRunRecord *run,
+           GError **error)
+{
+  return raddle_run_record_start (
+    run,
+    raddle_batch_new_single (&run->info, get_start_type (run->info.kind), "input", NULL), error);
+}
+
+static G_GNUC_UNUSED RaddleRunRecord *
+kit_start (Kit *kit,
+           RaddleRunKind kind,
+           const char *name,
+           RaddleRunRecord *parent)
+{
+  RaddleRunRecord *run = kit_make_run (kit, kind, name, parent);
+  g_autoptr (GError) error = NULL;
+
+  start_run (run, &error);
+  g_assert_no_error (error);
+  return run;
+}
+
+/* One batch, a token for each word. FALSE when the run takes no more. */
+static G_GNUC_UNUSED gboolean
+push_words (RaddleRunRecord *run,
+            RaddleEventType type,
+            const char *words)
+{
+  g_auto (GStrv) list = g_strsplit (words, " ", -1);
+  RaddleBatch *batch = raddle_batch_new (&run->info, RADDLE_EVENT_CLASS_FLOW);
+
+  for (char **word = list; *word != NULL; word++)
+    raddle_batch_add (batch, type, *word, strlen (*word));
+  return raddle_run_record_push (run, batch);
+}
+
+static G_GNUC_UNUSED gboolean
+push_tokens (RaddleRunRecord *run,
+             const char *words)
+{
+  return push_words (run, RADDLE_EVENT_LLM_NEW_TOKEN, words);
+}
+
+static G_GNUC_UNUSED gboolean
+push_step (RaddleRunRecord *run)
+{
+  return raddle_run_record_push (
+    run, raddle_batch_new_single (&run->info, RADDLE_EVENT_AGENT_ACTION, "step", NULL));
+}
+
+static G_GNUC_UNUSED gboolean
+end_run (RaddleRunRecord *run)
+{
+  return raddle_run_record_end (run, RADDLE_OUTCOME_COMPLETE, NULL);
+}
+
+/* Ends, waits until all waiting handlers have it, and gives the run back. */
+static G_GNUC_UNUSED void
+kit_finish (Kit *kit,
+            RaddleRunRecord *run)
+{
+  end_run (run);
+  kit_settle (kit, run);
+  raddle_run_record_unref (run);
+}

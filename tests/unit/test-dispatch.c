@@ -1,0 +1,1831 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The promises of dispatch, sentence by sentence: order and entry of handlers, barriers, the
+ * one end of each run, late joiners, deliveries, failures, and the close. */
+
+#include "dispatch-kit.h"
+
+#include "raddle/raddle-error.h"
+
+#include <string.h>
+
+#define MASK(TYPE) RADDLE_EVENT_MASK (RADDLE_EVENT_##TYPE)
+
+static const ProbeFlags all_flags[] = {
+  PROBE_SYNC,
+  PROBE_SYNC | PROBE_THREAD_SAFE,
+  PROBE_ASYNC,
+  PROBE_MIXED,
+};
+
+static const char *const numbers = "0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19";
+
+/* ---- promise 1 ---- */
+
+static void
+test_order_of_a_run (void)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (all_flags); i++)
+    {
+      g_autoptr (Kit) kit = kit_new (2);
+      Probe *a = kit_add_new (kit, "a", all_flags[i], RADDLE_DELIVERY_AWAITED);
+      RaddleRunRecord *run = kit_start (kit, RADDLE_RUN_LLM, "R", NULL);
+
+      push_tokens (run, "x y");
+      push_tokens (run, "z");
+      kit_finish (kit, run);
+      probe_assert_saw (a, "R:llm-start R:llm-new-token:x R:llm-new-token:y "
+                           "R:llm-new-token:z R:llm-end");
+    }
+}
+
+static void
+test_order_inline_and_lockstep (void)
+{
+  g_autoptr (Kit) kit = kit_new (2);
+  Probe *a = kit_add_new (kit, "a", PROBE_SYNC, RADDLE_DELIVERY_INLINE);
+  Probe *b = kit_add_new (kit, "b", PROBE_SYNC, RADDLE_DELIVERY_LOCKSTEP);
+  RaddleRunRecord *run = kit_start (kit, RADDLE_RUN_LLM, "R", NULL);
+
+  push_tokens (run, "x y");
+  kit_finish (kit, run);
+  probe_assert_saw (a, "R:llm-start R:llm-new-token:x R:llm-new-token:y R:llm-end");
+  probe_assert_saw (b, "R:llm-start R:llm-new-token:x R:llm-new-token:y R:llm-end");
+  for (guint i = 0; i < kit->marks->len; i++)
+    {
+      Mark *mark = kit->marks->pdata[i];
+
+      if (mark->probe == a)
+        g_assert_true (mark->thread == kit->thread);
+      else
+        g_assert_true (mark->thread != kit->thread);
+    }
+}
+
+static void
+run_many (Kit *kit,
+          guint n_runs)
+{
+  g_autoptr (GPtrArray) runs = g_ptr_array_new ();
+
+  for (guint i = 0; i < n_runs; i++)
+    {
+      g_autofree char *name = g_strdup_printf ("R%u", i);
+
+      g_ptr_array_add (runs, kit_start (kit, RADDLE_RUN_LLM, name, NULL));
+      push_tokens (runs->pdata[i], numbers);
+    }
+  for (guint i = 0; i < n_runs; i++)
+    kit_finish (kit, runs->pdata[i]);
+}
+
+static void
+test_serial_is_never_entered_twice (void)
+{
+  g_autoptr (Kit) kit = kit_new (4);
+  Probe *a = probe_new (kit, "a", PROBE_SYNC, RADDLE_DELIVERY_AWAITED, KIT_ALL_TYPES);
+
+  a->sleep_us = 50;
+  kit_add (kit, a);
+  run_many (kit, 20);
+  g_assert_cmpuint (a->max_inside, ==, 1);
+}
+
+/* Two runs are inside the handler at once, and neither of them twice. */
+static void
+check_runs_at_once (ProbeFlags flags)
+{
+  g_autoptr (Kit) kit = kit_new (2);
+  Probe *a = kit_add_new (kit, "a", flags, RADDLE_DELIVERY_AWAITED);
+  RaddleRunRecord *p = kit_start (kit, RADDLE_RUN_LLM, "P", NULL);
+  RaddleRunRecord *q = kit_start (kit, RADDLE_RUN_LLM, "Q", NULL);
+
+  kit_settle (kit, p);
+  kit_settle (kit, q);
+  probe_hold (a, "P:llm-new-token:x");
+  probe_hold (a, "Q:llm-new-token:x");
+  push_tokens (p, "x y");
+  push_tokens (q, "x y");
+  kit_wait (kit, "a>P:llm-new-token:x");
+  kit_wait (kit, "a>Q:llm-new-token:x");
+  kit_let_pass (kit, 20);
+  g_assert_false (kit_has (kit, "a>P:llm-new-token:y"));
+  g_assert_false (kit_has (kit, "a>Q:llm-new-token:y"));
+  g_assert_cmpuint (a->n_inside, ==, 2);
+  probe_release (a, "P:llm-new-token:x");
+  probe_release (a, "Q:llm-new-token:x");
+  kit_finish (kit, p);
+  kit_finish (kit, q);
+}
+
+static void
+test_thread_safe_runs_at_once (void)
+{
+  check_runs_at_once (PROBE_SYNC | PROBE_THREAD_SAFE);
+}
+
+static void
+test_async_runs_at_once (void)
+{
+  check_runs_at_once (PROBE_ASYNC);
+}
+
+static void
+test_serial_holds_others_back (void)
+{
+  g_autoptr (Kit) kit = kit_new (4);
+  Probe *a = kit_add_new (kit, "a", PROBE_SYNC, RADDLE_DELIVERY_AWAITED);
+  RaddleRunRecord *p = kit_start (kit, RADDLE_RUN_LLM, "P", NULL);
+  RaddleRunRecord *q;
+
+  probe_hold (a, "P:llm-start");
+  kit_wait (kit, "a>P:llm-start");
+  q = kit_start (kit, RADDLE_RUN_LLM, "Q", NULL);
+  kit_let_pass (kit, 20);
+  g_assert_false (kit_has (kit, "a>Q:llm-start"));
+  probe_release (a, "P:llm-start");
+  kit_finish (kit, q);
+  kit_finish (kit, p);
+}
+
+/* Each call sees what the one before wrote, without a lock of the handler's own. */
+typedef struct
+{
+  guint n_calls;
+  guint64 last_seq;
+} PlainState;
+
+static gboolean
+count_plainly (RaddleHandler *self,
+               RaddleEvent *event,
+               GError **error)
+{
+  PlainState *state = raddle_handler_get_data (self);
+
+  if (state->n_calls++ > 0)
+    g_assert_cmpuint (raddle_event_get_seq (event), ==, state->last_seq + 1);
+  state->last_seq = raddle_event_get_seq (event);
+  return TRUE;
+}
+
+static void
+test_calls_see_what_was_written (void)
+{
+  g_autoptr (Kit) kit = kit_new (4);
+  Probe *a = probe_new (kit, "a", PROBE_SYNC, RADDLE_DELIVERY_AWAITED, KIT_ALL_TYPES);
+  PlainState state = { 0 };
+  RaddleRunRecord *run;
+
+  for (guint i = 0; i < RADDLE_N_EVENT_TYPES; i++)
+    a->calls.sync[i] = count_plainly;
+  a->calls.setup = NULL;
+  a->calls.teardown = NULL;
+  raddle_handler_set_data (a->handler, &state, NULL);
+  kit_add (kit, a);
+  run = kit_start (kit, RADDLE_RUN_LLM, "R", NULL);
+  for (guint i = 0; i < 500; i++)
+    push_tokens (run, "x");
+  kit_finish (kit, run);
+  g_assert_cmpuint (state.n_calls, ==, 502);
+}
+
+static char *
+make_words (guint n_words)
+{
+  GString *words = g_string_new ("0");
+
+  for (guint i = 1; i < n_words; i++)
+    g_string_append_printf (words, " %u", i);
+  return g_string_free (words, FALSE);
+}
+
+/* The start and end of Q pass by P's 4,000 tokens. */
+static void
+test_barriers_pass_by_tokens (void)
+{
+  static const ProbeFlags flags[] = { PROBE_SYNC, PROBE_ASYNC, PROBE_SYNC | PROBE_THREAD_SAFE };
+
+  for (guint i = 0; i < G_N_ELEMENTS (flags); i++)
+    {
+      g_autoptr (Kit) kit = kit_new (1);
+      Probe *a = kit_add_new (kit, "a", flags[i], RADDLE_DELIVERY_AWAITED);
+      g_autofree char *words = make_words (4000);
+      RaddleRunRecord *p = kit_start (kit, RADDLE_RUN_LLM, "P", NULL);
+      RaddleRunRecord *q;
+
+      kit_settle (kit, p);
+      probe_hold (a, "P:llm-new-token:0");
+      probe_hold (a, "P:llm-new-token:100");
+      push_tokens (p, words);
+      kit_wait (kit, "a>P:llm-new-token:0");
+      q = kit_start (kit, RADDLE_RUN_LLM, "Q", NULL);
+      probe_release (a, "P:llm-new-token:0");
+      kit_wait (kit, "a>P:llm-new-token:100");
+      kit_settle (kit, q);
+      end_run (q);
+      g_assert_true (((RaddleTrack *) q->track)->ended);
+      probe_release (a, "P:llm-new-token:100");
+      kit_settle (kit, q);
+      kit_finish (kit, p);
+      kit_assert_before (kit, "a<Q:llm-start", "a>P:llm-new-token:2");
+      kit_assert_before (kit, "a<Q:llm-end", "a>P:llm-new-token:102");
+      raddle_run_record_unref (q);
+    }
+}
+
+static void
+test_runs_take_turns (void)
+{
+  g_autoptr (Kit) kit = kit_new (1);
+  Probe *a = kit_add_new (kit, "a", PROBE_SYNC, RADDLE_DELIVERY_AWAITED);
+  g_autofree char *words = make_words (200);
+  RaddleRunRecord *p = kit_start (kit, RADDLE_RUN_LLM, "P", NULL);
+  RaddleRunRecord *q = kit_start (kit, RADDLE_RUN_LLM, "Q", NULL);
+
+  kit_settle (kit, p);
+  kit_settle (kit, q);
+  probe_hold (a, "P:llm-new-token:0");
+  push_tokens (p, words);
+  kit_wait (kit, "a>P:llm-new-token:0");
+  push_tokens (q, words);
+  kit_let_pass (kit, 5);
+  probe_release (a, "P:llm-new-token:0");
+  kit_finish (kit, p);
+  kit_finish (kit, q);
+  kit_assert_before (kit, "a>Q:llm-new-token:0", "a>P:llm-new-token:40");
+  kit_assert_before (kit, "a>P:llm-new-token:40", "a>Q:llm-new-token:100");
+}
+
+/* A child's start is entered after the parent's start was left, also by a handler that could
+ * take both at once and that nobody waits for. */
+static void
+check_start_order (ProbeFlags flags,
+                   RaddleDelivery delivery)
+{
+  g_autoptr (Kit) kit = kit_new (4);
+  Probe *a = kit_add_new (kit, "a", flags, delivery);
+  RaddleRunRecord *p, *c, *g;
+
+  probe_hold (a, "P:chain-start");
+  p = kit_start (kit, RADDLE_RUN_CHAIN, "P", NULL);
+  c = kit_start (kit, RADDLE_RUN_CHAIN, "C", p);
+  g = kit_start (kit, RADDLE_RUN_LLM, "G", c);
+  kit_wait (kit, "a>P:chain-start");
+  kit_let_pass (kit, 10);
+  probe_release (a, "P:chain-start");
+  kit_finish (kit, g);
+  kit_finish (kit, c);
+  kit_finish (kit, p);
+  kit_close (kit);
+  kit_assert_before (kit, "a<P:chain-start", "a>C:chain-start");
+  kit_assert_before (kit, "a<C:chain-start", "a>G:llm-start");
+  kit_assert_before (kit, "a<G:llm-end", "a>C:chain-end");
+  kit_assert_before (kit, "a<C:chain-end", "a>P:chain-end");
+}
+
+static void
+test_parents_start_first (void)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (all_flags); i++)
+    {
+      check_start_order (all_flags[i], RADDLE_DELIVERY_AWAITED);
+      check_start_order (all_flags[i], RADDLE_DELIVERY_DETACHED);
+    }
+}
+
+/* The handler does not want the middle run's start. */
+static void
+test_middle_start_not_wanted (void)
+{
+  g_autoptr (Kit) kit = kit_new (4);
+  Probe *a = probe_new (kit, "a", PROBE_SYNC | PROBE_THREAD_SAFE, RADDLE_DELIVERY_DETACHED,
+                        MASK (CHAIN_START) | MASK (LLM_START) | MASK (LLM_END));
+  RaddleRunRecord *p, *c, *g;
+
+  kit_add (kit, a);
+  probe_hold (a, "P:chain-start");
+  p = kit_start (kit, RADDLE_RUN_CHAIN, "P", NULL);
+  c = kit_start (kit, RADDLE_RUN_TOOL, "C", p);
+  g = kit_start (kit, RADDLE_RUN_LLM, "G", c);
+  kit_wait (kit, "a>P:chain-start");
+  kit_let_pass (kit, 10);
+  g_assert_false (kit_has (kit, "a>G:llm-start"));
+  probe_release (a, "P:chain-start");
+  kit_finish (kit, g);
+  kit_finish (kit, c);
+  kit_finish (kit, p);
+  kit_close (kit);
+  kit_assert_before (kit, "a<P:chain-start", "a>G:llm-start");
+}
+
+/* The parent is over, and its track gone, when the child's start comes in; a detached handler
+ * is still in the parent's start. */
+static gpointer
+start_child_worker (gpointer user_data)
+{
+  RaddleRunRecord **runs = user_data;
+  g_autoptr (GError) error = NULL;
+
+  start_run (runs[1], &error);
+  g_assert_no_error (error);
+  end_run (runs[0]);
+  return NULL;
+}
+
+static void
+test_child_start_after_parent_is_over (void)
+{
+  g_autoptr (Kit) kit = kit_new (4);
+  Probe *a = kit_add_new (kit, "a", PROBE_SYNC | PROBE_THREAD_SAFE, RADDLE_DELIVERY_DETACHED);
+  RaddleRunRecord *runs[2];
+
+  probe_hold (a, "P:chain-start");
+  runs[0] = kit_start (kit, RADDLE_RUN_CHAIN, "P", NULL);
+  runs[1] = kit_make_run (kit, RADDLE_RUN_LLM, "C", runs[0]);
+  kit_wait (kit, "a>P:chain-start");
+  g_thread_join (g_thread_new ("emitter", start_child_worker, runs));
+  kit_settle (kit, runs[0]);
+  kit_settle (kit, runs[1]);
+  kit_let_pass (kit, 20);
+  g_assert_false (kit_has (kit, "a>C:llm-start"));
+  probe_release (a, "P:chain-start");
+  kit_finish (kit, runs[1]);
+  kit_close (kit);
+  kit_assert_before (kit, "a<P:chain-start", "a>C:llm-start");
+  raddle_run_record_unref (runs[0]);
+}
+
+/* The parent was started on another thread and not yet taken when the loop starts a child. */
+static gpointer
+start_worker (gpointer user_data)
+{
+  g_autoptr (GError) error = NULL;
+
+  start_run (user_data, &error);
+  g_assert_no_error (error);
+  return NULL;
+}
+
+static void
+test_parent_from_thread_child_from_loop (void)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (all_flags); i++)
+    {
+      g_autoptr (Kit) kit = kit_new (4);
+      RaddleRunRecord *p, *c;
+
+      kit_add_new (kit, "a", all_flags[i], RADDLE_DELIVERY_AWAITED);
+      p = kit_make_run (kit, RADDLE_RUN_CHAIN, "P", NULL);
+      g_thread_join (g_thread_new ("emitter", start_worker, p));
+      c = kit_start (kit, RADDLE_RUN_LLM, "C", p);
+      kit_finish (kit, c);
+      kit_finish (kit, p);
+      kit_assert_before (kit, "a<P:chain-start", "a>C:llm-start");
+    }
+}
+
+/* A child's end comes before its parent's, if it came before, also where the handler is slow
+ * and nobody waits for it. */
+static void
+test_child_ends_first (void)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (all_flags); i++)
+    {
+      g_autoptr (Kit) kit = kit_new (4);
+      Probe *a = kit_add_new (kit, "a", all_flags[i], RADDLE_DELIVERY_DETACHED);
+      RaddleRunRecord *p = kit_start (kit, RADDLE_RUN_CHAIN, "P", NULL);
+      RaddleRunRecord *c = kit_start (kit, RADDLE_RUN_LLM, "C", p);
+
+      probe_hold (a, "C:llm-new-token:x");
+      push_tokens (c, "x y");
+      kit_wait (kit, "a>C:llm-new-token:x");
+      end_run (c);
+      end_run (p);
+      kit_let_pass (kit, 10);
+      g_assert_false (kit_has (kit, "a>P:chain-end"));
+      probe_release (a, "C:llm-new-token:x");
+      kit_close (kit);
+      kit_assert_before (kit, "a<C:llm-end", "a>P:chain-end");
+      raddle_run_record_unref (c);
+      raddle_run_record_unref (p);
+    }
+}
+
+static gpointer
+end_worker (gpointer user_data)
+{
+  g_assert_true (end_run (user_data));
+  return NULL;
+}
+
+/* The child ended on another thread, then the parent on the loop. */
+static void
+test_child_ends_first_from_thread (void)
+{
+  g_autoptr (Kit) kit = kit_new (4);
+  RaddleRunRecord *p, *c;
+
+  kit_add_new (kit, "a", PROBE_SYNC | PROBE_THREAD_SAFE, RADDLE_DELIVERY_AWAITED);
+  p = kit_start (kit, RADDLE_RUN_CHAIN, "P", NULL);
+  c = kit_start (kit, RADDLE_RUN_LLM, "C", p);
+  kit_settle (kit, c);
+  g_thread_join (g_thread_new ("emitter", end_worker, c));
+  kit_finish (kit, p);
+  kit_assert_before (kit, "a<C:llm-end", "a>P:chain-end");
+  raddle_run_record_unref (c);
+}
+
+/* A parent that ends before its child does not wait for it. */
+static void
+test_parent_may_end_first (void)
+{
+  g_autoptr (Kit) kit = kit_new (2);
+  RaddleRunRecord *p, *c;
+
+  kit_add_new (kit, "a", PROBE_SYNC, RADDLE_DELIVERY_AWAITED);
+  p = kit_start (kit, RADDLE_RUN_CHAIN, "P", NULL);
+  c = kit_start (kit, RADDLE_RUN_LLM, "C", p);
+  kit_finish (kit, p);
+  g_assert_true (push_tokens (c, "x"));
+  kit_finish (kit, c);
+  kit_assert_before (kit, "a<P:chain-end", "a>C:llm-end");
+}
+
+/* ---- promise 2 ---- */
+
+static void
+test_start_is_a_barrier (void)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (all_flags); i++)
+    {
+      g_autoptr (Kit) kit = kit_new (2);
+      Probe *a = kit_add_new (kit, "a", all_flags[i], RADDLE_DELIVERY_AWAITED);
+      gboolean settled = FALSE;
+      RaddleRunRecord *run;
+
+      kit_add_new (kit, "b", PROBE_SYNC, RADDLE_DELIVERY_AWAITED);
+      kit_add_new (kit, "c", PROBE_SYNC, RADDLE_DELIVERY_DETACHED);
+      probe_hold (a, "R:llm-start");
+      run = kit_start (kit, RADDLE_RUN_LLM, "R", NULL);
+      push_tokens (run, "x");
+      raddle_dispatcher_settle (kit->dispatcher, run, set_true, &settled);
+      kit_wait (kit, "a>R:llm-start");
+      kit_wait (kit, "b<R:llm-start");
+      kit_let_pass (kit, 10);
+      g_assert_false (settled);
+      g_assert_false (kit_has (kit, "b>R:llm-new-token:x"));
+      g_assert_false (kit_has (kit, "c>R:llm-new-token:x"));
+      probe_release (a, "R:llm-start");
+      kit_iterate_until (kit, settled);
+      kit_finish (kit, run);
+      kit_assert_before (kit, "a<R:llm-start", "b>R:llm-new-token:x");
+    }
+}
+
+/* The end is delivered when every waiting handler has had all tokens. */
+static void
+test_end_is_a_barrier (void)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (all_flags); i++)
+    {
+      g_autoptr (Kit) kit = kit_new (2);
+      Probe *a = kit_add_new (kit, "a", all_flags[i], RADDLE_DELIVERY_AWAITED);
+      gboolean settled = FALSE;
+      RaddleRunRecord *run;
+
+      kit_add_new (kit, "b", PROBE_SYNC, RADDLE_DELIVERY_AWAITED);
+      run = kit_start (kit, RADDLE_RUN_LLM, "R", NULL);
+      probe_hold (a, "R:llm-new-token:x");
+      probe_hold (a, "R:llm-end");
+      push_tokens (run, "x y");
+      end_run (run);
+      raddle_dispatcher_settle (kit->dispatcher, run, set_true, &settled);
+      kit_wait (kit, "a>R:llm-new-token:x");
+      kit_wait (kit, "b<R:llm-new-token:y");
+      kit_let_pass (kit, 10);
+      g_assert_false (kit_has (kit, "b>R:llm-end"));
+      probe_release (a, "R:llm-new-token:x");
+      kit_wait (kit, "a>R:llm-end");
+      kit_wait (kit, "b<R:llm-end");
+      kit_let_pass (kit, 10);
+      g_assert_false (settled);
+      probe_release (a, "R:llm-end");
+      kit_iterate_until (kit, settled);
+      kit_assert_before (kit, "a<R:llm-new-token:y", "b>R:llm-end");
+      kit_assert_before (kit, "b<R:llm-new-token:y", "a>R:llm-end");
+      raddle_run_record_unref (run);
+    }
+}
+
+static void
+test_step_is_a_barrier (void)
+{
+  g_autoptr (Kit) kit = kit_new (2);
+  Probe *a = kit_add_new (kit, "a", PROBE_SYNC, RADDLE_DELIVERY_AWAITED);
+  RaddleRunRecord *run;
+
+  kit_add_new (kit, "b", PROBE_SYNC, RADDLE_DELIVERY_AWAITED);
+  run = kit_start (kit, RADDLE_RUN_CHAIN, "R", NULL);
+  probe_hold (a, "R:text:1");
+  probe_hold (a, "R:agent-action");
+  push_words (run, RADDLE_EVENT_TEXT, "1");
+  push_step (run);
+  push_words (run, RADDLE_EVENT_TEXT, "2");
+  kit_wait (kit, "b<R:text:1");
+  kit_let_pass (kit, 10);
+  probe_release (a, "R:text:1");
+  kit_wait (kit, "a>R:agent-action");
+  kit_wait (kit, "b<R:agent-action");
+  kit_let_pass (kit, 10);
+  probe_release (a, "R:agent-action");
+  kit_finish (kit, run);
+  kit_assert_before (kit, "a<R:text:1", "b>R:agent-action");
+  kit_assert_before (kit, "a<R:agent-action", "b>R:text:2");
+  probe_assert_saw (a, "R:chain-start R:text:1 R:agent-action R:text:2 R:chain-end");
+}
+
+/* Tokens reach the others while one handler is slow. */
+static void
+test_tokens_flow (void)
+{
+  g_autoptr (Kit) kit = kit_new (2);
+  Probe *a = kit_add_new (kit, "a", PROBE_SYNC, RADDLE_DELIVERY_AWAITED);
+  RaddleRunRecord *run;
+
+  kit_add_new (kit, "b", PROBE_SYNC, RADDLE_DELIVERY_AWAITED);
+  run = kit_start (kit, RADDLE_RUN_LLM, "R", NULL);
+  kit_settle (kit, run);
+  probe_hold (a, "R:llm-new-token:x");
+  push_tokens (run, "x");
+  push_tokens (run, "y z");
+  kit_wait (kit, "b<R:llm-new-token:z");
+  g_assert_false (kit_has (kit, "a<R:llm-new-token:x"));
+  probe_release (a, "R:llm-new-token:x");
+  kit_finish (kit, run);
+}
+
+/* A settle at a place waits for the barriers before it and for no tokens. */
+static void
+test_settle_does_not_wait_for_tokens (void)
+{
+  g_autoptr (Kit) kit = kit_new (2);
+  Probe *a = kit_add_new (kit, "a", PROBE_SYNC, RADDLE_DELIVERY_AWAITED);
+  RaddleRunRecord *run = kit_start (kit, RADDLE_RUN_LLM, "R", NULL);
+
+  probe_hold (a, "R:llm-new-token:x");
+  push_tokens (run, "x");
+  kit_settle (kit, run);
+  kit_wait (kit, "a>R:llm-new-token:x");
+  probe_release (a, "R:llm-new-token:x");
+  kit_finish (kit, run);
+}
+
+static void
+settle_inside_cb (gpointer user_data)
+{
+  gboolean *called = user_data;
+
+  *called = TRUE;
+}
+
+static void
+test_settle_never_calls_from_inside (void)
+{
+  g_autoptr (Kit) kit = kit_new (2);
+  RaddleRunRecord *run = kit_start (kit, RADDLE_RUN_LLM, "R", NULL);
+  RaddleRunRecord *unstarted = kit_make_run (kit, RADDLE_RUN_LLM, "U", NULL);
+  gboolean called = FALSE, other_called = FALSE;
+
+  raddle_dispatcher_settle (kit->dispatcher, run, settle_inside_cb, &called);
+  raddle_dispatcher_settle (kit->dispatcher, unstarted, settle_inside_cb, &other_called);
+  g_assert_false (called);
+  g_assert_false (other_called);
+  kit_iterate_until (kit, called && other_called);
+  kit_finish (kit, run);
+  raddle_run_record_unref (unstarted);
+}
+
+/* ---- deliveries ---- */
+
+/* The run waits after each token for the handler in lockstep, and for it alone. */
+static void
+test_lockstep (void)
+{
+  g_autoptr (Kit) kit = kit_new (4);
+  Probe *a = kit_add_new (kit, "a", PROBE_SYNC, RADDLE_DELIVERY_LOCKSTEP);
+  Probe *b = kit_add_new (kit, "b", PROBE_SYNC, RADDLE_DELIVERY_AWAITED);
+  Probe *d = kit_add_new (kit, "d", PROBE_ASYNC, RADDLE_DELIVERY_LOCKSTEP);
+  RaddleRunRecord *run = kit_start (kit, RADDLE_RUN_LLM, "R", NULL);
+
+  kit_settle (kit, run);
+  probe_hold (a, "R:llm-new-token:x");
+  probe_hold (d, "R:llm-new-token:y");
+  probe_hold (b, "R:llm-new-token:x");
+  push_tokens (run, "x y z");
+  kit_wait (kit, "a>R:llm-new-token:x");
+  kit_let_pass (kit, 10);
+  probe_release (a, "R:llm-new-token:x");
+  kit_wait (kit, "a<R:llm-new-token:y");
+  kit_wait (kit, "d>R:llm-new-token:y");
+  kit_let_pass (kit, 10);
+  g_assert_false (kit_has (kit, "a>R:llm-new-token:z"));
+  probe_release (d, "R:llm-new-token:y");
+  kit_wait (kit, "a<R:llm-new-token:z");
+  kit_wait (kit, "d<R:llm-new-token:z");
+  g_assert_false (kit_has (kit, "b<R:llm-new-token:x"));
+  probe_release (b, "R:llm-new-token:x");
+  kit_finish (kit, run);
+  kit_assert_before (kit, "a<R:llm-new-token:x", "d>R:llm-new-token:y");
+  probe_assert_saw (b, "R:llm-start R:llm-new-token:x R:llm-new-token:y R:llm-new-token:z "
+                       "R:llm-end");
+}
+
+static void
+test_lockstep_that_leaves (void)
+{
+  g_autoptr (Kit) kit = kit_new (4);
+  Probe *a = kit_add_new (kit, "a", PROBE_SYNC, RADDLE_DELIVERY_LOCKSTEP);
+  Probe *b = kit_add_new (kit, "b", PROBE_SYNC, RADDLE_DELIVERY_AWAITED);
+  RaddleRunRecord *run = kit_start (kit, RADDLE_RUN_LLM, "R", NULL);
+
+  kit_settle (kit, run);
+  probe_hold (a, "R:llm-new-token:x");
+  push_tokens (run, "x y z");
+  kit_wait (kit, "a>R:llm-new-token:x");
+  raddle_dispatcher_remove (kit->dispatcher, a->handler);
+  probe_release (a, "R:llm-new-token:x");
+  kit_finish (kit, run);
+  probe_assert_saw (a, "R:llm-start R:llm-new-token:x");
+  probe_assert_saw (b, "R:llm-start R:llm-new-token:x R:llm-new-token:y R:llm-new-token:z "
+                       "R:llm-end");
+}
+
+/* Neither a start nor an end nor the caller waits; in the end it has everything. */
+static void
+test_detached (void)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (all_flags); i++)
+    {
+      g_autoptr (Kit) kit = kit_new (2);
+      Probe *a = kit_add_new (kit, "a", all_flags[i], RADDLE_DELIVERY_DETACHED);
+      Probe *b = kit_add_new (kit, "b", PROBE_SYNC, RADDLE_DELIVERY_AWAITED);
+      RaddleRunRecord *run;
+
+      probe_hold (a, "R:llm-start");
+      run = kit_start (kit, RADDLE_RUN_LLM, "R", NULL);
+      push_tokens (run, "x");
+      kit_finish (kit, run);
+      kit_wait (kit, "a>R:llm-start");
+      g_assert_false (kit_has (kit, "a<R:llm-start"));
+      probe_assert_saw (b, "R:llm-start R:llm-new-token:x R:llm-end");
+      probe_release (a, "R:llm-start");
+      kit_close (kit);
+      probe_assert_saw (a, "R:llm-start R:llm-new-token:x R:llm-end");
+    }
+}
+
+static void
+test_chat_model_start (void)
+{
+  g_autoptr (Kit) kit = kit_new (2);
+  Probe *a = kit_add_new (kit, "a", PROBE_SYNC, RADDLE_DELIVERY_AWAITED);
+  Probe *b = probe_new (kit, "b", PROBE_SYNC, RADDLE_DELIVERY_AWAITED,
+                        MASK (LLM_START) | MASK (LLM_END));
+  Probe *c = probe_new (kit, "c", PROBE_ASYNC, RADDLE_DELIVERY_AWAITED, MASK (LLM_START));
+  RaddleRunRecord *run;
+  RaddleBatch *start;
+
+  kit_add (kit, b);
+  run = kit_make_run (kit, RADDLE_RUN_LLM, "R", NULL);
+  start = raddle_batch_new_single (&run->info, RADDLE_EVENT_CHAT_MODEL_START, NULL, NULL);
+  start->fallback = raddle_batch_new_single (&run->info, RADDLE_EVENT_LLM_START, "Human: hi", NULL);
+  g_assert_true (raddle_run_record_start (run, start, NULL));
+  kit_settle (kit, run);
+  kit_add (kit, c);
+  kit_finish (kit, run);
+  probe_assert_saw (a, "R:chat-model-start R:llm-end");
+  probe_assert_saw (b, "R:llm-start R:llm-end");
+  kit_close (kit);
+  probe_assert_saw (c, "R:llm-start*");
+}
+
+static void
+test_mask_of_events (void)
+{
+  g_autoptr (Kit) kit = kit_new (2);
+  Probe *a = probe_new (kit, "a", PROBE_SYNC, RADDLE_DELIVERY_AWAITED,
+                        MASK (LLM_NEW_TOKEN) | MASK (CUSTOM));
+  Probe *b = probe_new (kit, "b", PROBE_MIXED, RADDLE_DELIVERY_AWAITED,
+                        MASK (LLM_START) | MASK (CUSTOM));
+  RaddleRunRecord *run;
+  RaddleBatch *batch;
+
+  kit_add (kit, a);
+  kit_add (kit, b);
+  run = kit_start (kit, RADDLE_RUN_LLM, "R", NULL);
+  batch = raddle_batch_new (&run->info, RADDLE_EVENT_CLASS_FLOW);
+  raddle_batch_add (batch, RADDLE_EVENT_STREAM_EVENT, "s", 1);
+  raddle_batch_add (batch, RADDLE_EVENT_LLM_NEW_TOKEN, "x", 1);
+  raddle_batch_add (batch, RADDLE_EVENT_CUSTOM, "c", 1);
+  raddle_batch_add (batch, RADDLE_EVENT_STREAM_EVENT, "s", 1);
+  raddle_batch_add (batch, RADDLE_EVENT_LLM_NEW_TOKEN, "y", 1);
+  raddle_run_record_push (run, batch);
+  kit_finish (kit, run);
+  probe_assert_saw (a, "R:llm-new-token:x R:custom:c R:llm-new-token:y");
+  probe_assert_saw (b, "R:llm-start R:custom:c");
+}
+
+/* ---- promise 3 ---- */
+
+typedef enum
+{
+  EARLY_CANCEL,
+  EARLY_STOP,
+  EARLY_DROP,
+  EARLY_CLOSE,
+  N_EARLY,
+} Early;
+
+static const char *const early_ends[] = {
+  "R:llm-error=cancelled",
+  "R:llm-error=stopped",
+  "R:llm-error=dropped",
+  "R:llm-error=dropped",
+};
+
+static void
+end_early (Kit *kit,
+           RaddleRunRecord *run,
+           Early early)
+{
+  g_autoptr (RaddleRun) handle = raddle_run_new_for_record (run, early == EARLY_DROP);
+
+  switch (early)
+    {
+    case EARLY_CANCEL:
+      g_assert_true (raddle_run_cancel (handle));
+      g_assert_false (raddle_run_cancel (handle));
+      break;
+    case EARLY_STOP:
+      g_assert_true (raddle_run_stop (handle, "enough"));
+      break;
+    case EARLY_DROP:
+      break;
+    case EARLY_CLOSE:
+      raddle_dispatcher_close (kit->dispatcher, set_true, &kit->closed);
+      break;
+    case N_EARLY:
+      g_assert_not_reached ();
+    }
+}
+
+/* While a token call is under way: what was accepted comes, then the end, once and last. */
+static void
+test_early_ends (void)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (all_flags) * N_EARLY; i++)
+    {
+      g_autoptr (Kit) kit = kit_new (2);
+      Early early = i % N_EARLY;
+      Probe *a = kit_add_new (kit, "a", all_flags[i / N_EARLY], RADDLE_DELIVERY_AWAITED);
+      RaddleRunRecord *run = kit_start (kit, RADDLE_RUN_LLM, "R", NULL);
+      g_autofree char *expected = NULL;
+
+      kit_settle (kit, run);
+      probe_hold (a, "R:llm-new-token:x");
+      push_tokens (run, "x y");
+      kit_wait (kit, "a>R:llm-new-token:x");
+      end_early (kit, run, early);
+      g_assert_true (raddle_run_record_is_over (run));
+      if (early != EARLY_DROP)
+        g_assert_false (push_tokens (run, "z"));
+      g_assert_false (end_run (run));
+      kit_let_pass (kit, 5);
+      probe_release (a, "R:llm-new-token:x");
+      kit_settle (kit, run);
+      raddle_run_record_unref (run);
+      kit_close (kit);
+      expected = g_strdup_printf ("R:llm-start R:llm-new-token:x R:llm-new-token:y %s",
+                                  early_ends[early]);
+      probe_assert_saw (a, expected);
+    }
+}
+
+/* A stop acts on all below; those furthest below end first. */
+static void
+test_stop_of_a_tree (void)
+{
+  g_autoptr (Kit) kit = kit_new (2);
+  Probe *a = kit_add_new (kit, "a", PROBE_SYNC, RADDLE_DELIVERY_AWAITED);
+  RaddleRunRecord *p = kit_start (kit, RADDLE_RUN_CHAIN, "P", NULL);
+  RaddleRunRecord *c = kit_start (kit, RADDLE_RUN_CHAIN, "C", p);
+  RaddleRunRecord *g = kit_start (kit, RADDLE_RUN_LLM, "G", c);
+
+  raddle_run_record_ask_to_end (p, RADDLE_OUTCOME_STOPPED, "enough");
+  kit_settle (kit, p);
+  probe_assert_saw (a, "P:chain-start C:chain-start G:llm-start G:llm-error=stopped "
+                       "C:chain-error=stopped P:chain-error=stopped");
+  raddle_run_record_unref (g);
+  raddle_run_record_unref (c);
+  raddle_run_record_unref (p);
+}
+
+/* The run below is ended by its driver, which takes its time; the end above waits for it. */
+typedef struct
+{
+  RaddleRunRecord *run;
+  guint n_calls;
+} Driver;
+
+static void
+driver_cb (RaddleRunRecord *run,
+           gpointer user_data)
+{
+  Driver *driver = user_data;
+
+  driver->n_calls++;
+}
+
+static void
+test_stop_with_driver_below (void)
+{
+  g_autoptr (Kit) kit = kit_new (2);
+  Probe *a = kit_add_new (kit, "a", PROBE_SYNC, RADDLE_DELIVERY_AWAITED);
+  RaddleRunRecord *p = kit_start (kit, RADDLE_RUN_CHAIN, "P", NULL);
+  RaddleRunRecord *c = kit_make_run (kit, RADDLE_RUN_LLM, "C", p);
+  g_autoptr (GError) error = NULL;
+  Driver driver = { c, 0 };
+
+  raddle_run_record_set_driver (c, driver_cb, &driver);
+  g_assert_true (start_run (c, &error));
+  kit_settle (kit, c);
+  g_assert_true (raddle_run_record_ask_to_end (p, RADDLE_OUTCOME_CANCELLED, NULL));
+  g_assert_cmpuint (driver.n_calls, ==, 0);
+  kit_iterate_until (kit, driver.n_calls > 0);
+  kit_let_pass (kit, 10);
+  g_assert_cmpuint (driver.n_calls, ==, 1);
+  g_assert_true (raddle_run_record_end (c, RADDLE_OUTCOME_CANCELLED, NULL));
+  kit_settle (kit, p);
+  probe_assert_saw (a, "P:chain-start C:llm-start C:llm-error=cancelled "
+                       "P:chain-error=cancelled");
+  raddle_run_record_unref (c);
+  raddle_run_record_unref (p);
+}
+
+/* A handler that comes late gets the starts of the runs under way, those of parents first,
+ * and nothing from before. */
+static void
+test_late_joiner (void)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (all_flags); i++)
+    {
+      g_autoptr (Kit) kit = kit_new (2);
+      RaddleRunRecord *p = kit_start (kit, RADDLE_RUN_CHAIN, "P", NULL);
+      RaddleRunRecord *c = kit_start (kit, RADDLE_RUN_LLM, "C", p);
+      RaddleRunRecord *old = kit_start (kit, RADDLE_RUN_LLM, "O", p);
+      Probe *a;
+
+      push_tokens (c, "x");
+      kit_finish (kit, old);
+      a = kit_add_new (kit, "a", all_flags[i], RADDLE_DELIVERY_AWAITED);
+      push_tokens (c, "y");
+      kit_finish (kit, c);
+      kit_finish (kit, p);
+      probe_assert_saw (a, "P:chain-start* C:llm-start* C:llm-new-token:y C:llm-end "
+                           "P:chain-end");
+      kit_assert_before (kit, "a<P:chain-start*", "a>C:llm-start*");
+    }
+}
+
+/* The run in the middle is over; the late handler still gets the grandparent's start first. */
+static void
+test_late_joiner_with_a_gap (void)
+{
+  g_autoptr (Kit) kit = kit_new (4);
+  RaddleRunRecord *p = kit_start (kit, RADDLE_RUN_CHAIN, "P", NULL);
+  RaddleRunRecord *c = kit_start (kit, RADDLE_RUN_CHAIN, "C", p);
+  RaddleRunRecord *g = kit_start (kit, RADDLE_RUN_LLM, "G", c);
+  Probe *a;
+
+  kit_finish (kit, c);
+  a = probe_new (kit, "a", PROBE_SYNC | PROBE_THREAD_SAFE, RADDLE_DELIVERY_AWAITED,
+                 KIT_ALL_TYPES);
+  probe_hold (a, "P:chain-start*");
+  kit_add (kit, a);
+  kit_wait (kit, "a>P:chain-start*");
+  kit_let_pass (kit, 20);
+  g_assert_false (kit_has (kit, "a>G:llm-start*"));
+  probe_release (a, "P:chain-start*");
+  kit_finish (kit, g);
+  kit_finish (kit, p);
+  probe_assert_saw (a, "P:chain-start* G:llm-start* G:llm-end P:chain-end");
+}
+
+/* It comes while the start itself still waits for another handler. */
+static void
+test_joiner_during_the_start (void)
+{
+  g_autoptr (Kit) kit = kit_new (4);
+  Probe *a = kit_add_new (kit, "a", PROBE_SYNC, RADDLE_DELIVERY_AWAITED);
+  RaddleRunRecord *run;
+  Probe *b;
+
+  probe_hold (a, "R:llm-start");
+  run = kit_start (kit, RADDLE_RUN_LLM, "R", NULL);
+  push_tokens (run, "x");
+  kit_wait (kit, "a>R:llm-start");
+  b = kit_add_new (kit, "b", PROBE_SYNC, RADDLE_DELIVERY_AWAITED);
+  kit_wait (kit, "b<R:llm-start*");
+  probe_release (a, "R:llm-start");
+  kit_finish (kit, run);
+  probe_assert_saw (b, "R:llm-start* R:llm-new-token:x R:llm-end");
+}
+
+/* It comes when the end was handed on: the run is not for it. */
+static void
+test_joiner_during_the_end (void)
+{
+  g_autoptr (Kit) kit = kit_new (4);
+  Probe *a = kit_add_new (kit, "a", PROBE_SYNC, RADDLE_DELIVERY_AWAITED);
+  RaddleRunRecord *run = kit_start (kit, RADDLE_RUN_LLM, "R", NULL);
+  Probe *b;
+
+  probe_hold (a, "R:llm-end");
+  end_run (run);
+  kit_wait (kit, "a>R:llm-end");
+  b = kit_add_new (kit, "b", PROBE_SYNC, RADDLE_DELIVERY_AWAITED);
+  kit_let_pass (kit, 5);
+  probe_release (a, "R:llm-end");
+  kit_finish (kit, run);
+  kit_close (kit);
+  probe_assert_saw (b, "");
+}
+
+/* What was handed on before comes; no end; then the teardown. Nobody waits for it. */
+static void
+test_leaver (void)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (all_flags); i++)
+    {
+      g_autoptr (Kit) kit = kit_new (2);
+      Probe *a = kit_add_new (kit, "a", all_flags[i], RADDLE_DELIVERY_AWAITED);
+      Probe *b = kit_add_new (kit, "b", PROBE_SYNC, RADDLE_DELIVERY_AWAITED);
+      RaddleRunRecord *run = kit_start (kit, RADDLE_RUN_LLM, "R", NULL);
+
+      kit_settle (kit, run);
+      probe_hold (a, "R:llm-new-token:x");
+      push_tokens (run, "x y");
+      kit_wait (kit, "a>R:llm-new-token:x");
+      raddle_dispatcher_remove (kit->dispatcher, a->handler);
+      g_assert_cmpint (raddle_handler_get_state (a->handler), ==, RADDLE_HANDLER_DRAINING);
+      push_tokens (run, "z");
+      probe_release (a, "R:llm-new-token:x");
+      kit_finish (kit, run);
+      kit_wait (kit, "a>teardown");
+      probe_assert_saw (a, "R:llm-start R:llm-new-token:x R:llm-new-token:y");
+      probe_assert_saw (b, "R:llm-start R:llm-new-token:x R:llm-new-token:y "
+                           "R:llm-new-token:z R:llm-end");
+      kit_assert_before (kit, "a<R:llm-new-token:y", "a>teardown");
+      kit_close (kit);
+      g_assert_cmpint (raddle_handler_get_state (a->handler), ==, RADDLE_HANDLER_STOPPED);
+    }
+}
+
+/* It leaves before it was set up, and in the middle of its set-up. */
+static void
+test_leaver_at_once (void)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (all_flags); i++)
+    {
+      g_autoptr (Kit) kit = kit_new (2);
+      RaddleRunRecord *run = kit_start (kit, RADDLE_RUN_LLM, "R", NULL);
+      Probe *a = kit_add_new (kit, "a", all_flags[i], RADDLE_DELIVERY_AWAITED);
+
+      raddle_dispatcher_remove (kit->dispatcher, a->handler);
+      kit_finish (kit, run);
+      kit_wait (kit, "a>teardown");
+      g_assert_cmpuint (a->n_setups, ==, 1);
+    }
+}
+
+/* ---- life of a handler ---- */
+
+static void
+test_setup_and_teardown (void)
+{
+  static const RaddleDelivery deliveries[] = { RADDLE_DELIVERY_AWAITED, RADDLE_DELIVERY_INLINE };
+
+  for (guint i = 0; i < G_N_ELEMENTS (all_flags) * 2; i++)
+    {
+      g_autoptr (Kit) kit = kit_new (4);
+      ProbeFlags flags = all_flags[i / 2];
+      gboolean on_loop = i % 2 == 1 || (flags & (PROBE_ASYNC | PROBE_MIXED));
+      Probe *a = kit_add_new (kit, "a", flags, deliveries[i % 2]);
+
+      run_many (kit, 4);
+      g_assert_cmpint (raddle_handler_get_state (a->handler), ==, RADDLE_HANDLER_RUNNING);
+      kit_close (kit);
+      g_assert_cmpint (raddle_handler_get_state (a->handler), ==, RADDLE_HANDLER_STOPPED);
+      g_assert_cmpuint (a->n_setups, ==, 1);
+      g_assert_cmpuint (a->n_teardowns, ==, 1);
+      g_assert_true ((a->setup_thread == kit->thread) == on_loop);
+      g_assert_true ((a->teardown_thread == kit->thread) == on_loop);
+      kit_assert_before (kit, "a>setup", "a>R0:llm-start");
+    }
+}
+
+static void
+test_setup_that_fails (void)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (all_flags); i++)
+    {
+      g_autoptr (Kit) kit = kit_new (2);
+      Probe *a = probe_new (kit, "a", all_flags[i], RADDLE_DELIVERY_AWAITED, KIT_ALL_TYPES);
+      g_autofree char *reason = NULL;
+      RaddleRunRecord *run;
+
+      a->setup_fails = TRUE;
+      run = kit_start (kit, RADDLE_RUN_LLM, "R", NULL);
+      push_tokens (run, "x");
+      g_test_expect_message ("Raddle", G_LOG_LEVEL_MESSAGE, "*“a”*set up*no set-up*");
+      kit_add (kit, a);
+      push_tokens (run, "y");
+      kit_finish (kit, run);
+      kit_wait (kit, "a>setup");
+      kit_iterate_until (
+        kit, !(g_atomic_int_get (&raddle_dispatcher_get_sink (kit->dispatcher)->wanted)));
+      g_test_assert_expected_messages ();
+      probe_assert_saw (a, "");
+      g_assert_cmpint (raddle_handler_get_state (a->handler), ==, RADDLE_HANDLER_FAILED);
+      reason = raddle_handler_dup_reason (a->handler);
+      g_assert_cmpstr (reason, ==, "no set-up");
+      kit_close (kit);
+      g_assert_cmpint (raddle_handler_get_state (a->handler), ==, RADDLE_HANDLER_FAILED);
+    }
+}
+
+static void
+forget_run_data (gpointer data)
+{
+  Probe *probe = data;
+  raddle_lock (&probe->kit->lock);
+  probe->n_run_data--;
+  write_mark_locked (probe, TRUE, &(Mark) { .line = (char *) "run data gone", .probe = probe });
+  raddle_unlock (&probe->kit->lock);
+}
+
+static gboolean
+keep_run_data (RaddleHandler *handler,
+               RaddleEvent *event,
+               GError **error)
+{
+  Probe *probe = raddle_handler_get_data (handler);
+
+  if (raddle_event_get_event_type (event) == RADDLE_EVENT_LLM_START)
+    {
+      raddle_lock (&probe->kit->lock);
+      probe->n_run_data++;
+      raddle_unlock (&probe->kit->lock);
+      g_assert_true (raddle_handler_set_run_data (handler, event, probe, forget_run_data));
+    }
+  g_assert_true (raddle_handler_get_run_data (handler, event) == probe);
+  return probe_sync (handler, event, error);
+}
+
+static void
+set_run_data_calls (Probe *probe)
+{
+  for (guint i = 0; i < RADDLE_N_EVENT_TYPES; i++)
+    probe->calls.sync[i] = keep_run_data;
+}
+
+static void
+test_run_data (void)
+{
+  g_autoptr (Kit) kit = kit_new (2);
+  Probe *a = probe_new (kit, "a", PROBE_SYNC, RADDLE_DELIVERY_AWAITED, KIT_ALL_TYPES);
+  RaddleRunRecord *run;
+
+  set_run_data_calls (a);
+  kit_add (kit, a);
+  run = kit_start (kit, RADDLE_RUN_LLM, "R", NULL);
+  push_tokens (run, "x");
+  kit_settle (kit, run);
+  g_assert_false (kit_has (kit, "a>run data gone"));
+  end_run (run);
+  kit_settle (kit, run);
+  g_assert_cmpuint (a->n_run_data, ==, 0);
+  kit_assert_before (kit, "a<R:llm-end", "a>run data gone");
+  raddle_run_record_unref (run);
+}
+
+/* It is freed also where the end is not wanted, and when the handler leaves. */
+static void
+test_run_data_without_end (void)
+{
+  g_autoptr (Kit) kit = kit_new (2);
+  Probe *a = probe_new (kit, "a", PROBE_SYNC, RADDLE_DELIVERY_AWAITED, MASK (LLM_START));
+  Probe *b = probe_new (kit, "b", PROBE_SYNC, RADDLE_DELIVERY_AWAITED, KIT_ALL_TYPES);
+  RaddleRunRecord *p, *q;
+
+  set_run_data_calls (a);
+  set_run_data_calls (b);
+  kit_add (kit, a);
+  kit_add (kit, b);
+  p = kit_start (kit, RADDLE_RUN_LLM, "P", NULL);
+  q = kit_start (kit, RADDLE_RUN_LLM, "Q", NULL);
+  kit_finish (kit, p);
+  kit_settle (kit, q);
+  g_assert_cmpuint (a->n_run_data, ==, 1);
+  raddle_dispatcher_remove (kit->dispatcher, b->handler);
+  kit_wait (kit, "b>teardown");
+  kit_iterate_until (kit, b->n_run_data == 0);
+  kit_finish (kit, q);
+  g_assert_cmpuint (a->n_run_data, ==, 0);
+}
+
+static void
+forget_handler_data (gpointer data)
+{
+  Probe *probe = data;
+
+  g_assert_cmpuint (probe->n_teardowns, ==, 1);
+  raddle_lock (&probe->kit->lock);
+  write_mark_locked (probe, TRUE, &(Mark) { .line = (char *) "data gone", .probe = probe });
+  raddle_unlock (&probe->kit->lock);
+}
+
+static void
+test_handler_data (void)
+{
+  g_autoptr (Kit) kit = kit_new (2);
+  Probe *a = probe_new (kit, "a", PROBE_SYNC, RADDLE_DELIVERY_AWAITED, KIT_ALL_TYPES);
+
+  raddle_handler_set_data (a->handler, a, forget_handler_data);
+  kit_add (kit, a);
+  run_many (kit, 3);
+  g_assert_false (kit_has (kit, "a>data gone"));
+  kit_close (kit);
+  kit_assert_before (kit, "a>teardown", "a>data gone");
+  g_assert_null (raddle_handler_get_data (a->handler));
+}
+
+/* ---- failures ---- */
+
+static void
+test_errors_are_harmless (void)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (all_flags); i++)
+    {
+      g_autoptr (Kit) kit = kit_new (2);
+      Probe *a = probe_new (kit, "a", all_flags[i], RADDLE_DELIVERY_AWAITED, KIT_ALL_TYPES);
+      Probe *b = kit_add_new (kit, "b", PROBE_SYNC, RADDLE_DELIVERY_AWAITED);
+      RaddleRunRecord *run;
+
+      a->fails = TRUE;
+      kit_add (kit, a);
+      g_test_expect_message ("Raddle", G_LOG_LEVEL_MESSAGE, "*“a”: llm-start failed: on purpose");
+      g_test_expect_message ("Raddle", G_LOG_LEVEL_MESSAGE,
+                             "*llm-new-token failed: on purpose (2 failures so far)");
+      g_test_expect_message ("Raddle", G_LOG_LEVEL_MESSAGE,
+                             "*llm-end failed: on purpose (4 failures so far)");
+      run = kit_start (kit, RADDLE_RUN_LLM, "R", NULL);
+      push_tokens (run, "x y");
+      kit_finish (kit, run);
+      g_test_assert_expected_messages ();
+      g_assert_cmpuint (raddle_handler_get_n_failures (a->handler), ==, 4);
+      probe_assert_saw (a, "R:llm-start R:llm-new-token:x R:llm-new-token:y R:llm-end");
+      probe_assert_saw (b, "R:llm-start R:llm-new-token:x R:llm-new-token:y R:llm-end");
+    }
+}
+
+/* ---- async calls ---- */
+
+static void
+test_async_at_once (void)
+{
+  g_autoptr (Kit) kit = kit_new (2);
+  Probe *a = probe_new (kit, "a", PROBE_ASYNC, RADDLE_DELIVERY_AWAITED, KIT_ALL_TYPES);
+
+  a->callback = PROBE_AT_ONCE;
+  kit_add (kit, a);
+  run_many (kit, 5);
+}
+
+static void
+check_complaints (ProbeCallback callback,
+                  const char *complaint)
+{
+  g_autoptr (Kit) kit = kit_new (2);
+  Probe *a = probe_new (kit, "a", PROBE_ASYNC, RADDLE_DELIVERY_AWAITED,
+                        MASK (LLM_START) | MASK (LLM_END));
+  RaddleRunRecord *run;
+
+  a->callback = callback;
+  kit_add (kit, a);
+  g_test_expect_message ("Raddle", G_LOG_LEVEL_MESSAGE, complaint);
+  g_test_expect_message ("Raddle", G_LOG_LEVEL_MESSAGE, complaint);
+  run = kit_start (kit, RADDLE_RUN_LLM, "R", NULL);
+  kit_finish (kit, run);
+  g_test_assert_expected_messages ();
+  probe_assert_saw (a, "R:llm-start R:llm-end");
+}
+
+static void
+test_async_twice (void)
+{
+  check_complaints (PROBE_TWICE, "*“a”*twice*");
+}
+
+static void
+test_async_other_thread (void)
+{
+  check_complaints (PROBE_OTHER_THREAD, "*“a”*another thread*");
+}
+
+/* The host's context is the global default one and nobody iterates it just now. */
+static gboolean
+note_thread_cb (RaddleHandler *handler,
+                GAsyncResult *result,
+                GError **error)
+{
+  *(GThread **) g_task_get_task_data (G_TASK (result)) = g_thread_self ();
+  return TRUE;
+}
+
+typedef struct
+{
+  GAsyncReadyCallback callback;
+  gpointer user_data;
+} KeptCallback;
+
+static void
+keep_callback (RaddleHandler *handler,
+               RaddleEvent *event,
+               GCancellable *cancellable,
+               GAsyncReadyCallback callback,
+               gpointer user_data)
+{
+  KeptCallback *kept = raddle_handler_get_data (handler);
+
+  *kept = (KeptCallback) { callback, user_data };
+}
+
+static gpointer
+call_kept_worker (gpointer user_data)
+{
+  gpointer *arguments = user_data;
+  KeptCallback *kept = arguments[0];
+
+  kept->callback (NULL, G_ASYNC_RESULT (arguments[1]), kept->user_data);
+  return NULL;
+}
+
+static void
+test_async_other_thread_idle_context (void)
+{
+  g_autoptr (RaddleDispatcher) dispatcher =
+    raddle_dispatcher_new (g_main_context_default (), G_PRIORITY_DEFAULT, 1);
+  RaddleHandlerCalls calls = { 0 };
+  KeptCallback kept = { 0 };
+  GThread *finisher = NULL;
+  g_autoptr (RaddleHandler) handler = NULL;
+  g_autoptr (GTask) task = NULL;
+  RaddleRunRecord *run;
+  gboolean closed = FALSE;
+  gpointer arguments[2];
+
+  calls.async[RADDLE_EVENT_LLM_START] = keep_callback;
+  calls.finish[RADDLE_EVENT_LLM_START] = note_thread_cb;
+  handler = raddle_handler_new_for_calls ("a", &calls, NULL, RADDLE_DELIVERY_AWAITED,
+                                          KIT_ALL_TYPES, NULL);
+  raddle_handler_set_data (handler, &kept, NULL);
+  raddle_dispatcher_add (dispatcher, handler, &kit_limits);
+  run = raddle_run_record_new (raddle_dispatcher_get_sink (dispatcher), RADDLE_RUN_LLM, "R", NULL);
+  start_run (run, NULL);
+  while (kept.callback == NULL)
+    g_main_context_iteration (NULL, TRUE);
+
+  task = g_task_new (NULL, NULL, NULL, NULL);
+  g_task_set_task_data (task, &finisher, NULL);
+  g_task_return_boolean (task, TRUE);
+  arguments[0] = &kept;
+  arguments[1] = task;
+  g_test_expect_message ("Raddle", G_LOG_LEVEL_MESSAGE, "*another thread*");
+  g_thread_join (g_thread_new ("other", call_kept_worker, arguments));
+  g_test_assert_expected_messages ();
+  g_assert_null (finisher);
+  while (finisher == NULL)
+    g_main_context_iteration (NULL, TRUE);
+  g_assert_true (finisher == g_thread_self ());
+
+  raddle_dispatcher_close (dispatcher, set_true, &closed);
+  while (!closed)
+    g_main_context_iteration (NULL, TRUE);
+  raddle_run_record_unref (run);
+}
+
+/* The host gave up and is gone; the call comes back all the same. */
+static void
+test_async_after_the_host (void)
+{
+  Kit *kit = kit_new (1);
+  Probe *a = kit_add_new (kit, "a", PROBE_ASYNC, RADDLE_DELIVERY_AWAITED);
+  RaddleRunRecord *run;
+
+  probe_hold (a, "R:llm-start");
+  run = kit_start (kit, RADDLE_RUN_LLM, "R", NULL);
+  push_tokens (run, "x y");
+  kit_wait (kit, "a>R:llm-start");
+  raddle_dispatcher_close (kit->dispatcher, set_true, &kit->closed);
+  kit_let_pass (kit, 5);
+  g_assert_false (kit->closed);
+  raddle_dispatcher_abandon (kit->dispatcher);
+  raddle_run_record_unref (run);
+  kit_let_pass (kit, 5);
+  probe_release (a, "R:llm-start");
+  kit_wait (kit, "a>teardown");
+  probe_assert_saw (a, "R:llm-start");
+  kit_free (kit);
+}
+
+/* ---- promise 8 ---- */
+
+static void
+test_wanted (void)
+{
+  g_autoptr (Kit) kit = kit_new (2);
+  Probe *a = probe_new (kit, "a", PROBE_SYNC, RADDLE_DELIVERY_AWAITED, MASK (LLM_START));
+  Probe *b = probe_new (kit, "b", PROBE_SYNC, RADDLE_DELIVERY_AWAITED, MASK (CHAIN_END));
+  RaddleRunRecord *run = kit_make_run (kit, RADDLE_RUN_LLM, "R", NULL);
+
+  for (guint i = 0; i < RADDLE_N_EVENT_TYPES; i++)
+    g_assert_false (raddle_run_record_wants (run, i));
+  kit_add (kit, a);
+  for (guint i = 0; i < RADDLE_N_EVENT_TYPES; i++)
+    g_assert_cmpint (raddle_run_record_wants (run, i), ==,
+                     i == RADDLE_EVENT_LLM_START || i == RADDLE_EVENT_CHAT_MODEL_START);
+  kit_add (kit, b);
+  g_assert_true (raddle_run_record_wants (run, RADDLE_EVENT_CHAIN_END));
+  raddle_dispatcher_remove (kit->dispatcher, b->handler);
+  g_assert_false (raddle_run_record_wants (run, RADDLE_EVENT_CHAIN_END));
+  g_assert_true (raddle_run_record_wants (run, RADDLE_EVENT_LLM_START));
+  raddle_run_record_unref (run);
+}
+
+/* What was not built is counted. */
+static void
+test_seq_counts_what_is_not_built (void)
+{
+  g_autoptr (Kit) kit = kit_new (2);
+  RaddleRunRecord *run;
+  RaddleBatch *batch;
+  Mark *mark;
+
+  kit_add_new (kit, "a", PROBE_SYNC, RADDLE_DELIVERY_AWAITED);
+  run = kit_start (kit, RADDLE_RUN_LLM, "R", NULL);
+  batch = raddle_batch_new (&run->info, RADDLE_EVENT_CLASS_FLOW);
+  raddle_batch_skip (batch, 7);
+  raddle_run_record_push (run, batch);
+  batch = raddle_batch_new (&run->info, RADDLE_EVENT_CLASS_FLOW);
+  raddle_batch_skip (batch, 2);
+  raddle_batch_add (batch, RADDLE_EVENT_LLM_NEW_TOKEN, "x", 1);
+  raddle_batch_skip (batch, 1);
+  raddle_run_record_push (run, batch);
+  kit_finish (kit, run);
+  mark = kit->marks->pdata[kit_find (kit, "a>R:llm-new-token:x")];
+  g_assert_cmpuint (mark->seq, ==, 10);
+  mark = kit->marks->pdata[kit_find (kit, "a>R:llm-end")];
+  g_assert_cmpuint (mark->seq, ==, 12);
+}
+
+static void
+test_no_handlers (void)
+{
+  g_autoptr (Kit) kit = kit_new (2);
+  RaddleRunRecord *run = kit_start (kit, RADDLE_RUN_LLM, "R", NULL);
+
+  g_assert_true (push_tokens (run, "x y"));
+  kit_settle (kit, run);
+  kit_finish (kit, run);
+}
+
+/* ---- emitting ---- */
+
+static void
+emit_one_run (Kit *kit,
+              const char *name)
+{
+  RaddleRunRecord *run = kit_start (kit, RADDLE_RUN_LLM, name, NULL);
+
+  push_tokens (run, "x");
+  end_run (run);
+  raddle_run_record_unref (run);
+}
+
+static gboolean
+emit_from_handler (RaddleHandler *handler,
+                   RaddleEvent *event,
+                   GError **error)
+{
+  Probe *probe = raddle_handler_get_data (handler);
+
+  if (g_str_equal (raddle_event_get_run_name (event), "R") &&
+      raddle_event_get_event_type (event) == RADDLE_EVENT_LLM_NEW_TOKEN)
+    emit_one_run (probe->kit, "inner");
+  return probe_sync (handler, event, error);
+}
+
+static void
+test_emitting_from_a_handler (void)
+{
+  static const RaddleDelivery deliveries[] = { RADDLE_DELIVERY_AWAITED, RADDLE_DELIVERY_INLINE };
+
+  for (guint i = 0; i < G_N_ELEMENTS (deliveries); i++)
+    {
+      g_autoptr (Kit) kit = kit_new (2);
+      Probe *a = probe_new (kit, "a", PROBE_SYNC, deliveries[i], KIT_ALL_TYPES);
+      RaddleRunRecord *run;
+
+      a->calls.sync[RADDLE_EVENT_LLM_NEW_TOKEN] = emit_from_handler;
+      kit_add (kit, a);
+      run = kit_start (kit, RADDLE_RUN_LLM, "R", NULL);
+      push_tokens (run, "x");
+      kit_finish (kit, run);
+      kit_wait (kit, "a<inner:llm-end");
+      kit_assert_before (kit, "a<R:llm-new-token:x", "a>inner:llm-start");
+    }
+}
+
+static gboolean
+stop_from_handler (RaddleHandler *handler,
+                   RaddleEvent *event,
+                   GError **error)
+{
+  g_autoptr (RaddleRun) run = raddle_event_dup_run (event);
+
+  g_assert_true (raddle_run_stop (run, "seen enough"));
+  return probe_sync (handler, event, error);
+}
+
+static void
+test_stopping_from_a_handler (void)
+{
+  g_autoptr (Kit) kit = kit_new (2);
+  Probe *a = probe_new (kit, "a", PROBE_SYNC, RADDLE_DELIVERY_AWAITED, KIT_ALL_TYPES);
+  RaddleRunRecord *run;
+
+  a->calls.sync[RADDLE_EVENT_LLM_START] = stop_from_handler;
+  kit_add (kit, a);
+  run = kit_start (kit, RADDLE_RUN_LLM, "R", NULL);
+  kit_wait (kit, "a<R:llm-error=stopped");
+  kit_settle (kit, run);
+  probe_assert_saw (a, "R:llm-start R:llm-error=stopped");
+  raddle_run_record_unref (run);
+}
+
+static gpointer
+emit_worker (gpointer user_data)
+{
+  Kit *kit = user_data;
+
+  for (guint i = 0; i < 50; i++)
+    {
+      g_autofree char *name = g_strdup_printf ("T%p-%u", (void *) g_thread_self (), i);
+      RaddleRunRecord *p = kit_start (kit, RADDLE_RUN_CHAIN, name, NULL);
+      RaddleRunRecord *c;
+      g_autofree char *child_name = g_strconcat (name, "c", NULL);
+
+      c = kit_start (kit, RADDLE_RUN_LLM, child_name, p);
+      push_tokens (c, "x y");
+      push_tokens (c, "z");
+      end_run (c);
+      end_run (p);
+      raddle_run_record_unref (c);
+      raddle_run_record_unref (p);
+    }
+  return NULL;
+}
+
+static void
+test_emitting_from_threads (void)
+{
+  g_autoptr (Kit) kit = kit_new (2);
+  Probe *a = kit_add_new (kit, "a", PROBE_SYNC, RADDLE_DELIVERY_AWAITED);
+  Probe *b = kit_add_new (kit, "b", PROBE_ASYNC, RADDLE_DELIVERY_DETACHED);
+  GThread *threads[4];
+  guint n_calls[2] = { 0 };
+
+  for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
+    threads[i] = g_thread_new ("emitter", emit_worker, kit);
+  for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
+    g_thread_join (threads[i]);
+  kit_iterate_until (kit, !g_main_context_pending (kit->context));
+  kit_close (kit);
+  for (guint i = 0; i < kit->marks->len; i++)
+    {
+      Mark *mark = kit->marks->pdata[i];
+
+      if (mark->enter && mark->run != NULL)
+        n_calls[mark->probe == b]++;
+    }
+  g_assert_cmpuint (n_calls[0], ==, 4 * 50 * 7);
+  g_assert_cmpuint (n_calls[1], ==, 4 * 50 * 7);
+  g_assert_cmpuint (a->max_inside, ==, 1);
+}
+
+/* ---- back-pressure ---- */
+
+static void
+test_room (void)
+{
+  g_autoptr (Kit) kit = kit_new (2);
+  Probe *a = probe_new (kit, "a", PROBE_SYNC, RADDLE_DELIVERY_AWAITED, KIT_ALL_TYPES);
+  RaddleRunRecord *run = kit_start (kit, RADDLE_RUN_LLM, "R", NULL);
+  const RaddleLaneLimits limits = { 10, 1024 * 1024 };
+  gboolean told = FALSE;
+  guint watch;
+
+  raddle_dispatcher_add (kit->dispatcher, a->handler, &limits);
+  kit_wait (kit, "a<R:llm-start*");
+  g_assert_true (raddle_dispatcher_has_room (kit->dispatcher, run));
+  probe_hold (a, "R:llm-new-token:0");
+  push_tokens (run, "0 1 2 3 4 5 6 7");
+  g_assert_true (raddle_dispatcher_has_room (kit->dispatcher, run));
+  kit_wait (kit, "a>R:llm-new-token:0");
+  push_tokens (run, "8 9 10");
+  g_assert_false (raddle_dispatcher_has_room (kit->dispatcher, run));
+  watch = raddle_dispatcher_watch_room (kit->dispatcher, set_true, &told);
+  probe_release (a, "R:llm-new-token:0");
+  kit_iterate_until (kit, told && raddle_dispatcher_has_room (kit->dispatcher, run));
+  raddle_dispatcher_unwatch_room (kit->dispatcher, watch);
+  kit_finish (kit, run);
+}
+
+/* A run that waits at a barrier may not pile up what comes behind. */
+static void
+test_room_behind_a_barrier (void)
+{
+  g_autoptr (Kit) kit = kit_new (2);
+  Probe *a = kit_add_new (kit, "a", PROBE_SYNC, RADDLE_DELIVERY_AWAITED);
+  g_autofree char *words = make_words (5000);
+  gboolean told = FALSE;
+  RaddleRunRecord *run;
+  guint watch;
+
+  probe_hold (a, "R:llm-start");
+  run = kit_start (kit, RADDLE_RUN_LLM, "R", NULL);
+  push_tokens (run, words);
+  g_assert_false (raddle_dispatcher_has_room (kit->dispatcher, run));
+  watch = raddle_dispatcher_watch_room (kit->dispatcher, set_true, &told);
+  kit_wait (kit, "a>R:llm-start");
+  probe_release (a, "R:llm-start");
+  kit_iterate_until (kit, told && raddle_dispatcher_has_room (kit->dispatcher, run));
+  raddle_dispatcher_unwatch_room (kit->dispatcher, watch);
+  kit_finish (kit, run);
+}
+
+/* ---- the close ---- */
+
+static void
+test_close_delivers (void)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (all_flags); i++)
+    {
+      g_autoptr (Kit) kit = kit_new (2);
+      Probe *a = kit_add_new (kit, "a", all_flags[i], RADDLE_DELIVERY_DETACHED);
+      RaddleRunRecord *p = kit_start (kit, RADDLE_RUN_CHAIN, "P", NULL);
+      RaddleRunRecord *c = kit_start (kit, RADDLE_RUN_LLM, "C", p);
+
+      push_tokens (c, "x y");
+      kit_close (kit);
+      probe_assert_saw (a, "P:chain-start C:llm-start C:llm-new-token:x C:llm-new-token:y "
+                           "C:llm-error=dropped P:chain-error=dropped");
+      raddle_run_record_unref (c);
+      raddle_run_record_unref (p);
+    }
+}
+
+/* The deadline came while a handler sleeps in the middle of a batch: the rest of the batch is
+ * thrown away too, and counted. */
+static void
+test_abandon (void)
+{
+  Kit *kit = kit_new (1);
+  Probe *a = kit_add_new (kit, "a", PROBE_SYNC, RADDLE_DELIVERY_AWAITED);
+  RaddleRunRecord *run = kit_start (kit, RADDLE_RUN_LLM, "R", NULL);
+
+  kit_settle (kit, run);
+  probe_hold (a, "R:llm-new-token:1");
+  push_tokens (run, "0 1 2 3");
+  push_tokens (run, "4 5");
+  kit_wait (kit, "a>R:llm-new-token:1");
+  raddle_dispatcher_close (kit->dispatcher, set_true, &kit->closed);
+  kit_let_pass (kit, 5);
+  g_assert_cmpuint (raddle_dispatcher_abandon (kit->dispatcher), >=, 4);
+  kit_let_pass (kit, 5);
+  g_assert_false (kit->closed);
+  probe_release (a, "R:llm-new-token:1");
+  kit_iterate_until (kit, kit->closed);
+  probe_assert_saw (a, "R:llm-start R:llm-new-token:0 R:llm-new-token:1");
+  g_assert_cmpuint (a->n_teardowns, ==, 1);
+  raddle_run_record_unref (run);
+  kit_free (kit);
+}
+
+/* The run below was waited for when all was given up; the one above is ended by its driver
+ * afterwards. Nobody hangs. */
+static void
+test_abandon_with_driver_above (void)
+{
+  Kit *kit = kit_new (1);
+  Probe *a = kit_add_new (kit, "a", PROBE_SYNC, RADDLE_DELIVERY_AWAITED);
+  RaddleRunRecord *p = kit_make_run (kit, RADDLE_RUN_CHAIN, "P", NULL);
+  gboolean settled = FALSE;
+  Driver driver = { p, 0 };
+  RaddleRunRecord *c;
+
+  raddle_run_record_set_driver (p, driver_cb, &driver);
+  g_assert_true (start_run (p, NULL));
+  c = kit_start (kit, RADDLE_RUN_LLM, "C", p);
+  probe_hold (a, "C:llm-start");
+  kit_wait (kit, "a>C:llm-start");
+  end_run (c);
+  raddle_dispatcher_close (kit->dispatcher, set_true, &kit->closed);
+  raddle_dispatcher_abandon (kit->dispatcher);
+  probe_release (a, "C:llm-start");
+  kit_iterate_until (kit, driver.n_calls > 0);
+  kit_let_pass (kit, 10);
+  g_assert_true (raddle_run_record_end (p, RADDLE_OUTCOME_DROPPED, NULL));
+  raddle_dispatcher_settle (kit->dispatcher, p, set_true, &settled);
+  kit_iterate_until (kit, settled && kit->closed);
+  raddle_run_record_unref (c);
+  raddle_run_record_unref (p);
+  kit_free (kit);
+}
+
+static gpointer
+abandon_worker (gpointer user_data)
+{
+  RaddleDispatcher *dispatcher = user_data;
+
+  raddle_sync_acquire (dispatcher);
+  raddle_dispatcher_abandon (dispatcher);
+  raddle_dispatcher_unref (dispatcher);
+  return NULL;
+}
+
+/* The last reference falls on another thread, with runs under way. */
+static void
+test_last_reference_on_another_thread (void)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (all_flags); i++)
+    {
+      Kit *kit = kit_new (2);
+      Probe *a = kit_add_new (kit, "a", all_flags[i], RADDLE_DELIVERY_AWAITED);
+      RaddleRunRecord *run = kit_start (kit, RADDLE_RUN_LLM, "R", NULL);
+
+      kit_settle (kit, run);
+      probe_hold (a, "R:llm-new-token:x");
+      push_tokens (run, "x y");
+      kit_wait (kit, "a>R:llm-new-token:x");
+      raddle_sync_release (kit->dispatcher);
+      g_thread_join (
+        g_thread_new ("other", abandon_worker, raddle_dispatcher_ref (kit->dispatcher)));
+      probe_release (a, "R:llm-new-token:x");
+      kit_wait (kit, "a>teardown");
+      probe_assert_saw (a, "R:llm-start R:llm-new-token:x");
+      kit_iterate_until (kit, raddle_dispatcher_is_closed (kit->dispatcher));
+      g_assert_true (raddle_run_record_is_over (run));
+      raddle_run_record_unref (run);
+      kit->closed = TRUE;
+      kit_free (kit);
+    }
+}
+
+static gpointer
+emit_late_worker (gpointer user_data)
+{
+  emit_one_run (user_data, "late");
+  return NULL;
+}
+
+/* Runs may still be made and settled when all is closed; nobody gets them. */
+static void
+test_runs_after_the_close (void)
+{
+  g_autoptr (Kit) kit = kit_new (2);
+  Probe *a = kit_add_new (kit, "a", PROBE_SYNC, RADDLE_DELIVERY_AWAITED);
+  gboolean settled = FALSE;
+  Driver driver = { 0 };
+  RaddleRunRecord *run;
+
+  kit_close (kit);
+  g_thread_join (g_thread_new ("emitter", emit_late_worker, kit));
+  run = kit_make_run (kit, RADDLE_RUN_LLM, "R", NULL);
+  raddle_run_record_set_driver (run, driver_cb, &driver);
+  g_assert_true (start_run (run, NULL));
+  kit_iterate_until (kit, driver.n_calls > 0);
+  g_assert_true (raddle_run_record_end (run, RADDLE_OUTCOME_DROPPED, NULL));
+  raddle_dispatcher_settle (kit->dispatcher, run, set_true, &settled);
+  kit_iterate_until (kit, settled);
+  raddle_run_record_unref (run);
+  probe_assert_saw (a, "");
+}
+
+/* ---- many ---- */
+
+static void
+test_many_runs (void)
+{
+  g_autoptr (Kit) kit = kit_new (2);
+  guint n_runs = g_test_thorough () ? 100000 : 10000;
+  Probe *a = probe_new (kit, "a", PROBE_SYNC, RADDLE_DELIVERY_AWAITED, MASK (LLM_END));
+  RaddleRunRecord *root = kit_start (kit, RADDLE_RUN_CHAIN, "root", NULL);
+
+  kit_add (kit, a);
+  for (guint i = 0; i < n_runs; i++)
+    {
+      RaddleRunRecord *run = kit_start (kit, RADDLE_RUN_LLM, "R", root);
+
+      push_tokens (run, "x");
+      end_run (run);
+      raddle_run_record_unref (run);
+    }
+  kit_finish (kit, root);
+  g_assert_cmpuint (kit->marks->len, ==, 2 * n_runs + 1);
+  a->n_entered_twice = 0; /* all runs have the same name */
+}
+
+int
+main (int argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+
+#define ADD(path, function) g_test_add_func ("/dispatch/" path, function)
+  ADD ("order/of-a-run", test_order_of_a_run);
+  ADD ("order/inline-and-lockstep", test_order_inline_and_lockstep);
+  ADD ("order/serial", test_serial_is_never_entered_twice);
+  ADD ("order/serial-holds-others-back", test_serial_holds_others_back);
+  ADD ("order/thread-safe", test_thread_safe_runs_at_once);
+  ADD ("order/async", test_async_runs_at_once);
+  ADD ("order/sees-what-was-written", test_calls_see_what_was_written);
+  ADD ("order/barriers-pass-by-tokens", test_barriers_pass_by_tokens);
+  ADD ("order/turns", test_runs_take_turns);
+  ADD ("causal/parents-start-first", test_parents_start_first);
+  ADD ("causal/middle-start-not-wanted", test_middle_start_not_wanted);
+  ADD ("causal/child-start-after-parent-is-over", test_child_start_after_parent_is_over);
+  ADD ("causal/parent-from-thread", test_parent_from_thread_child_from_loop);
+  ADD ("causal/child-ends-first", test_child_ends_first);
+  ADD ("causal/child-ends-first-from-thread", test_child_ends_first_from_thread);
+  ADD ("causal/parent-may-end-first", test_parent_may_end_first);
+  ADD ("barrier/start", test_start_is_a_barrier);
+  ADD ("barrier/end", test_end_is_a_barrier);
+  ADD ("barrier/step", test_step_is_a_barrier);
+  ADD ("barrier/tokens-flow", test_tokens_flow);
+  ADD ("barrier/settle-and-tokens", test_settle_does_not_wait_for_tokens);
+  ADD ("barrier/settle-never-from-inside", test_settle_never_calls_from_inside);
+  ADD ("delivery/lockstep", test_lockstep);
+  ADD ("delivery/lockstep-that-leaves", test_lockstep_that_leaves);
+  ADD ("delivery/detached", test_detached);
+  ADD ("delivery/chat-model-start", test_chat_model_start);
+  ADD ("delivery/mask", test_mask_of_events);
+  ADD ("end/early", test_early_ends);
+  ADD ("end/stop-of-a-tree", test_stop_of_a_tree);
+  ADD ("end/stop-with-driver-below", test_stop_with_driver_below);
+  ADD ("join/late", test_late_joiner);
+  ADD ("join/late-with-a-gap", test_late_joiner_with_a_gap);
+  ADD ("join/during-the-start", test_joiner_during_the_start);
+  ADD ("join/during-the-end", test_joiner_during_the_end);
+  ADD ("leave/with-tokens", test_leaver);
+  ADD ("leave/at-once", test_leaver_at_once);
+  ADD ("life/setup-and-teardown", test_setup_and_teardown);
+  ADD ("life/setup-that-fails", test_setup_that_fails);
+  ADD ("life/run-data", test_run_data);
+  ADD ("life/run-data-without-end", test_run_data_without_end);
+  ADD ("life/handler-data", test_handler_data);
+  ADD ("failure/errors", test_errors_are_harmless);
+  ADD ("async/at-once", test_async_at_once);
+  ADD ("async/twice", test_async_twice);
+  ADD ("async/other-thread", test_async_other_thread);
+  ADD ("async/other-thread-idle-context", test_async_other_thread_idle_context);
+  ADD ("async/after-the-host", test_async_after_the_host);
+  ADD ("cost/wanted", test_wanted);
+  ADD ("cost/seq", test_seq_counts_what_is_not_built);
+  ADD ("cost/no-handlers", test_no_handlers);
+  ADD ("emit/from-a-handler", test_emitting_from_a_handler);
+  ADD ("emit/stop-from-a-handler", test_stopping_from_a_handler);
+  ADD ("emit/from-threads", test_emitting_from_threads);
+  ADD ("room/lane", test_room);
+  ADD ("room/behind-a-barrier", test_room_behind_a_barrier);
+  ADD ("close/delivers", test_close_delivers);
+  ADD ("close/abandon", test_abandon);
+  ADD ("close/abandon-with-driver-above", test_abandon_with_driver_above);
+  ADD ("close/last-reference-elsewhere", test_last_reference_on_another_thread);
+  ADD ("close/runs-after", test_runs_after_the_close);
+  ADD ("many/runs", test_many_runs);
+#undef ADD
+
+  return g_test_run ();
+}
