@@ -117,6 +117,25 @@ note_run (RaddleDispatcher *self,
   return open;
 }
 
+/* A batch holds its run, so what waits in a run that nobody takes must go. */
+static void
+discard_run (RaddleRunRecord *run)
+{
+  g_auto (GQueue) batches = G_QUEUE_INIT;
+  gboolean stop_wanted, ended = FALSE;
+  RaddleBatch *batch;
+
+  raddle_run_record_ask_to_end (run, RADDLE_OUTCOME_DROPPED, "The host was closed");
+  raddle_run_record_take_pending (run, &batches, &stop_wanted);
+  while ((batch = g_queue_pop_head (&batches)) != NULL)
+    {
+      ended |= batch->event_class == RADDLE_EVENT_CLASS_END;
+      raddle_batch_unref (batch);
+    }
+  if (ended)
+    raddle_run_record_settled (run);
+}
+
 static void
 sink_pending (RaddleRunSink *sink,
               RaddleRunRecord *run)
@@ -126,7 +145,7 @@ sink_pending (RaddleRunSink *sink,
   if (g_main_context_is_owner (self->owner.context) && !self->advancing)
     take_run (self, run);
   else if (!note_run (self, run))
-    raddle_run_record_ask_to_end (run, RADDLE_OUTCOME_DROPPED, "The host was closed");
+    discard_run (run);
 }
 
 static RaddleRunSink *

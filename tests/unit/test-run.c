@@ -502,6 +502,7 @@ test_early_errors (void)
       g_assert_nonnull (strstr (raddle_event_get_error (&batch->events[0])->message,
                                 cases[i].message));
       g_assert_cmpstr (raddle_event_get_label (&batch->events[0]), ==, cases[i].reason);
+      sink_pending (&sink->sink, run);
     }
 }
 
