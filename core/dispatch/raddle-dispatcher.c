@@ -179,6 +179,7 @@ owner_work (RaddleLaneOwner *owner,
 {
   RaddleDispatcher *self = DISPATCHER_OF_OWNER (owner);
 
+  raddle_sync_release (lane);
   if (side == RADDLE_LANE_POOL)
     g_thread_pool_push (self->pool, raddle_lane_ref (lane), NULL);
   else
@@ -209,6 +210,7 @@ serve_worker (gpointer data,
 {
   g_autoptr (RaddleLane) lane = data;
 
+  raddle_sync_acquire (lane);
   raddle_lane_serve (lane, RADDLE_LANE_POOL, 0);
 }
 

@@ -217,12 +217,14 @@ probe_sync (RaddleHandler *handler,
 static void
 call_back (ProbeCall *call)
 {
+  ProbeCall copy = *call;
+  gboolean twice = call->probe->callback == PROBE_TWICE;
   GObject *source = g_task_get_source_object (call->task);
 
-  call->callback (source, G_ASYNC_RESULT (call->task), call->user_data);
-  if (call->probe->callback == PROBE_TWICE)
-    call->callback (source, G_ASYNC_RESULT (call->task), call->user_data);
-  g_object_unref (call->task);
+  copy.callback (source, G_ASYNC_RESULT (copy.task), copy.user_data);
+  if (twice)
+    copy.callback (source, G_ASYNC_RESULT (copy.task), copy.user_data);
+  g_object_unref (copy.task);
 }
 
 static gboolean
@@ -401,6 +403,7 @@ probe_free (gpointer data)
 {
   Probe *probe = data;
 
+  raddle_sync_release (probe->handler);
   g_clear_object (&probe->handler);
   g_hash_table_unref (probe->held);
   g_ptr_array_unref (probe->held_calls);
