@@ -13,13 +13,17 @@
 #include "raddle/raddle-error.h"
 #include "runs/raddle-run-private.h"
 
+#include <string.h>
+
+#define SHORTEST_SECRET 8
+
 typedef struct
 {
   int ref_count;
   GTask *task; /* NULL once the caller has its result */
   RaddleModel *model;
   RaddleRequest *request; /* NULL once it was sent */
-  char *key;              /* NULL once it was sent */
+  char *key;              /* NULL where none is needed */
   RaddleRunRecord *run;
   RaddleAnswer *answer;
   RaddleDecoder *decoder;
@@ -118,6 +122,24 @@ make_end_detail (RaddleModelCall *self)
   return detail;
 }
 
+/* Some servers give the key back in what they complain of. One of a few characters is a
+ * word for a server that wants none. */
+static void
+hide_key (RaddleModelCall *self,
+          GError *error)
+{
+  g_autoptr (GString) message = NULL;
+
+  if (error == NULL || self->key == NULL || strlen (self->key) < SHORTEST_SECRET)
+    return;
+
+  message = g_string_new (error->message);
+  if (g_string_replace (message, self->key, "(the key)", 0) == 0)
+    return;
+  g_free (error->message);
+  error->message = g_strdup (message->str);
+}
+
 /* Ends the call; takes @error, which is NULL only for a complete answer. The caller gets a
  * complete answer or a failure when the handlers have, the rest at once. */
 static void
@@ -134,6 +156,7 @@ end_call (RaddleModelCall *self,
     }
 
   self->ended = TRUE;
+  hide_key (self, error);
   self->error = error;
   let_go_of_stream (self);
   push_batch (self);
@@ -340,15 +363,14 @@ start_settled_cb (gpointer user_data)
 {
   g_autoptr (RaddleModelCall) self = user_data;
   g_autoptr (RaddleRequest) request = g_steal_pointer (&self->request);
-  g_autofree char *key = g_steal_pointer (&self->key);
   GError *error = NULL;
 
   if (self->ended || raddle_run_record_is_over (self->run))
     return;
 
   self->request_time = g_get_monotonic_time ();
-  self->transport = raddle_model_send (self->model, request, key, &transport_callbacks, self,
-                                       &error);
+  self->transport = raddle_model_send (self->model, request, self->key, &transport_callbacks,
+                                       self, &error);
   if (self->transport == NULL)
     end_call (self, RADDLE_OUTCOME_ERROR, error);
 }
