@@ -163,24 +163,6 @@ get_field (const GLogField *fields,
   return NULL;
 }
 
-/* Part of a message may come from a server: it must not get at the terminal. */
-static void
-append_harmless (GString *line,
-                 const char *message)
-{
-  g_autofree char *valid = g_utf8_make_valid (message, -1);
-
-  for (const char *p = valid; *p != '\0'; p = g_utf8_next_char (p))
-    {
-      gunichar c = g_utf8_get_char (p);
-
-      if (g_unichar_iscntrl (c) && c != '\n' && c != '\t')
-        g_string_append_printf (line, "\\x%02x", c);
-      else
-        g_string_append_unichar (line, c);
-    }
-}
-
 static GLogWriterOutput
 write_log (GLogLevelFlags level,
            const GLogField *fields,
@@ -189,7 +171,8 @@ write_log (GLogLevelFlags level,
 {
   const char *domain = get_field (fields, n_fields, "GLIB_DOMAIN");
   const char *message = get_field (fields, n_fields, "MESSAGE");
-  g_autoptr (GString) line = g_string_new ("raddle: ");
+  const char *prefix = "";
+  const char *separator = "";
 
   if (g_log_writer_default_would_drop (level, domain) || message == NULL)
     return G_LOG_WRITER_HANDLED;
@@ -198,10 +181,11 @@ write_log (GLogLevelFlags level,
     return G_LOG_WRITER_HANDLED;
 
   if (domain != NULL && g_ascii_strcasecmp (domain, "raddle") != 0)
-    g_string_append_printf (line, "%s: ", domain);
-  append_harmless (line, message);
-  g_string_append_c (line, '\n');
-  fwrite (line->str, 1, line->len, stderr);
+    {
+      prefix = domain;
+      separator = ": ";
+    }
+  raddle_cli_tell ("raddle: %s%s%s\n", prefix, separator, message);
 
   return G_LOG_WRITER_HANDLED;
 }

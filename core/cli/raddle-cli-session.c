@@ -240,7 +240,7 @@ report_plugins (Session *self)
       g_autofree char *reason = raddle_plugin_dup_reason (plugin);
 
       if (raddle_plugin_get_state (plugin) == RADDLE_PLUGIN_REFUSED)
-        g_printerr ("raddle: refused: %s\n", reason);
+        raddle_cli_tell ("raddle: refused: %s\n", reason);
     }
 }
 
@@ -256,11 +256,11 @@ report_handlers (Session *self)
       guint64 n_failures = raddle_handler_get_n_failures (handler);
 
       if (raddle_handler_get_state (handler) == RADDLE_HANDLER_FAILED)
-        g_printerr ("raddle: handler “%s” did not run: %s\n",
-                    raddle_handler_get_name (handler), reason);
+        raddle_cli_tell ("raddle: handler “%s” did not run: %s\n",
+                         raddle_handler_get_name (handler), reason);
       else if (n_failures > 0)
-        g_printerr ("raddle: handler “%s” failed %" G_GUINT64_FORMAT " times\n",
-                    raddle_handler_get_name (handler), n_failures);
+        raddle_cli_tell ("raddle: handler “%s” failed %" G_GUINT64_FORMAT " times\n",
+                         raddle_handler_get_name (handler), n_failures);
     }
 }
 
@@ -287,8 +287,8 @@ report_problems (Session *self)
     return FALSE;
 
   text = raddle_problems_to_text (problems);
-  g_printerr ("raddle %s: nothing was run, because of this:\n%s\n", self->call->command,
-              g_strchomp (text));
+  raddle_cli_tell ("raddle %s: nothing was run, because of this:\n%s\n", self->call->command,
+                   g_strchomp (text));
   return TRUE;
 }
 
@@ -298,9 +298,9 @@ report_error (Session *self)
   if (self->error == NULL || self->output_lost)
     return;
   if (self->signal != 0)
-    g_printerr ("raddle %s: cancelled\n", self->call->command);
+    raddle_cli_tell ("raddle %s: cancelled\n", self->call->command);
   else if (!report_problems (self))
-    g_printerr ("raddle %s: %s\n", self->call->command, self->error->message);
+    raddle_cli_tell ("raddle %s: %s\n", self->call->command, self->error->message);
 }
 
 /* Makes the call and gives the exit status. */

@@ -61,6 +61,40 @@ raddle_cli_flush (void)
   return !output_failed;
 }
 
+static char *
+make_harmless (const char *message)
+{
+  g_autofree char *valid = g_utf8_make_valid (message, -1);
+  GString *harmless = g_string_new (NULL);
+
+  for (const char *p = valid; *p != '\0'; p = g_utf8_next_char (p))
+    {
+      gunichar c = g_utf8_get_char (p);
+
+      if (g_unichar_iscntrl (c) && c != '\n' && c != '\t')
+        g_string_append_printf (harmless, "\\x%02x", c);
+      else
+        g_string_append_unichar (harmless, c);
+    }
+  return g_string_free (harmless, FALSE);
+}
+
+void
+raddle_cli_tell (const char *format,
+                 ...)
+{
+  g_autofree char *message = NULL;
+  g_autofree char *harmless = NULL;
+  va_list args;
+
+  va_start (args, format);
+  message = g_strdup_vprintf (format, args);
+  va_end (args);
+
+  harmless = make_harmless (message);
+  g_printerr ("%s", harmless);
+}
+
 G_GNUC_PRINTF (2, 0)
 static void
 print_error (const char *name,
@@ -69,8 +103,8 @@ print_error (const char *name,
 {
   g_autofree char *message = g_strdup_vprintf (format, args);
 
-  g_printerr ("raddle%s%s: %s\n", name != NULL ? " " : "", name != NULL ? name : "",
-              message);
+  raddle_cli_tell ("raddle%s%s: %s\n", name != NULL ? " " : "", name != NULL ? name : "",
+                   message);
 }
 
 int

@@ -58,6 +58,11 @@ void     raddle_cli_options_clear (RaddleCliOptions      *options);
  * NULL. */
 char    *raddle_cli_find_config   (const RaddleCliOptions *options);
 
+/* To stderr. Part of a message may come from a server or a file: control characters but
+ * line breaks and tabs are written as \x.., so that they do not get at the terminal. */
+void     raddle_cli_tell          (const char            *format,
+                                   ...) G_GNUC_PRINTF (1, 2);
+
 /* `raddle NAME: message` on stderr; 1 and 2 respectively. */
 int      raddle_cli_fail          (const char            *name,
                                    const char            *format,
