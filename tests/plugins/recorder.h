@@ -12,6 +12,7 @@
 
 static const RaddleOption recorder_options[] = {
   { "path", RADDLE_OPTION_PATH, NULL, "The file that the events are appended to", NULL },
+  { "json", RADDLE_OPTION_BOOL, "false", "Whether an event is written as JSON", NULL },
 };
 
 static inline char *
@@ -53,12 +54,28 @@ recorder_close (RaddleHandler *self)
 }
 
 static inline void
+recorder_record_json (FILE *out,
+                      RaddleEvent *event)
+{
+  g_autoptr (JsonNode) node = raddle_event_to_json (event);
+  g_autofree char *text = json_to_string (node, FALSE);
+
+  fprintf (out, "%s\n", text);
+  fflush (out);
+}
+
+static inline void
 recorder_record (RaddleHandler *self,
                  RaddleEvent *event)
 {
   FILE *out = raddle_handler_get_data (self);
   g_autofree char *text = recorder_escape (raddle_event_get_text (event));
 
+  if (raddle_handler_get_boolean (self, "json"))
+    {
+      recorder_record_json (out, event);
+      return;
+    }
   fprintf (out, "%s %" G_GUINT64_FORMAT " %s\n",
            raddle_event_type_get_nick (raddle_event_get_event_type (event)),
            raddle_event_get_seq (event), text);
