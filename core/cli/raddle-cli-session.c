@@ -79,6 +79,26 @@ event_cb (RaddleHandler *handler,
   return TRUE;
 }
 
+/* Of a call that never began: what a program looks for first. */
+static JsonNode *
+make_empty_result (Session *self)
+{
+  JsonNode *node = json_node_alloc ();
+  g_autoptr (JsonObject) object = json_object_new ();
+  JsonObject *usage = json_object_new ();
+  RaddleOutcome outcome = self->signal != 0 ? RADDLE_OUTCOME_CANCELLED : RADDLE_OUTCOME_ERROR;
+
+  json_object_set_null_member (object, "run_id");
+  json_object_set_string_member (object, "outcome", raddle_outcome_get_nick (outcome));
+  json_object_set_string_member (object, "text", "");
+  json_object_set_null_member (object, "stop_reason");
+  json_object_set_string_member (usage, "source",
+                                 raddle_usage_source_get_nick (RADDLE_USAGE_UNKNOWN));
+  json_object_set_object_member (object, "usage", usage);
+
+  return json_node_init_object (node, object);
+}
+
 static void
 print_json (Session *self)
 {
@@ -87,9 +107,7 @@ print_json (Session *self)
   g_autofree char *line = NULL;
   JsonObject *object;
 
-  if (self->result == NULL)
-    return;
-  node = raddle_result_to_json (self->result);
+  node = self->result != NULL ? raddle_result_to_json (self->result) : make_empty_result (self);
   object = json_node_get_object (node);
   if (self->error != NULL)
     json_object_set_string_member (object, "error", self->error->message);
@@ -316,14 +334,10 @@ raddle_cli_call (const RaddleCliCall *call)
   int status;
 
   if (start_call (&self, &self.error))
-    {
-      g_main_loop_run (loop);
-      /* The last event of a call that was cut off is on its way. */
-      raddle_host_close (host, CLOSE_MS);
-      print_end (&self);
-    }
-  else
-    raddle_host_close (host, CLOSE_MS);
+    g_main_loop_run (loop);
+  /* The last event of a call that was cut off is on its way. */
+  raddle_host_close (host, CLOSE_MS);
+  print_end (&self);
   report_error (&self);
   report_plugins (&self);
   report_handlers (&self);
