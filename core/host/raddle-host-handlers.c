@@ -62,21 +62,32 @@ look_up_groups (const RaddleConfig *config,
     }
 }
 
+static gboolean
+turn_off_if_told (const RaddleConfig *config,
+                  RaddlePlugin *plugin)
+{
+  gboolean mentioned, enabled;
+
+  look_up_groups (config, raddle_plugin_get_name (plugin), &mentioned, &enabled);
+  if (!mentioned || enabled)
+    return FALSE;
+  raddle_plugin_set_state (plugin, RADDLE_PLUGIN_DISABLED, "turned off in the keyfile");
+  return TRUE;
+}
+
+/* Its own name shows only when it is loaded. A file of the name that is turned off is not
+ * even that. */
 static void
 load_plugin (const RaddleConfig *config,
              RaddlePlugin *plugin)
 {
-  gboolean mentioned, enabled;
-
-  if (raddle_plugin_get_state (plugin) != RADDLE_PLUGIN_FOUND)
+  if (raddle_plugin_get_state (plugin) != RADDLE_PLUGIN_FOUND ||
+      turn_off_if_told (config, plugin))
     return;
 
-  look_up_groups (config, raddle_plugin_get_name (plugin), &mentioned, &enabled);
-  /* What is turned off is shown with what it is, but never run. */
-  if (mentioned && !enabled && raddle_plugin_admit (plugin))
-    raddle_plugin_set_state (plugin, RADDLE_PLUGIN_DISABLED, "turned off in the keyfile");
-  else if (!mentioned || enabled)
-    raddle_plugin_load (plugin);
+  raddle_plugin_load (plugin);
+  if (raddle_plugin_get_state (plugin) == RADDLE_PLUGIN_LOADED)
+    turn_off_if_told (config, plugin);
 }
 
 /* Borrowed; NULL if no loaded plugin has the name. */
