@@ -8,6 +8,7 @@
 
 #include "cli/raddle-cli-decode.h"
 
+#include "cli/raddle-cli.h"
 #include "models/raddle-decoder.h"
 #include "models/raddle-json-text.h"
 #include "models/raddle-sse-reader.h"
@@ -25,7 +26,6 @@ enum
 {
   EXIT_GOOD,
   EXIT_FAILED,
-  EXIT_USAGE,
 };
 
 typedef struct
@@ -138,17 +138,6 @@ take_delta (const RaddleDelta *delta,
 {
   print_delta (delta, user_data);
   explain_delta (delta);
-}
-
-/* FALSE when nobody reads stdout any more, or it is full. */
-static gboolean
-flush_output (void)
-{
-  if (fflush (stdout) == 0 && !ferror (stdout))
-    return TRUE;
-  if (errno != EPIPE)
-    g_printerr ("raddle decode: cannot write to stdout: %s\n", g_strerror (errno));
-  return FALSE;
 }
 
 /* The .meta.json */
@@ -336,7 +325,7 @@ decode_fd (Decode *self,
   while ((n = read_some (fd, buffer, size, self->chunk > 0)) > 0)
     {
       feed_pieces (self, buffer, n);
-      if (!flush_output ())
+      if (!raddle_cli_flush ())
         return EXIT_FAILED;
     }
   if (n < 0)
@@ -348,7 +337,7 @@ decode_fd (Decode *self,
     raddle_sse_reader_finish (self->sse);
   else if (self->decoder != NULL)
     raddle_decoder_finish (self->decoder);
-  return flush_output () ? EXIT_GOOD : EXIT_FAILED;
+  return raddle_cli_flush () ? EXIT_GOOD : EXIT_FAILED;
 }
 
 static int
@@ -380,11 +369,26 @@ decode_file (Decode *self)
 /* Arguments */
 
 static gboolean
+check_arguments (Decode *self,
+                 int *status)
+{
+  if (self->chunk < 0 || self->chunk > MAX_CHUNK)
+    *status = raddle_cli_usage_error ("decode", "--chunk goes from 1 to %d", MAX_CHUNK);
+  else if (self->provider != NULL && !is_known_provider (self->provider))
+    *status = raddle_cli_usage_error (
+      "decode", "unknown provider \"%s\"; there are anthropic and sse", self->provider);
+  else
+    return TRUE;
+  return FALSE;
+}
+
+static gboolean
 parse_arguments (Decode *self,
                  int argc,
-                 char **argv)
+                 char **argv,
+                 int *status)
 {
-  GOptionEntry entries[] = {
+  const GOptionEntry entries[] = {
     { "provider", 0, 0, G_OPTION_ARG_STRING, &self->provider,
       "Whose stream it is: anthropic (default), or sse for the bare events", "NAME" },
     { "chunk", 0, 0, G_OPTION_ARG_INT, &self->chunk, "Read in pieces of so many bytes",
@@ -393,33 +397,25 @@ parse_arguments (Decode *self,
       "Status, headers and the like of the answer, as a JSON object", "FILE" },
     { NULL }
   };
-  g_auto (GStrv) arguments = g_new0 (char *, argc + 2);
-  g_autoptr (GOptionContext) context = g_option_context_new ("FILE");
-  g_autoptr (GError) error = NULL;
+  const RaddleCliSyntax syntax = {
+    .name = "decode",
+    .arguments = "FILE",
+    .summary = "Prints what a captured wire stream means, one JSON object a line.",
+    .description = "FILE - is standard input.\n"
+                   "\n"
+                   "Exit status: 0 it was read, whatever it means, 1 it cannot be read, "
+                   "2 wrong usage.",
+    .entries = entries,
+    .min_arguments = 1,
+    .max_arguments = 1,
+  };
+  RaddleCliOptions options = { NULL };
+  gboolean good = raddle_cli_parse (&syntax, argc, argv, &options, status);
 
-  arguments[0] = g_strdup ("raddle decode");
-  for (int i = 1; i < argc; i++)
-    arguments[i] = g_strdup (argv[i]);
-  g_option_context_set_summary (
-    context, "Prints what a captured wire stream means, one JSON object a line.\n"
-             "FILE - is stdin.");
-  g_option_context_add_main_entries (context, entries, NULL);
-  if (!g_option_context_parse_strv (context, &arguments, &error))
-    g_printerr ("raddle decode: %s\n", error->message);
-  else if (g_strv_length (arguments) != 2)
-    g_printerr ("raddle decode: name one FILE, or - for stdin\n");
-  else if (self->chunk < 0 || self->chunk > MAX_CHUNK)
-    g_printerr ("raddle decode: --chunk goes from 1 to %d\n", MAX_CHUNK);
-  else if (self->provider != NULL && !is_known_provider (self->provider))
-    g_printerr ("raddle decode: unknown provider \"%s\"; there are anthropic and sse\n",
-                self->provider);
-  else
-    {
-      self->file = g_strdup (arguments[1]);
-      return TRUE;
-    }
-  g_printerr ("Try: raddle decode --help\n");
-  return FALSE;
+  if (good)
+    self->file = g_strdup (options.arguments[0]);
+  raddle_cli_options_clear (&options);
+  return good && check_arguments (self, status);
 }
 
 /* @argv[0] is the name of the command. Returns 0 when the stream was read, whatever it
@@ -430,8 +426,9 @@ raddle_cli_decode (int argc,
                    char **argv)
 {
   g_auto (Decode) self = { 0 };
+  int status;
 
-  if (!parse_arguments (&self, argc, argv))
-    return EXIT_USAGE;
+  if (!parse_arguments (&self, argc, argv, &status))
+    return status;
   return decode_file (&self);
 }
