@@ -274,10 +274,10 @@ report_handlers (Session *self)
       guint64 n_failures = raddle_handler_get_n_failures (handler);
 
       if (raddle_handler_get_state (handler) == RADDLE_HANDLER_FAILED)
-        raddle_cli_tell ("raddle: handler “%s” did not run: %s\n",
+        raddle_cli_tell ("raddle: handler '%s' did not run: %s\n",
                          raddle_handler_get_name (handler), reason);
       else if (n_failures > 0)
-        raddle_cli_tell ("raddle: handler “%s” failed %" G_GUINT64_FORMAT " times\n",
+        raddle_cli_tell ("raddle: handler '%s' failed %" G_GUINT64_FORMAT " times\n",
                          raddle_handler_get_name (handler), n_failures);
     }
 }

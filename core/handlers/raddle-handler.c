@@ -309,7 +309,7 @@ raddle_handler_setup (RaddleHandler *self)
   raddle_handler_set_state (self, RADDLE_HANDLER_FAILED,
                             error != NULL ? error->message
                                           : "raddle_setup () returned FALSE without an error");
-  g_message ("handler “%s”: could not be set up: %s", self->name,
+  g_message ("handler '%s': could not be set up: %s", self->name,
              error != NULL ? error->message : "raddle_setup () returned FALSE without an error");
   return FALSE;
 }
@@ -358,9 +358,9 @@ raddle_handler_failed (RaddleHandler *self,
   raddle_unlock (&self->lock);
 
   if (n_failures == 1)
-    g_message ("handler “%s”: %s failed: %s", self->name, event, message);
+    g_message ("handler '%s': %s failed: %s", self->name, event, message);
   else if ((n_failures & (n_failures - 1)) == 0)
-    g_message ("handler “%s”: %s failed: %s (%" G_GUINT64_FORMAT " failures so far)", self->name,
+    g_message ("handler '%s': %s failed: %s (%" G_GUINT64_FORMAT " failures so far)", self->name,
                event, message, n_failures);
 }
 

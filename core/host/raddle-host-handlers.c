@@ -123,7 +123,7 @@ refuse_second_of_name (GListModel *plugins,
   if (first == NULL)
     return;
 
-  reason = g_strdup_printf ("%s: calls itself “%s” as %s does; give one of them another name "
+  reason = g_strdup_printf ("%s: calls itself '%s' as %s does; give one of them another name "
                             "in RADDLE_PLUGIN ()",
                             raddle_plugin_get_file (plugin), raddle_plugin_get_name (plugin),
                             raddle_plugin_get_file (first));
@@ -170,7 +170,7 @@ static void
 warn_of_key (const RaddleHandlerConfig *config,
              const char *key)
 {
-  g_message ("handler “%s”: %s is understood, but not in force in this version of Raddle",
+  g_message ("handler '%s': %s is understood, but not in force in this version of Raddle",
              config->name, key);
 }
 
@@ -185,7 +185,7 @@ warn_of_what_is_to_come (const RaddleHandlerConfig *config)
   if (config->on_error != RADDLE_ON_ERROR_LOG)
     warn_of_key (config, "on-error other than log");
   if (config->overflow != RADDLE_OVERFLOW_BLOCK)
-    g_message ("handler “%s”: this version of Raddle treats every overflow policy as block: "
+    g_message ("handler '%s': this version of Raddle treats every overflow policy as block: "
                "nothing is lost, and the stream waits",
                config->name);
 }
@@ -268,8 +268,8 @@ add_configured (const RaddleConfig *config,
       if (plugin != NULL)
         add_handler (config, handler, plugin, handlers, limits, problems);
       else
-        g_message ("handler “%s”: there is no usable plugin “%s” in the plugin folders; "
-                   "“raddle plugins” lists what they hold",
+        g_message ("handler '%s': there is no usable plugin '%s' in the plugin folders; "
+                   "'raddle plugins' lists what they hold",
                    handler->name, handler->plugin);
     }
 }

@@ -46,8 +46,8 @@ load_cassette (const char *file,
     return g_steal_pointer (&cassette);
 
   g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_CONFIG,
-               "%s: the cassette is of the provider “%s”, which this version of Raddle cannot "
-               "decode",
+               "%s: it is a recording of provider '%s', which this version of Raddle cannot "
+               "read",
                file, decoder);
   return NULL;
 }
@@ -89,7 +89,7 @@ list_models (const RaddleConfig *config)
   GString *names = g_string_new (NULL);
 
   for (guint i = 0; i < config->models->len; i++)
-    g_string_append_printf (names, "%s“%s”", i > 0 ? ", " : "",
+    g_string_append_printf (names, "%s'%s'", i > 0 ? ", " : "",
                             ((RaddleModelConfig *) config->models->pdata[i])->name);
 
   return g_string_free (names, FALSE);
@@ -110,7 +110,7 @@ choose_model (const RaddleConfig *config,
 
   names = list_models (config);
   g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_CONFIG,
-               "The keyfile has several models and none is called “default”; name one of %s",
+               "The keyfile has several models and none is called 'default'; name one of %s",
                names);
   return NULL;
 }

@@ -420,14 +420,14 @@ raddle_host_add_handler (RaddleHost *self,
   if (self->closed || raddle_dispatcher_is_closing (self->dispatcher))
     {
       g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_CLOSED,
-                   "The host was closed and takes no handler “%s”",
+                   "The host was closed and takes no handler '%s'",
                    raddle_handler_get_name (handler));
       return FALSE;
     }
   if (!raddle_handler_claim (handler))
     {
       g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_CLOSED,
-                   "The handler “%s” was given to a host before; make a new one",
+                   "The handler '%s' was given to a host before; make a new one",
                    raddle_handler_get_name (handler));
       return FALSE;
     }

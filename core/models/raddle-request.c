@@ -127,7 +127,7 @@ raddle_request_add_message (RaddleRequest *self,
   if (!g_str_equal (role, "user") && !g_str_equal (role, "assistant"))
     {
       g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_REQUEST,
-                   "“%s” is no role of a message; use “user” or “assistant”", role);
+                   "'%s' is no role of a message; use 'user' or 'assistant'", role);
       return FALSE;
     }
   if (!check_text ("prompt", text, error))

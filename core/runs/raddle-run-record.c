@@ -175,7 +175,7 @@ raddle_run_record_start (RaddleRunRecord *self,
   else if (!begin_below (self->parent, self, start))
     {
       g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_CLOSED,
-                   "The run “%s” (%s) has ended and takes no more children; "
+                   "The run '%s' (%s) has ended and takes no more children; "
                    "start the run without a parent or before its parent ends",
                    self->parent->info.name, self->parent->info.id);
       raddle_batch_unref (start);

@@ -260,7 +260,7 @@ test_groups_without (Scene *scene,
   program = scene_run (scene, RUN);
   check_good_run (program);
   assert_line_count (program->messages->str, 1);
-  assert_has (program->messages->str, "“zebra”");
+  assert_has (program->messages->str, "'zebra'");
 
   add_plugin (scene, "recorder");
   setting = scene_run (scene, "exec $0 run -c raddle.conf --set handler.recorder.json=true hi");
@@ -452,7 +452,7 @@ test_failing_setup (Scene *scene,
   program = scene_run (scene, RUN);
   check_good_run (program);
   check_whole_log (scene, "log");
-  assert_has (program->messages->str, "raddle: handler “failing” did not run: ");
+  assert_has (program->messages->str, "raddle: handler 'failing' did not run: ");
   assert_has (program->messages->str, "the setup was told to fail");
 }
 
@@ -470,7 +470,7 @@ test_failing (Scene *scene,
   g_assert_cmpint (program->status, ==, 0);
   check_long_log (scene);
   assert_has (program->messages->str, "cannot do ");
-  assert_has (program->messages->str, "raddle: handler “failing” failed ");
+  assert_has (program->messages->str, "raddle: handler 'failing' failed ");
   /* Not a line for each of them. */
   {
     g_auto (GStrv) lines = g_strsplit (program->messages->str, "\n", -1);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* A dispatcher with handlers that write down what they see. A kit holds one log for all its
- * probes: each call of a handler writes a line when it is entered (“a>R:llm-start”) and one
- * when it is done (“a<R:llm-start”), so that what a promise says about order is a comparison
+ * probes: each call of a handler writes a line when it is entered ('a>R:llm-start') and one
+ * when it is done ('a<R:llm-start'), so that what a promise says about order is a comparison
  * of two lines. A probe can be held inside a call until the test lets it go. */
 
 #pragma once
@@ -596,7 +596,7 @@ kit_assert_before (Kit *kit,
     {
       g_autofree char *text = kit_to_text (kit);
 
-      g_error ("“%s” (%d) does not come before “%s” (%d) in\n%s", first, first_place, second,
+      g_error ("'%s' (%d) does not come before '%s' (%d) in\n%s", first, first_place, second,
                second_place, text);
     }
 }

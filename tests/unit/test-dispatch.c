@@ -1047,7 +1047,7 @@ test_setup_that_fails (void)
       a->setup_fails = TRUE;
       run = kit_start (kit, RADDLE_RUN_LLM, "R", NULL);
       push_tokens (run, "x");
-      g_test_expect_message ("Raddle", G_LOG_LEVEL_MESSAGE, "*“a”*set up*no set-up*");
+      g_test_expect_message ("Raddle", G_LOG_LEVEL_MESSAGE, "*'a'*set up*no set-up*");
       kit_add (kit, a);
       push_tokens (run, "y");
       kit_finish (kit, run);
@@ -1184,7 +1184,7 @@ test_errors_are_harmless (void)
 
       a->fails = TRUE;
       kit_add (kit, a);
-      g_test_expect_message ("Raddle", G_LOG_LEVEL_MESSAGE, "*“a”: llm-start failed: on purpose");
+      g_test_expect_message ("Raddle", G_LOG_LEVEL_MESSAGE, "*'a': llm-start failed: on purpose");
       g_test_expect_message ("Raddle", G_LOG_LEVEL_MESSAGE,
                              "*llm-new-token failed: on purpose (2 failures so far)");
       g_test_expect_message ("Raddle", G_LOG_LEVEL_MESSAGE,
@@ -1234,13 +1234,13 @@ check_complaints (ProbeCallback callback,
 static void
 test_async_twice (void)
 {
-  check_complaints (PROBE_TWICE, "*“a”*twice*");
+  check_complaints (PROBE_TWICE, "*'a'*twice*");
 }
 
 static void
 test_async_other_thread (void)
 {
-  check_complaints (PROBE_OTHER_THREAD, "*“a”*another thread*");
+  check_complaints (PROBE_OTHER_THREAD, "*'a'*another thread*");
 }
 
 /* The host's context is the global default one and nobody iterates it just now. */

@@ -17,7 +17,7 @@ typedef struct
 {
   RaddleRunSink sink;
   GMutex lock;
-  GPtrArray *ends; /* lock: of char *, “name:event” */
+  GPtrArray *ends; /* lock: of char *, 'name:event' */
   GHashTable *seqs; /* lock: RaddleRunRecord to the next seq */
   guint n_stops;    /* lock */
 } TestSink;
@@ -443,7 +443,7 @@ test_child_of_what_is_over (void)
   raddle_run_record_ask_to_end (p, RADDLE_OUTCOME_CANCELLED, NULL);
   g_assert_false (try_start (c, &error));
   g_assert_error (error, RADDLE_ERROR, RADDLE_ERROR_CLOSED);
-  g_assert_nonnull (strstr (error->message, "“P”"));
+  g_assert_nonnull (strstr (error->message, "'P'"));
   g_assert_nonnull (strstr (error->message, p->info.id));
   g_clear_error (&error);
 
