@@ -167,7 +167,6 @@ test_precedence (Scene *scene,
                  gconstpointer data)
 {
   static const char *const folders[] = { "first", "plugins", "third", "data/raddle/plugins" };
-  g_autoptr (Program) listed = NULL;
   g_auto (GStrv) lines = NULL;
 
   write_keyfile (scene, "");

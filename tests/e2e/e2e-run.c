@@ -61,7 +61,7 @@ test_prompts (Scene *scene,
     { WITH_KEY "run -c raddle.conf '\xf0\x9f\xa6\x84 \xe2\x80\xa8 \\u0041'",
       "\xf0\x9f\xa6\x84 \xe2\x80\xa8 \\u0041" },
   };
-  g_autoptr (RaddleTestServer) server = start_server (scene);
+  G_GNUC_UNUSED g_autoptr (RaddleTestServer) server = start_server (scene);
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++)
     {
@@ -80,7 +80,7 @@ static void
 test_huge_prompt (Scene *scene,
                   gconstpointer data)
 {
-  g_autoptr (RaddleTestServer) server = start_server (scene);
+  G_GNUC_UNUSED g_autoptr (RaddleTestServer) server = start_server (scene);
   g_autoptr (Program) program = NULL;
   g_autofree char *prompt = NULL;
 
@@ -118,7 +118,7 @@ test_usage (Scene *scene,
     { WITH_KEY "run -c raddle.conf --zebra x", "Unknown option --zebra" },
     { WITH_KEY "run -c raddle.conf x --print", "Missing argument for --print" },
   };
-  g_autoptr (RaddleTestServer) server = start_server (scene);
+  G_GNUC_UNUSED g_autoptr (RaddleTestServer) server = start_server (scene);
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++)
     {
@@ -147,7 +147,7 @@ test_print (Scene *scene,
     { "--print=result", "Hello world\n" },
     { "--print none", "" },
   };
-  g_autoptr (RaddleTestServer) server = start_server (scene);
+  G_GNUC_UNUSED g_autoptr (RaddleTestServer) server = start_server (scene);
 
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++)
     {
@@ -165,7 +165,7 @@ static void
 test_print_failure (Scene *scene,
                     gconstpointer data)
 {
-  g_autoptr (RaddleTestServer) server = raddle_test_server_new ();
+  G_GNUC_UNUSED g_autoptr (RaddleTestServer) server = raddle_test_server_new ();
   g_autoptr (Program) stream = NULL;
   g_autoptr (Program) result = NULL;
 
@@ -196,7 +196,7 @@ static void
 test_json (Scene *scene,
            gconstpointer data)
 {
-  g_autoptr (RaddleTestServer) server = start_server (scene);
+  G_GNUC_UNUSED g_autoptr (RaddleTestServer) server = start_server (scene);
   g_autoptr (Program) program = scene_run (scene, WITH_KEY "run --json -c raddle.conf hi");
   g_autofree char *run_id = NULL;
   g_autofree char *duration = NULL;
@@ -228,7 +228,7 @@ static void
 test_json_failure (Scene *scene,
                    gconstpointer data)
 {
-  g_autoptr (RaddleTestServer) server = raddle_test_server_new ();
+  G_GNUC_UNUSED g_autoptr (RaddleTestServer) server = raddle_test_server_new ();
   g_autoptr (Program) program = NULL;
   g_autofree char *error = NULL;
 
@@ -250,7 +250,7 @@ static void
 test_json_no_call (Scene *scene,
                    gconstpointer data)
 {
-  g_autoptr (RaddleTestServer) server = start_server (scene);
+  G_GNUC_UNUSED g_autoptr (RaddleTestServer) server = start_server (scene);
   g_autoptr (Program) program = scene_run (scene, "exec $0 run --json -c raddle.conf hi");
   g_autofree char *error = NULL;
 
@@ -265,7 +265,7 @@ static void
 test_json_cancelled (Scene *scene,
                      gconstpointer data)
 {
-  g_autoptr (RaddleTestServer) server = raddle_test_server_new ();
+  G_GNUC_UNUSED g_autoptr (RaddleTestServer) server = raddle_test_server_new ();
   RaddleTestReply *reply = raddle_test_server_reply (server, 200, SSE);
   g_autoptr (Program) program = NULL;
 
@@ -316,7 +316,7 @@ test_models (Scene *scene,
     { "--set model.tape.zebra=1", 1, "", "zebra" },
     { "-c lost.conf", 1, "", "lost.conf" },
   };
-  g_autoptr (RaddleTestServer) server = start_server (scene);
+  G_GNUC_UNUSED g_autoptr (RaddleTestServer) server = start_server (scene);
 
   scene_write (scene, "tape.sse", STREAM_START STREAM_TEXT ("from tape") STREAM_END);
   scene_write_keyfile (scene, raddle_test_server_get_url (server),
@@ -370,7 +370,7 @@ static void
 test_broken_pipe (Scene *scene,
                   gconstpointer data)
 {
-  g_autoptr (RaddleTestServer) server = raddle_test_server_new ();
+  G_GNUC_UNUSED g_autoptr (RaddleTestServer) server = raddle_test_server_new ();
   RaddleTestReply *reply = raddle_test_server_reply (server, 200, SSE);
   g_autoptr (Program) program = NULL;
   g_autofree char *status = NULL;
@@ -399,7 +399,7 @@ static void
 test_closed_messages (Scene *scene,
                       gconstpointer data)
 {
-  g_autoptr (RaddleTestServer) server = start_server (scene);
+  G_GNUC_UNUSED g_autoptr (RaddleTestServer) server = start_server (scene);
   g_autoptr (Program) closed = scene_run (scene, WITH_KEY "run -c raddle.conf -p lost hi 2>&-");
   g_autoptr (Program) full =
     scene_run (scene, WITH_KEY "run -c raddle.conf -p lost hi 2>/dev/full");
