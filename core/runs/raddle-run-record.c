@@ -260,15 +260,25 @@ forget_end (RaddleRunRecord *self)
     }
 }
 
+/* A run that has ended stays below its parent for as long as it has children itself, so that
+ * a stop of the parent finds them. */
 static void
 leave_parent (RaddleRunRecord *self)
 {
-  if (self->parent == NULL)
-    return;
+  for (; self->parent != NULL; self = self->parent)
+    {
+      gboolean done;
 
-  raddle_lock (&self->parent->lock);
-  g_ptr_array_remove_fast (self->parent->children, self);
-  raddle_unlock (&self->parent->lock);
+      raddle_lock (&self->lock);
+      done = self->state == RADDLE_RUN_RECORD_ENDED && self->children->len == 0;
+      raddle_unlock (&self->lock);
+      if (!done)
+        return;
+
+      raddle_lock (&self->parent->lock);
+      g_ptr_array_remove_fast (self->parent->children, self);
+      raddle_unlock (&self->parent->lock);
+    }
 }
 
 /* Ends the run; takes @detail, which may be NULL. FALSE when it had ended before, or never
@@ -349,9 +359,35 @@ copy_children_locked (RaddleRunRecord *self)
   return copy;
 }
 
-/* Marks the run and all below it, those furthest down last; they accept nothing more from
- * then on. Adds each to @marked. */
 static gboolean
+mark_one_stopping (RaddleRunRecord *self,
+                   RaddleOutcome outcome,
+                   const char *reason,
+                   GPtrArray **children)
+{
+  gboolean running;
+
+  announce_end (self);
+  raddle_lock (&self->lock);
+  running = self->state == RADDLE_RUN_RECORD_RUNNING;
+  if (running)
+    {
+      self->state = RADDLE_RUN_RECORD_STOPPING;
+      self->outcome = outcome;
+      self->stop_reason = g_strdup (reason);
+      self->stop_wanted = self->has_driver;
+    }
+  *children = copy_children_locked (self);
+  raddle_unlock (&self->lock);
+  if (!running)
+    forget_end (self);
+
+  return running;
+}
+
+/* Marks the run and all below it, those furthest down last; they accept nothing more from
+ * then on. Adds each to @marked; nothing when the run itself had ended. */
+static void
 mark_stopping (RaddleRunRecord *self,
                RaddleOutcome outcome,
                const char *reason,
@@ -359,25 +395,10 @@ mark_stopping (RaddleRunRecord *self,
 {
   g_autoptr (GPtrArray) children = NULL;
 
-  announce_end (self);
-  raddle_lock (&self->lock);
-  if (self->state != RADDLE_RUN_RECORD_RUNNING)
-    {
-      raddle_unlock (&self->lock);
-      forget_end (self);
-      return FALSE;
-    }
-  self->state = RADDLE_RUN_RECORD_STOPPING;
-  self->outcome = outcome;
-  self->stop_reason = g_strdup (reason);
-  self->stop_wanted = self->has_driver;
-  children = copy_children_locked (self);
-  raddle_unlock (&self->lock);
-
-  g_ptr_array_add (marked, raddle_run_record_ref (self));
-  for (guint i = 0; i < children->len; i++)
+  if (mark_one_stopping (self, outcome, reason, &children))
+    g_ptr_array_add (marked, raddle_run_record_ref (self));
+  for (guint i = 0; marked->len > 0 && i < children->len; i++)
     mark_stopping (g_ptr_array_index (children, i), outcome, reason, marked);
-  return TRUE;
 }
 
 /* Asks the run and all below it to end early. A run with a driver is ended by it, on the
@@ -390,9 +411,7 @@ raddle_run_record_ask_to_end (RaddleRunRecord *self,
   g_autoptr (GPtrArray) marked =
     g_ptr_array_new_with_free_func ((GDestroyNotify) raddle_run_record_unref);
 
-  if (!mark_stopping (self, outcome, reason, marked))
-    return FALSE;
-
+  mark_stopping (self, outcome, reason, marked);
   for (guint i = marked->len; i > 0; i--)
     {
       RaddleRunRecord *run = g_ptr_array_index (marked, i - 1);
@@ -408,7 +427,7 @@ raddle_run_record_ask_to_end (RaddleRunRecord *self,
         end_without_driver (run, outcome, reason);
     }
 
-  return TRUE;
+  return marked->len > 0;
 }
 
 /* TRUE once the run accepts no more events. */

@@ -50,7 +50,7 @@ struct _RaddleRunRecord
   char *stop_reason;          /* lock */
   guint64 next_seq;           /* lock */
   GQueue pending;             /* lock: of RaddleBatch */
-  GPtrArray *children;        /* lock: of RaddleRunRecord; only those that run */
+  GPtrArray *children;        /* lock: of RaddleRunRecord; those that run, or have such */
   guint n_ending_below;       /* lock: runs below that ended, but are not yet settled */
   gboolean has_driver;        /* lock */
   gboolean stop_wanted;       /* lock: the driver has not been called yet */

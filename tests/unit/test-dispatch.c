@@ -135,10 +135,10 @@ test_serial_holds_others_back (void)
 {
   g_autoptr (Kit) kit = kit_new (4);
   Probe *a = kit_add_new (kit, "a", PROBE_SYNC, RADDLE_DELIVERY_AWAITED);
-  RaddleRunRecord *p = kit_start (kit, RADDLE_RUN_LLM, "P", NULL);
-  RaddleRunRecord *q;
+  RaddleRunRecord *p, *q;
 
   probe_hold (a, "P:llm-start");
+  p = kit_start (kit, RADDLE_RUN_LLM, "P", NULL);
   kit_wait (kit, "a>P:llm-start");
   q = kit_start (kit, RADDLE_RUN_LLM, "Q", NULL);
   kit_let_pass (kit, 20);

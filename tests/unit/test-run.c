@@ -388,6 +388,26 @@ test_tree (void)
   g_assert_true (end_run (other));
 }
 
+/* A run in the middle is over: a stop from above reaches those below it all the same. */
+static void
+test_tree_with_a_gap (void)
+{
+  g_autoptr (TestSink) sink = test_sink_new ();
+  g_autoptr (RaddleRunRecord) p = start_run (sink, "P", NULL);
+  g_autoptr (RaddleRunRecord) c = start_run (sink, "C", p);
+  g_autoptr (RaddleRunRecord) g = start_run (sink, "G", c);
+  g_autoptr (RaddleRunRecord) h = start_run (sink, "H", g);
+
+  g_assert_true (end_run (c));
+  g_assert_true (end_run (g));
+  g_assert_false (raddle_run_record_ask_to_end (c, RADDLE_OUTCOME_CANCELLED, NULL));
+  g_assert_false (raddle_run_record_is_over (h));
+  g_assert_true (raddle_run_record_ask_to_end (p, RADDLE_OUTCOME_CANCELLED, NULL));
+  assert_ends (sink, "C:complete G:complete H:cancelled P:cancelled");
+  g_assert_cmpuint (p->children->len, ==, 0);
+  g_assert_cmpuint (c->children->len, ==, 0);
+}
+
 /* The end above is held back until the driver below has ended its run. */
 static void
 test_tree_with_driver (void)
@@ -634,6 +654,7 @@ main (int argc,
   g_test_add_func ("/run/end/and-stop", test_end_and_stop);
   g_test_add_func ("/run/end/driver", test_driver);
   g_test_add_func ("/run/end/tree", test_tree);
+  g_test_add_func ("/run/end/tree-with-a-gap", test_tree_with_a_gap);
   g_test_add_func ("/run/end/tree-with-driver", test_tree_with_driver);
   g_test_add_func ("/run/end/deep-tree", test_deep_tree);
   g_test_add_func ("/run/end/errors", test_early_errors);
