@@ -347,7 +347,7 @@ run_round (Round *round)
 
 /* ---- what must hold ---- */
 
-static void G_GNUC_NORETURN
+static void G_GNUC_NORETURN G_GNUC_PRINTF (2, 3)
 fail (Round *round,
       const char *format,
       ...)
