@@ -112,6 +112,7 @@ complain_of_second_callback (GObject *source)
 static void
 move_to_loop (RaddleCall *self)
 {
+  g_autoptr (GMainContext) context = g_main_context_ref (self->context);
   g_autoptr (GSource) source = g_idle_source_new ();
   g_autoptr (GError) error = g_error_new_literal (
     RADDLE_ERROR, RADDLE_ERROR_FAILED,
@@ -122,7 +123,7 @@ move_to_loop (RaddleCall *self)
   g_source_set_static_name (source, "[raddle] finish from another thread");
   g_source_set_priority (source, self->priority);
   g_source_set_callback (source, complete_cb, self, NULL);
-  g_source_attach (source, self->context);
+  g_source_attach (source, context); /* from here on the call may be gone */
 }
 
 static void
