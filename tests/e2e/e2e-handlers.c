@@ -537,10 +537,15 @@ main (int argc,
   g_test_init (&argc, &argv, NULL);
 
   add ("refused", NULL, test_refused);
+  add ("instances", NULL, test_instances);
+  add ("failing/setup", NULL, test_failing_setup);
+  add ("stopper", NULL, test_stopper);
+  if (scene_is_slow ())
+    return g_test_run ();
+
   add ("missing-folder", NULL, test_missing_folder);
   add ("precedence", NULL, test_precedence);
   add ("no-handlers", NULL, test_no_handlers);
-  add ("instances", NULL, test_instances);
   add ("groups-without", NULL, test_groups_without);
   add ("problems", NULL, test_problems);
   add ("no-keyfile", NULL, test_no_keyfile);
@@ -553,9 +558,7 @@ main (int argc,
     }
   add ("lockstep", NULL, test_lockstep);
   add ("detached", NULL, test_detached);
-  add ("failing/setup", NULL, test_failing_setup);
   add ("failing/events", NULL, test_failing);
-  add ("stopper", NULL, test_stopper);
 
   return g_test_run ();
 }
