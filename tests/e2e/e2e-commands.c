@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The commands beside run, as a person types them: plugins, inspect, decode, replay, serve. */
+/* The commands beside run, as a person types them: plugins, inspect, decode, replay,
+ * serve. */
 
 #include "scene.h"
 
@@ -48,7 +49,8 @@ check_plugin (const char *line,
     {
       JsonObject *event = json_array_get_object_element (list, i);
 
-      g_string_append_printf (found, "%s %s;", json_object_get_string_member (event, "name"),
+      g_string_append_printf (found, "%s %s;",
+                              json_object_get_string_member (event, "name"),
                               json_object_get_string_member (event, "kind"));
     }
   g_assert_cmpstr (found->str, ==, events);
@@ -76,7 +78,8 @@ test_plugins (Scene *scene,
   assert_line_count (json->output->str, 4);
   lines = g_strsplit (json->output->str, "\n", -1);
   check_plugin (lines[0], "good-agent-async", "async", "loaded", "agent-finish async;");
-  check_plugin (lines[1], "good-mixed", "mixed", "loaded", "llm-new-token sync;llm-end async;");
+  check_plugin (lines[1], "good-mixed", "mixed", "loaded",
+                "llm-new-token sync;llm-end async;");
   {
     g_autofree char *state = event_member (lines[2], "state");
     g_autofree char *refused = event_member (lines[3], "state");
@@ -130,7 +133,8 @@ test_inspect (Scene *scene,
     JsonObject *object = parse_plugin (good->output->str, &root);
 
     g_assert_cmpstr (json_object_get_string_member (object, "state"), ==, "loaded");
-    g_assert_cmpuint (json_array_get_length (json_object_get_array_member (object, "options")),
+    g_assert_cmpuint (json_array_get_length (
+                          json_object_get_array_member (object, "options")),
                       ==, 2);
   }
   text = scene_run (scene, "exec $0 inspect plugins/r.so");
@@ -193,8 +197,9 @@ decode_one (Scene *scene,
   g_autoptr (Program) program = NULL;
 
   g_assert_true (g_file_get_contents (expected_file, &expected, NULL, NULL));
-  program = scene_run (scene, "exec $0 decode --provider %s %s %s --chunk %u %s", provider,
-                       meta != NULL ? "--meta" : "", meta != NULL ? meta : "", chunk, file);
+  program =
+      scene_run (scene, "exec $0 decode --provider %s %s %s --chunk %u %s", provider,
+                 meta != NULL ? "--meta" : "", meta != NULL ? meta : "", chunk, file);
   g_assert_cmpint (program->status, ==, 0);
   assert_lines_mean (program->output->str, expected);
 }
@@ -213,7 +218,8 @@ test_decode (Scene *scene,
              gconstpointer data)
 {
   const char *folder = data;
-  g_autofree char *path = g_test_build_filename (G_TEST_DIST, "conformance", folder, NULL);
+  g_autofree char *path =
+      g_test_build_filename (G_TEST_DIST, "conformance", folder, NULL);
   g_autoptr (GDir) dir = g_dir_open (path, 0, NULL);
   const char *name;
   guint n_files = 0;
@@ -314,7 +320,8 @@ test_replay (Scene *scene,
 
   scene_write (scene, "a.sse", "%s", STREAM_WHOLE);
   scene_write (scene, "empty.sse", "%s", "");
-  scene_write (scene, "slow.cassette", "%s{\"t\":900000000,\"data\":\"%s\"}\n", start, whole);
+  scene_write (scene, "slow.cassette", "%s{\"t\":900000000,\"data\":\"%s\"}\n", start,
+               whole);
   scene_write (scene, "broken.cassette",
                "%s{\"t\":1,\"data\":\"%s\"}\n{\"t\":2,\"end\":\"error\"}\n", start, part);
   scene_write (scene, "529.cassette",
@@ -431,9 +438,11 @@ test_help (Scene *scene,
 
   for (guint i = 0; i < G_N_ELEMENTS (names); i++)
     {
-      g_autofree char *usage = g_strdup_printf ("Usage:\n  raddle %s [OPTION…]", names[i]);
+      g_autofree char *usage =
+          g_strdup_printf ("Usage:\n  raddle %s [OPTION…]", names[i]);
       g_autoptr (Program) help = scene_run (scene, "exec $0 %s --help", names[i]);
-      g_autoptr (Program) full = scene_run (scene, "exec $0 help %s >/dev/full", names[i]);
+      g_autoptr (Program) full =
+          scene_run (scene, "exec $0 help %s >/dev/full", names[i]);
       g_autoptr (Program) wrong = scene_run (scene, "exec $0 %s --zebra", names[i]);
 
       g_assert_cmpint (help->status, ==, 0);

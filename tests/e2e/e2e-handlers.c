@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What the plugin folders and the keyfile make of `raddle run`: which handlers there are, how
- * they get their events, and what becomes of the others when one of them is no good. */
+/* What the plugin folders and the keyfile make of `raddle run`: which handlers there
+ * are, how they get their events, and what becomes of the others when one of them is no
+ * good. */
 
 #include "scene.h"
 
@@ -61,10 +62,10 @@ read_short_log (Scene *scene,
   return g_string_free (log, FALSE);
 }
 
-#define WHOLE_LOG                                                                             \
-  "chat-model-start Human: hi\n"                                                              \
-  "llm-new-token Hello\n"                                                                     \
-  "llm-new-token  world\n"                                                                    \
+#define WHOLE_LOG                                                                        \
+  "chat-model-start Human: hi\n"                                                         \
+  "llm-new-token Hello\n"                                                                \
+  "llm-new-token  world\n"                                                               \
   "llm-end Hello world\n"
 
 static void
@@ -166,7 +167,8 @@ static void
 test_precedence (Scene *scene,
                  gconstpointer data)
 {
-  static const char *const folders[] = { "first", "plugins", "third", "data/raddle/plugins" };
+  static const char *const folders[] = { "first", "plugins", "third",
+                                         "data/raddle/plugins" };
   g_auto (GStrv) lines = NULL;
 
   write_keyfile (scene, "");
@@ -178,9 +180,9 @@ test_precedence (Scene *scene,
     }
   for (guint n = 0; n < G_N_ELEMENTS (folders); n++)
     {
-      g_autoptr (Program) program =
-        scene_run (scene, "RADDLE_PLUGIN_PATH=$PWD/third exec $0 plugins --json -c raddle.conf "
-                          "-p first");
+      g_autoptr (Program) program = scene_run (
+          scene, "RADDLE_PLUGIN_PATH=$PWD/third exec $0 plugins --json -c raddle.conf "
+                 "-p first");
 
       g_assert_cmpint (program->status, ==, 0);
       assert_line_count (program->output->str, G_N_ELEMENTS (folders) - n);
@@ -196,7 +198,8 @@ test_precedence (Scene *scene,
         }
       g_clear_pointer (&lines, g_strfreev);
       {
-        g_autofree char *file = g_build_filename (scene->folder, folders[n], "x.so", NULL);
+        g_autofree char *file =
+            g_build_filename (scene->folder, folders[n], "x.so", NULL);
 
         g_assert_cmpint (g_remove (file), ==, 0);
       }
@@ -262,7 +265,8 @@ test_groups_without (Scene *scene,
   assert_has (program->messages->str, "'zebra'");
 
   add_plugin (scene, "recorder");
-  setting = scene_run (scene, "exec $0 run -c raddle.conf --set handler.recorder.json=true hi");
+  setting =
+      scene_run (scene, "exec $0 run -c raddle.conf --set handler.recorder.json=true hi");
   g_assert_cmpint (setting->status, ==, 1);
   g_assert_cmpstr (setting->output->str, ==, "");
   assert_has (setting->messages->str, "path");
@@ -369,7 +373,8 @@ check_long_log (Scene *scene)
   g_assert_true (g_str_has_prefix (lines->pdata[lines->len - 1], "llm-end "));
 }
 
-/* However it is delivered: everything, in order, through a queue that is much too short. */
+/* However it is delivered: everything, in order, through a queue that is much too
+ * short. */
 static void
 test_delivery (Scene *scene,
                gconstpointer data)
@@ -400,8 +405,9 @@ test_lockstep (Scene *scene,
 
   add_plugin (scene, "sleeper");
   add_plugin (scene, "recorder");
-  write_keyfile (scene, "[handler sleeper]\nevents=llm-new-token\ndelivery=lockstep\ntime=50ms\n"
-                        "[handler recorder]\npath=log\n");
+  write_keyfile (scene,
+                 "[handler sleeper]\nevents=llm-new-token\ndelivery=lockstep\ntime=50ms\n"
+                 "[handler recorder]\npath=log\n");
   program = scene_run (scene, RUN);
   g_assert_cmpint (program->status, ==, 0);
   assert_has (program->output->str, "woke llm-new-token\n");
@@ -423,7 +429,8 @@ test_detached (Scene *scene,
   g_autoptr (Program) program = NULL;
 
   add_plugin (scene, "sleeper");
-  write_keyfile (scene, "[handler sleeper]\nevents=llm-start\ndelivery=detached\ntime=500ms\n");
+  write_keyfile (scene,
+                 "[handler sleeper]\nevents=llm-start\ndelivery=detached\ntime=500ms\n");
   program = scene_run (scene, RUN);
   g_assert_cmpint (program->status, ==, 0);
   g_assert_cmpstr (program->messages->str, ==, "");
@@ -493,7 +500,8 @@ test_stopper (Scene *scene,
   add_plugin (scene, "recorder");
   scene_write_keyfile (scene, raddle_test_server_get_url (server),
                        "[handler recorder]\npath=log\njson=true\n");
-  program = scene_run (scene, "ANTHROPIC_API_KEY=" SCENE_KEY " exec $0 run -c raddle.conf hi");
+  program =
+      scene_run (scene, "ANTHROPIC_API_KEY=" SCENE_KEY " exec $0 run -c raddle.conf hi");
   raddle_test_wait (raddle_test_server_n_open (server) == 0);
   g_assert_cmpint (program->status, ==, 1);
   g_assert_cmpstr (program->output->str, ==, "Hello\n");

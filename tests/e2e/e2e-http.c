@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* `raddle run` over HTTP: against `raddle serve` in a process of its own, against a SoupServer
- * and against a server that does all that a good one would not. */
+/* `raddle run` over HTTP: against `raddle serve` in a process of its own, against a
+ * SoupServer and against a server that does all that a good one would not. */
 
 #include "scene.h"
 
@@ -12,8 +12,8 @@
 #include <signal.h>
 #include <string.h>
 
-#define RECORDERS                                                                             \
-  "[handler recorder]\npath=sync.log\njson=true\n"                                            \
+#define RECORDERS                                                                        \
+  "[handler recorder]\npath=sync.log\njson=true\n"                                       \
   "[handler recorder-async]\npath=async.log\njson=true\n"
 
 #define WITH_KEY "ANTHROPIC_API_KEY=" SCENE_KEY " exec $0 "
@@ -27,8 +27,8 @@ add_recorders (Scene *scene)
 
 /* ---- what the handlers saw ---- */
 
-/* Both recorders saw one run: one start, one end, which is the last, of @outcome, and @text in
- * tokens between them and in the result. */
+/* Both recorders saw one run: one start, one end, which is the last, of @outcome, and
+ * @text in tokens between them and in the result. */
 static void
 check_log (Scene *scene,
            const char *name,
@@ -125,7 +125,8 @@ soup_cb (SoupServer *server,
   g_assert_null (request->path);
   request->path = g_strdup (path);
   request->key = g_strdup (soup_message_headers_get_one (headers, "x-api-key"));
-  request->version = g_strdup (soup_message_headers_get_one (headers, "anthropic-version"));
+  request->version =
+      g_strdup (soup_message_headers_get_one (headers, "anthropic-version"));
   request->type = g_strdup (soup_message_headers_get_content_type (headers, NULL));
   request->body = json_from_string (body->data, &error);
   g_assert_no_error (error);
@@ -201,7 +202,8 @@ test_streams (Scene *scene,
   add_recorders (scene);
   scene_add_plugin (scene, "sleeper-async", "plugins/sleeper-async.so");
   scene_write_keyfile (scene, raddle_test_server_get_url (server),
-                       RECORDERS "[handler sleeper-async]\nevents=llm-start\ntime=300ms\n");
+                       RECORDERS
+                       "[handler sleeper-async]\nevents=llm-start\ntime=300ms\n");
 
   program = scene_start (scene, WITH_KEY "run -c raddle.conf hi");
   program_wait_output (program, "dozes llm-start");
@@ -226,7 +228,7 @@ typedef struct
   const char *header, *value;
 } Answer;
 
-#define ERROR_BODY(type, message)                                                             \
+#define ERROR_BODY(type, message)                                                        \
   "{\"type\":\"error\",\"error\":{\"type\":\"" type "\",\"message\":\"" message "\"}}"
 #define JSON "application/json"
 #define SSE "text/event-stream; charset=utf-8"
@@ -242,27 +244,28 @@ static const Answer answers[] = {
   { "500", 500, JSON, ERROR_BODY ("api_error", "Internal server error"), "",
     "Internal server error" },
   { "529", 529, JSON, ERROR_BODY ("overloaded_error", "Overloaded"), "", "Overloaded" },
-  { "html-502", 502, "text/html", "<html><head><title>502 Bad Gateway</title></head></html>",
-    "", "502" },
+  { "html-502", 502, "text/html",
+    "<html><head><title>502 Bad Gateway</title></head></html>", "", "502" },
   { "html-200", 200, "text/html", "<html><head><title>Log in</title></head></html>", "",
     "HTML" },
   { "empty-200", 200, SSE, "", "", "ended before" },
   { "empty-503", 503, NULL, "", "", "503" },
   { "ends-early", 200, SSE, STREAM_START STREAM_TEXT ("Hello"), "Hello", "ended before" },
-  { "ends-within-record", 200, SSE, STREAM_START STREAM_TEXT ("Hello") "event: content_bl",
-    "Hello", "ended before" },
+  { "ends-within-record", 200, SSE,
+    STREAM_START STREAM_TEXT ("Hello") "event: content_bl", "Hello", "ended before" },
   { "malformed", 200, SSE,
-    STREAM_START STREAM_TEXT ("Hello") "event: content_block_delta\ndata: {\"type\":oops\n\n"
-    STREAM_TEXT ("never") STREAM_END,
+    STREAM_START STREAM_TEXT ("Hello") "event: content_block_delta\ndata: "
+                                       "{\"type\":oops\n\n" STREAM_TEXT ("never")
+                                           STREAM_END,
     "Hello", "JSON" },
   { "error-inside", 200, SSE,
-    STREAM_START STREAM_TEXT ("Hello") "event: error\ndata: "
-    ERROR_BODY ("overloaded_error", "Overloaded") "\n\n",
+    STREAM_START STREAM_TEXT ("Hello") "event: error\ndata: " ERROR_BODY (
+        "overloaded_error", "Overloaded") "\n\n",
     "Hello", "Overloaded" },
   { "not-utf8", 200, SSE, STREAM_START STREAM_TEXT ("Hello\xff\xfe") STREAM_END,
     "Hello\xef\xbf\xbd\xef\xbf\xbd", NULL },
-  { "escapes", 400, JSON, ERROR_BODY ("invalid_request_error", "\\u001b[31mred\\u0007"), "",
-    "[31mred" },
+  { "escapes", 400, JSON, ERROR_BODY ("invalid_request_error", "\\u001b[31mred\\u0007"),
+    "", "[31mred" },
 };
 
 /* One error, in one line, that names nothing secret. */
@@ -287,7 +290,8 @@ test_answer (Scene *scene,
 {
   const Answer *answer = data;
   g_autoptr (RaddleTestServer) server = raddle_test_server_new ();
-  RaddleTestReply *reply = raddle_test_server_reply (server, answer->status, answer->type);
+  RaddleTestReply *reply =
+      raddle_test_server_reply (server, answer->status, answer->type);
   g_autoptr (Program) program = NULL;
 
   if (answer->header != NULL)
@@ -349,7 +353,8 @@ test_tls (Scene *scene,
       return;
     }
   server = raddle_test_server_new_tls ();
-  raddle_test_reply_chunk (raddle_test_server_reply (server, 200, SSE), 0, STREAM_WHOLE, -1);
+  raddle_test_reply_chunk (raddle_test_server_reply (server, 200, SSE), 0, STREAM_WHOLE,
+                           -1);
   add_recorders (scene);
   scene_write_keyfile (scene, raddle_test_server_get_url (server), RECORDERS);
   program = scene_run (scene, WITH_KEY "run -c raddle.conf hi");
@@ -407,7 +412,8 @@ test_silent (Scene *scene,
   raddle_test_reply_chunk (reply, 0, STREAM_START STREAM_TEXT ("Hello"), -1);
   raddle_test_reply_stall (reply);
   add_recorders (scene);
-  scene_write_keyfile (scene, raddle_test_server_get_url (server), "timeout=500ms\n" RECORDERS);
+  scene_write_keyfile (scene, raddle_test_server_get_url (server),
+                       "timeout=500ms\n" RECORDERS);
   program = scene_run (scene, WITH_KEY "run -c raddle.conf hi");
   check_failure (program, "Hello", "silent for 0.5 s");
   check_logs (scene, "error", "Hello");
@@ -432,10 +438,10 @@ send_long_line (Scene *scene,
 {
   RaddleTestReply *reply = raddle_test_server_reply (server, 200, SSE);
   g_autofree char *text = make_text (length);
-  g_autofree char *delta =
-    g_strdup_printf ("event: content_block_delta\ndata: {\"type\":\"content_block_delta\","
-                     "\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"%s\"}}\n\n",
-                     text);
+  g_autofree char *delta = g_strdup_printf (
+      "event: content_block_delta\ndata: {\"type\":\"content_block_delta\","
+      "\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"%s\"}}\n\n",
+      text);
 
   raddle_test_reply_chunk (reply, 0, STREAM_START STREAM_TEXT ("Hello"), -1);
   raddle_test_reply_chunk (reply, 0, delta, -1);
@@ -478,13 +484,15 @@ test_missing_key (Scene *scene,
   g_autoptr (Program) empty = NULL;
   g_autoptr (Program) other = NULL;
 
-  raddle_test_reply_chunk (raddle_test_server_reply (server, 200, SSE), 0, STREAM_WHOLE, -1);
+  raddle_test_reply_chunk (raddle_test_server_reply (server, 200, SSE), 0, STREAM_WHOLE,
+                           -1);
   scene_write_keyfile (scene, raddle_test_server_get_url (server), "");
   program = scene_run (scene, "exec $0 run -c raddle.conf hi");
   check_failure (program, "", "ANTHROPIC_API_KEY");
   empty = scene_run (scene, "ANTHROPIC_API_KEY= exec $0 run -c raddle.conf hi");
   check_failure (empty, "", "ANTHROPIC_API_KEY");
-  other = scene_run (scene, WITH_KEY "run -c raddle.conf --set model.default.api-key-env=MY_KEY hi");
+  other = scene_run (scene, WITH_KEY
+                     "run -c raddle.conf --set model.default.api-key-env=MY_KEY hi");
   check_failure (other, "", "MY_KEY");
   g_assert_cmpuint (raddle_test_server_n_accepted (server), ==, 0);
 }
@@ -497,7 +505,8 @@ test_bad_key (Scene *scene,
   g_autoptr (RaddleTestServer) server = raddle_test_server_new ();
   g_autoptr (Program) program = NULL;
 
-  raddle_test_reply_chunk (raddle_test_server_reply (server, 200, SSE), 0, STREAM_WHOLE, -1);
+  raddle_test_reply_chunk (raddle_test_server_reply (server, 200, SSE), 0, STREAM_WHOLE,
+                           -1);
   scene_write_keyfile (scene, raddle_test_server_get_url (server), "");
   program = scene_run (scene, "ANTHROPIC_API_KEY=\"$(printf '" SCENE_KEY "\\r\\nX: y')\" "
                               "exec $0 run -c raddle.conf hi");
@@ -514,7 +523,8 @@ test_key_in_debug (Scene *scene,
   g_autoptr (Program) program = NULL;
   g_autofree char *key = NULL;
 
-  raddle_test_reply_chunk (raddle_test_server_reply (server, 200, SSE), 0, STREAM_WHOLE, -1);
+  raddle_test_reply_chunk (raddle_test_server_reply (server, 200, SSE), 0, STREAM_WHOLE,
+                           -1);
   add_recorders (scene);
   scene_write_keyfile (scene, raddle_test_server_get_url (server), RECORDERS);
   program = scene_run (scene, "G_MESSAGES_DEBUG=all SOUP_DEBUG=all " WITH_KEY
@@ -534,9 +544,8 @@ test_key_in_answer (Scene *scene,
   RaddleTestReply *reply = raddle_test_server_reply (server, 401, JSON);
   g_autoptr (Program) program = NULL;
 
-  raddle_test_reply_chunk (reply, 0,
-                           ERROR_BODY ("authentication_error", "invalid x-api-key " SCENE_KEY),
-                           -1);
+  raddle_test_reply_chunk (
+      reply, 0, ERROR_BODY ("authentication_error", "invalid x-api-key " SCENE_KEY), -1);
   add_recorders (scene);
   scene_write_keyfile (scene, raddle_test_server_get_url (server), RECORDERS);
   program = scene_run (scene, WITH_KEY "run --json -c raddle.conf hi");
@@ -553,7 +562,8 @@ test_key_alone (Scene *scene,
   g_autoptr (RaddleTestServer) server = raddle_test_server_new ();
   g_autoptr (Program) program = NULL;
 
-  raddle_test_reply_chunk (raddle_test_server_reply (server, 200, SSE), 0, STREAM_WHOLE, -1);
+  raddle_test_reply_chunk (raddle_test_server_reply (server, 200, SSE), 0, STREAM_WHOLE,
+                           -1);
   program = scene_run (scene,
                        WITH_KEY "run --set model.default.provider=anthropic "
                                 "--set model.default.model=m --set model.default.base-url=%s hi",

@@ -18,7 +18,8 @@ start_server (Scene *scene)
 {
   RaddleTestServer *server = raddle_test_server_new ();
 
-  raddle_test_reply_chunk (raddle_test_server_reply (server, 200, SSE), 0, STREAM_WHOLE, -1);
+  raddle_test_reply_chunk (raddle_test_server_reply (server, 200, SSE), 0, STREAM_WHOLE,
+                           -1);
   scene_write_keyfile (scene, raddle_test_server_get_url (server), "");
   return server;
 }
@@ -29,13 +30,15 @@ static char *
 get_prompt (RaddleTestServer *server)
 {
   g_autoptr (GError) error = NULL;
-  g_autoptr (JsonNode) node = json_from_string (raddle_test_server_get_body (server), &error);
+  g_autoptr (JsonNode) node =
+      json_from_string (raddle_test_server_get_body (server), &error);
   JsonArray *messages;
 
   g_assert_no_error (error);
   messages = json_object_get_array_member (json_node_get_object (node), "messages");
-  return g_strdup (json_object_get_string_member (json_array_get_object_element (messages, 0),
-                                                  "content"));
+  return g_strdup (
+      json_object_get_string_member (json_array_get_object_element (messages, 0),
+                                     "content"));
 }
 
 typedef struct
@@ -197,7 +200,8 @@ test_json (Scene *scene,
            gconstpointer data)
 {
   G_GNUC_UNUSED g_autoptr (RaddleTestServer) server = start_server (scene);
-  g_autoptr (Program) program = scene_run (scene, WITH_KEY "run --json -c raddle.conf hi");
+  g_autoptr (Program) program =
+      scene_run (scene, WITH_KEY "run --json -c raddle.conf hi");
   g_autofree char *run_id = NULL;
   g_autofree char *duration = NULL;
   g_autofree char *first_token = NULL;
@@ -365,7 +369,8 @@ test_closed_output (Scene *scene,
     }
 }
 
-/* The reader has what it wanted: the call ends, the connection closes, the handlers hear. */
+/* The reader has what it wanted: the call ends, the connection closes, the handlers
+ * hear. */
 static void
 test_broken_pipe (Scene *scene,
                   gconstpointer data)
@@ -382,8 +387,10 @@ test_broken_pipe (Scene *scene,
   scene_add_plugin (scene, "recorder", "plugins/recorder.so");
   scene_write_keyfile (scene, raddle_test_server_get_url (server),
                        "[handler recorder]\npath=log\njson=true\n");
-  program = scene_run (scene, "{ ANTHROPIC_API_KEY=x $0 run -c raddle.conf hi; echo $? >status; } "
-                              "| head -n 1");
+  program =
+      scene_run (scene,
+                 "{ ANTHROPIC_API_KEY=x $0 run -c raddle.conf hi; echo $? >status; } "
+                 "| head -n 1");
   g_assert_cmpstr (program->output->str, ==, "one\n");
   raddle_test_wait (raddle_test_server_n_open (server) == 0);
   status = scene_read (scene, "status");
@@ -400,10 +407,12 @@ test_closed_messages (Scene *scene,
                       gconstpointer data)
 {
   G_GNUC_UNUSED g_autoptr (RaddleTestServer) server = start_server (scene);
-  g_autoptr (Program) closed = scene_run (scene, WITH_KEY "run -c raddle.conf -p lost hi 2>&-");
+  g_autoptr (Program) closed =
+      scene_run (scene, WITH_KEY "run -c raddle.conf -p lost hi 2>&-");
   g_autoptr (Program) full =
     scene_run (scene, WITH_KEY "run -c raddle.conf -p lost hi 2>/dev/full");
-  g_autoptr (Program) all = scene_run (scene, WITH_KEY "run -c raddle.conf hi <&- >&- 2>&-");
+  g_autoptr (Program) all =
+      scene_run (scene, WITH_KEY "run -c raddle.conf hi <&- >&- 2>&-");
 
   g_assert_cmpint (closed->status, ==, 0);
   g_assert_cmpstr (closed->output->str, ==, "Hello world\n");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Ctrl-C and SIGTERM at every stage of a call: the connection closes, the handlers get their
- * last event, and the exit status tells of the signal. */
+/* Ctrl-C and SIGTERM at every stage of a call: the connection closes, the handlers get
+ * their last event, and the exit status tells of the signal. */
 
 #include "scene.h"
 
@@ -10,15 +10,16 @@
 #include <signal.h>
 #include <string.h>
 
-#define RECORDERS                                                                             \
-  "[handler recorder]\npath=sync.log\njson=true\n"                                            \
+#define RECORDERS                                                                        \
+  "[handler recorder]\npath=sync.log\njson=true\n"                                       \
   "[handler recorder-async]\npath=async.log\njson=true\n"
 #define RUN "ANTHROPIC_API_KEY=" SCENE_KEY " exec $0 run -c raddle.conf hi"
 
 static void
 add_plugins (Scene *scene)
 {
-  static const char *const names[] = { "recorder", "recorder-async", "sleeper", "sleeper-async" };
+  static const char *const names[] = { "recorder", "recorder-async", "sleeper",
+                                       "sleeper-async" };
 
   for (guint i = 0; i < G_N_ELEMENTS (names); i++)
     {
@@ -44,9 +45,11 @@ start_server (Scene *scene,
   return server;
 }
 
-#define NO_SLEEPERS "[handler sleeper]\nenabled=false\n[handler sleeper-async]\nenabled=false\n"
+#define NO_SLEEPERS                                                                      \
+  "[handler sleeper]\nenabled=false\n[handler sleeper-async]\nenabled=false\n"
 #define SLEEPER(more) "[handler sleeper-async]\nenabled=false\n[handler sleeper]\n" more
-#define SLEEPER_ASYNC(more) "[handler sleeper]\nenabled=false\n[handler sleeper-async]\n" more
+#define SLEEPER_ASYNC(more)                                                              \
+  "[handler sleeper]\nenabled=false\n[handler sleeper-async]\n" more
 
 /* One terminal event of @outcome, and it is the last. */
 static void
@@ -203,7 +206,8 @@ test_in_prompt (Scene *scene,
 {
   g_autoptr (Program) program = NULL;
 
-  scene_write (scene, "run.sh", "mkfifo pipe && exec 3<>pipe && echo ready && exec \"$0\" run <&3\n");
+  scene_write (scene, "run.sh",
+               "mkfifo pipe && exec 3<>pipe && echo ready && exec \"$0\" run <&3\n");
   program = scene_start (scene, "exec sh -c \"$(cat run.sh)\" $0");
   program_wait_output (program, "ready");
   program_signal (program, SIGINT);
@@ -218,7 +222,8 @@ test_replay (Scene *scene,
   g_autoptr (Program) program = NULL;
 
   add_plugins (scene);
-  scene_write (scene, "raddle.conf", "[host]\nplugin-path=plugins\n%s%s", RECORDERS, NO_SLEEPERS);
+  scene_write (scene, "raddle.conf", "[host]\nplugin-path=plugins\n%s%s", RECORDERS,
+               NO_SLEEPERS);
   program = scene_start (scene, "exec $0 run -m built-in -c raddle.conf hi");
   program_wait_output (program, "Why");
   program_signal (program, SIGTERM);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Starts the program as a person would and reads along, on the thread's default context, so
- * that a server in the test's own process goes on meanwhile. Whatever a program writes is
- * searched for the key and for what a sanitizer complains of; a warning or critical message of
- * GLib is fatal to it. */
+/* Starts the program as a person would and reads along, on the thread's default
+ * context, so that a server in the test's own process goes on meanwhile. Whatever a
+ * program writes is searched for the key and for what a sanitizer complains of; a
+ * warning or critical message of GLib is fatal to it. */
 
 #include "scene.h"
 
@@ -40,8 +40,8 @@ scene_set_up (Scene *self,
 static void
 remove_all (const char *path)
 {
-  g_autoptr (GDir) dir = g_file_test (path, G_FILE_TEST_IS_SYMLINK) ? NULL
-                                                                   : g_dir_open (path, 0, NULL);
+  g_autoptr (GDir) dir =
+      g_file_test (path, G_FILE_TEST_IS_SYMLINK) ? NULL : g_dir_open (path, 0, NULL);
   const char *name;
 
   while (dir != NULL && (name = g_dir_read_name (dir)) != NULL)
@@ -137,7 +137,8 @@ scene_add_example (Scene *self,
   g_autofree char *file = g_strconcat (plugin, ".so", NULL);
   g_autofree char *name = g_strconcat ("plugins/", file, NULL);
 
-  copy_file (self, g_test_get_filename (G_TEST_BUILT, "../examples/joke", file, NULL), name);
+  copy_file (self, g_test_get_filename (G_TEST_BUILT, "../examples/joke", file, NULL),
+             name);
 }
 
 void
@@ -186,8 +187,8 @@ static void
 read_on (Pipe *pipe,
          GInputStream *stream)
 {
-  g_input_stream_read_async (stream, pipe->buffer, sizeof pipe->buffer, G_PRIORITY_DEFAULT,
-                             NULL, read_cb, pipe);
+  g_input_stream_read_async (stream, pipe->buffer, sizeof pipe->buffer,
+                             G_PRIORITY_DEFAULT, NULL, read_cb, pipe);
 }
 
 static void
@@ -338,8 +339,8 @@ wait_until (Program *self,
             gboolean (*condition) (Program *self, gpointer data),
             gpointer data)
 {
-  guint alarm =
-    g_timeout_add_seconds (DEADLINE_SECONDS * (scene_is_slow () ? 6 : 1), too_late_cb, self);
+  guint alarm = g_timeout_add_seconds (DEADLINE_SECONDS * (scene_is_slow () ? 6 : 1),
+                                       too_late_cb, self);
 
   while (!condition (self, data) && !has_ended (self, NULL))
     g_main_context_iteration (NULL, TRUE);

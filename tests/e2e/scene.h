@@ -85,25 +85,25 @@ char      *event_member           (const char  *line,
                                    const char  *path);
 
 /* An Anthropic stream in pieces. */
-#define STREAM_START                                                                          \
-  "event: message_start\n"                                                                    \
+#define STREAM_START                                                                     \
+  "event: message_start\n"                                                               \
   "data: {\"type\":\"message_start\",\"message\":{\"id\":\"msg_1\",\"type\":\"message\","         \
-  "\"role\":\"assistant\",\"model\":\"m-1\",\"content\":[],\"stop_reason\":null,"                \
-  "\"usage\":{\"input_tokens\":7,\"output_tokens\":1}}}\n\n"                                   \
-  "event: content_block_start\n"                                                              \
-  "data: {\"type\":\"content_block_start\",\"index\":0,"                                        \
+  "\"role\":\"assistant\",\"model\":\"m-1\",\"content\":[],\"stop_reason\":null,"        \
+  "\"usage\":{\"input_tokens\":7,\"output_tokens\":1}}}\n\n"                             \
+  "event: content_block_start\n"                                                         \
+  "data: {\"type\":\"content_block_start\",\"index\":0,"                                 \
   "\"content_block\":{\"type\":\"text\",\"text\":\"\"}}\n\n"
-#define STREAM_TEXT(text)                                                                     \
-  "event: content_block_delta\n"                                                              \
-  "data: {\"type\":\"content_block_delta\",\"index\":0,"                                        \
+#define STREAM_TEXT(text)                                                                \
+  "event: content_block_delta\n"                                                         \
+  "data: {\"type\":\"content_block_delta\",\"index\":0,"                                 \
   "\"delta\":{\"type\":\"text_delta\",\"text\":\"" text "\"}}\n\n"
-#define STREAM_END                                                                            \
-  "event: content_block_stop\n"                                                               \
-  "data: {\"type\":\"content_block_stop\",\"index\":0}\n\n"                                     \
-  "event: message_delta\n"                                                                    \
-  "data: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},"                  \
-  "\"usage\":{\"output_tokens\":3}}\n\n"                                                       \
-  "event: message_stop\n"                                                                     \
+#define STREAM_END                                                                       \
+  "event: content_block_stop\n"                                                          \
+  "data: {\"type\":\"content_block_stop\",\"index\":0}\n\n"                              \
+  "event: message_delta\n"                                                               \
+  "data: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},"          \
+  "\"usage\":{\"output_tokens\":3}}\n\n"                                                 \
+  "event: message_stop\n"                                                                \
   "data: {\"type\":\"message_stop\"}\n\n"
 #define STREAM_WHOLE STREAM_START STREAM_TEXT ("Hello") STREAM_TEXT (" world") STREAM_END
 

@@ -8,7 +8,8 @@ static const RaddleOption options[] = {
   { "setup", RADDLE_OPTION_BOOL, "false", "Whether the setup fails already", NULL },
 };
 
-RADDLE_PLUGIN_FULL ("failing", "1.0", "Fails at everything", RADDLE_PLUGIN_FLAGS_NONE, options)
+RADDLE_PLUGIN_FULL (
+    "failing", "1.0", "Fails at everything", RADDLE_PLUGIN_FLAGS_NONE, options)
 
 gboolean
 raddle_setup (RaddleHandler *self,
@@ -16,7 +17,8 @@ raddle_setup (RaddleHandler *self,
 {
   if (!raddle_handler_get_boolean (self, "setup"))
     return TRUE;
-  g_set_error_literal (error, RADDLE_ERROR, RADDLE_ERROR_FAILED, "the setup was told to fail");
+  g_set_error_literal (error, RADDLE_ERROR, RADDLE_ERROR_FAILED,
+                       "the setup was told to fail");
   return FALSE;
 }
 

@@ -11,8 +11,8 @@ static const RaddleOption options[] = {
   { "time", RADDLE_OPTION_DURATION, "300ms", "How long a call takes", NULL },
 };
 
-RADDLE_PLUGIN_FULL ("sleeper-async", "1.0", "Dozes at every event", RADDLE_PLUGIN_FLAGS_NONE,
-                    options)
+RADDLE_PLUGIN_FULL (
+    "sleeper-async", "1.0", "Dozes at every event", RADDLE_PLUGIN_FLAGS_NONE, options)
 
 static gboolean
 woke_cb (gpointer user_data)
@@ -39,21 +39,20 @@ doze (RaddleHandler *self,
   g_task_attach_source (task, timer, woke_cb);
 }
 
-#define DOZE(NAME, symbol, nick, KIND, CLASS)                                           \
-  void                                                                                  \
-  raddle_on_##symbol##_async (RaddleHandler *self, RaddleEvent *event,                  \
-                              GCancellable *cancellable, GAsyncReadyCallback callback,  \
-                              gpointer user_data)                                       \
-  {                                                                                     \
-    g_autoptr (GTask) task = g_task_new (self, NULL, callback, user_data);              \
-                                                                                        \
-    doze (self, nick, task);                                                            \
-  }                                                                                     \
-                                                                                        \
-  gboolean                                                                              \
-  raddle_on_##symbol##_finish (RaddleHandler *self, GAsyncResult *result, GError **error) \
-  {                                                                                     \
-    return g_task_propagate_boolean (G_TASK (result), error);                           \
+#define DOZE(NAME, symbol, nick, KIND, CLASS)                                            \
+  void raddle_on_##symbol##_async (RaddleHandler *self, RaddleEvent *event,              \
+                                   GCancellable *cancellable,                            \
+                                   GAsyncReadyCallback callback, gpointer user_data)     \
+  {                                                                                      \
+    g_autoptr (GTask) task = g_task_new (self, NULL, callback, user_data);               \
+                                                                                         \
+    doze (self, nick, task);                                                             \
+  }                                                                                      \
+                                                                                         \
+  gboolean raddle_on_##symbol##_finish (RaddleHandler *self, GAsyncResult *result,       \
+                                        GError **error)                                  \
+  {                                                                                      \
+    return g_task_propagate_boolean (G_TASK (result), error);                            \
   }
 
 RADDLE_EVENTS (DOZE)

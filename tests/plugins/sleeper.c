@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Says that it sleeps, sleeps in its thread for the option `time`, and says that it woke, at
- * every event that the keyfile lets through to it. */
+/* Says that it sleeps, sleeps in its thread for the option `time`, and says that it
+ * woke, at every event that the keyfile lets through to it. */
 
 #include <raddle/raddle-plugin.h>
 
@@ -11,7 +11,8 @@ static const RaddleOption options[] = {
   { "time", RADDLE_OPTION_DURATION, "300ms", "How long a call takes", NULL },
 };
 
-RADDLE_PLUGIN_FULL ("sleeper", "1.0", "Sleeps at every event", RADDLE_PLUGIN_FLAGS_NONE, options)
+RADDLE_PLUGIN_FULL (
+    "sleeper", "1.0", "Sleeps at every event", RADDLE_PLUGIN_FLAGS_NONE, options)
 
 static gboolean
 sleep_at (RaddleHandler *self,
