@@ -31,7 +31,8 @@ load_plugins (const RaddleConfig *config,
   g_autoptr (RaddleHost) host = raddle_host_new ();
 
   raddle_host_set_use_keyfile (host, FALSE);
-  for (char **folder = options->plugin_folders; folder != NULL && *folder != NULL; folder++)
+  for (char **folder = options->plugin_folders; folder != NULL && *folder != NULL;
+       folder++)
     raddle_host_add_plugin_folder (host, *folder);
   for (guint i = 0; i < config->plugin_path->len; i++)
     raddle_host_add_plugin_folder (host, config->plugin_path->pdata[i]);
@@ -90,15 +91,16 @@ check_handler (const RaddleConfig *config,
     {
       reason = raddle_plugin_dup_reason (plugin);
       raddle_handler_config_add_problem (handler, "plugin", problems,
-                                         "the plugin '%s' is refused: %s", handler->plugin,
-                                         reason);
+                                         "the plugin '%s' is refused: %s",
+                                         handler->plugin, reason);
       return;
     }
 
   options = raddle_plugin_get_options (plugin, &n_options);
-  raddle_handler_config_apply (handler, options, n_options, handler->plugin, &settings, config,
-                               problems);
-  raddle_config_check_delivery (handler, has_async_events (plugin), handler->delivery, problems);
+  raddle_handler_config_apply (handler, options, n_options, handler->plugin, &settings,
+                               config, problems);
+  raddle_config_check_delivery (handler, has_async_events (plugin), handler->delivery,
+                                problems);
 }
 
 /* Adds all that is wrong with @file (NULL: none) and what --set puts over it. */

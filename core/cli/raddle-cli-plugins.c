@@ -212,7 +212,8 @@ raddle_cli_print_plugins (GListModel *plugins,
 
 static const RaddleCliSyntax syntax = {
   .name = "plugins",
-  .summary = "Lists what the plugin folders hold: name, kind, events, file, state, reason.",
+  .summary =
+    "Lists what the plugin folders hold: name, kind, events, file, state, reason.",
   .description =
     "Looks into the folders of -p, of the keyfile and of RADDLE_PLUGIN_PATH, then\n"
     "into the user's and the system's. With --json, one object a line.",
@@ -225,7 +226,8 @@ list_plugins (const RaddleCliOptions *options)
   g_autoptr (RaddleHost) host = raddle_host_new ();
   g_autoptr (GError) error = NULL;
 
-  for (char **folder = options->plugin_folders; folder != NULL && *folder != NULL; folder++)
+  for (char **folder = options->plugin_folders; folder != NULL && *folder != NULL;
+       folder++)
     raddle_host_add_plugin_folder (host, *folder);
   if (!raddle_host_load_keyfile (host, options->config, &error) ||
       !raddle_host_load_plugins (host, &error))

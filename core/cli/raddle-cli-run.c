@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Owns `raddle run` and `raddle replay`: their options and where the prompt comes from. Runs
- * on the main thread. The call itself is made by raddle-cli-session.c.
+/* Owns `raddle run` and `raddle replay`: their options and where the prompt comes from.
+ * Runs on the main thread. The call itself is made by raddle-cli-session.c.
  */
 
 #include "cli/raddle-cli-run.h"
@@ -78,9 +78,10 @@ check_prompt (const GString *prompt,
     g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
                  "the prompt is empty; give it as an argument or on standard input");
   else if (!g_utf8_validate (prompt->str, prompt->len, &end))
-    g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                 "the prompt is not UTF-8 text (byte 0x%02x at offset %td); convert it first",
-                 (guchar) *end, end - prompt->str);
+    g_set_error (
+      error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+      "the prompt is not UTF-8 text (byte 0x%02x at offset %td); convert it first",
+      (guchar) *end, end - prompt->str);
   else
     return TRUE;
   return FALSE;
@@ -130,7 +131,8 @@ run (const RaddleCliOptions *options)
 
   if (run_print != NULL && !raddle_cli_parse_print (run_print, &call.print))
     return raddle_cli_usage_error (run_syntax.name,
-                                   "--print is stream, result or none, not '%s'", run_print);
+                                   "--print is stream, result or none, not '%s'",
+                                   run_print);
   if (!get_prompt (options, prompt, &error) || !check_prompt (prompt, &error))
     return raddle_cli_usage_error (run_syntax.name, "%s", error->message);
 
@@ -171,10 +173,10 @@ static const RaddleCliSyntax replay_syntax = {
   .name = "replay",
   .arguments = "FILE",
   .summary = "Plays a cassette to the handlers.",
-  .description =
-    "FILE is a cassette, or the bare body of an answer (.sse, .json).\n"
-    "\n"
-    "Exit status: 0 good, 1 the answer is an error or FILE cannot be read, 2 wrong usage.",
+  .description = "FILE is a cassette, or the bare body of an answer (.sse, .json).\n"
+                 "\n"
+                 "Exit status: 0 good, 1 the answer is an error or FILE cannot be read, "
+                 "2 wrong usage.",
   .common = RADDLE_CLI_CONFIG | RADDLE_CLI_PLUGINS | RADDLE_CLI_JSON | RADDLE_CLI_SET,
   .entries = replay_entries,
   .min_arguments = 1,
@@ -194,7 +196,8 @@ replay (const RaddleCliOptions *options)
 
   if (replay_print != NULL && !raddle_cli_parse_print (replay_print, &call.print))
     return raddle_cli_usage_error (replay_syntax.name,
-                                   "--print is stream, result or none, not '%s'", replay_print);
+                                   "--print is stream, result or none, not '%s'",
+                                   replay_print);
   if (!isfinite (replay_speed) || replay_speed < 0)
     return raddle_cli_usage_error (replay_syntax.name, "--speed is a number from 0 up");
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* `raddle serve`: serves cassettes over HTTP as the provider would, for tests. Listens on the
- * loopback address alone, on the program's main loop. Of a request it looks at method and path,
- * and writes only these to its log: queries and headers hold keys. Writes nothing but the base
- * URL to stdout. */
+/* `raddle serve`: serves cassettes over HTTP as the provider would, for tests. Listens on
+ * the loopback address alone, on the program's main loop. Of a request it looks at method
+ * and path, and writes only these to its log: queries and headers hold keys. Writes
+ * nothing but the base URL to stdout. */
 
 #include "cli/raddle-cli-serve.h"
 
@@ -82,11 +82,12 @@ play_log (Play *self)
   double seconds = (g_get_monotonic_time () - self->start) / (double) G_USEC_PER_SEC;
 
   if (self->complete)
-    g_printerr ("%s -> %s: %u, %u chunks in %.2f s\n", self->request, file_of (self->cassette),
+    g_printerr ("%s -> %s: %u, %u chunks in %.2f s\n", self->request,
+                file_of (self->cassette),
                 raddle_cassette_get_head (self->cassette)->status, n_chunks, seconds);
   else
-    g_printerr ("%s -> %s: the client went away after %u of %u chunks, %.2f s\n", self->request,
-                file_of (self->cassette), self->next, n_chunks, seconds);
+    g_printerr ("%s -> %s: the client went away after %u of %u chunks, %.2f s\n",
+                self->request, file_of (self->cassette), self->next, n_chunks, seconds);
 }
 
 static void
@@ -164,7 +165,8 @@ play_cb (gpointer user_data)
   guint n_chunks = raddle_cassette_get_n_chunks (self->cassette);
   gint64 now = g_get_monotonic_time ();
 
-  for (guint i = 0; i < CHUNKS_PER_TURN && self->next < n_chunks && next_due (self) <= now; i++)
+  for (guint i = 0;
+       i < CHUNKS_PER_TURN && self->next < n_chunks && next_due (self) <= now; i++)
     soup_message_body_append_bytes (
         body, raddle_cassette_get_chunk (self->cassette, self->next++, NULL));
   if (self->next == n_chunks && next_due (self) <= now)
@@ -185,8 +187,8 @@ timer_dispatch (GSource     *source,
 
 static GSourceFuncs timer_funcs = { NULL, NULL, timer_dispatch, NULL, NULL, NULL };
 
-/* While there is nothing to write libsoup does not look at the socket; a client that has gone
- * shows there as an end. */
+/* While there is nothing to write libsoup does not look at the socket; a client that has
+ * gone shows there as an end. */
 static gboolean
 hang_up_cb (GSocket      *socket,
             GIOCondition  condition,
@@ -251,7 +253,8 @@ set_head (SoupServerMessage        *message,
     if (!is_hop_header (name))
       soup_message_headers_replace (headers, name, value);
   soup_message_headers_set_encoding (headers, SOUP_ENCODING_CHUNKED);
-  soup_message_body_set_accumulate (soup_server_message_get_response_body (message), FALSE);
+  soup_message_body_set_accumulate (soup_server_message_get_response_body (message),
+                                    FALSE);
 }
 
 static char *
@@ -318,16 +321,17 @@ answer_text (SoupServerMessage *message,
   g_autofree char *request = dup_request (message, path);
 
   soup_server_message_set_status (message, status, NULL);
-  soup_server_message_set_response (message, "text/plain; charset=utf-8", SOUP_MEMORY_COPY, text,
-                                    strlen (text));
+  soup_server_message_set_response (message, "text/plain; charset=utf-8",
+                                    SOUP_MEMORY_COPY, text, strlen (text));
   g_printerr ("%s -> %u\n", request, status);
 }
 
 static char *
 list_cassettes (Serve *self)
 {
-  GString *text = g_string_new ("POST to any path for the next of these, or to /NAME/... for "
-                                "one of them:\n");
+  GString *text =
+    g_string_new ("POST to any path for the next of these, or to /NAME/... for "
+                  "one of them:\n");
 
   for (guint i = 0; i < self->cassettes->len; i++)
     {
@@ -336,7 +340,8 @@ list_cassettes (Serve *self)
 
       g_string_append_printf (text, "%s\t%u\t%u chunks\t%s\n", name,
                               raddle_cassette_get_head (cassette)->status,
-                              raddle_cassette_get_n_chunks (cassette), file_of (cassette));
+                              raddle_cassette_get_n_chunks (cassette),
+                              file_of (cassette));
     }
   return g_string_free (text, FALSE);
 }
@@ -360,7 +365,8 @@ request_cb (SoupServer        *server,
       answer_text (message, path, SOUP_STATUS_OK, list);
     }
   else if (g_str_equal (method, "GET"))
-    answer_text (message, path, SOUP_STATUS_NOT_FOUND, "only / can be read; POST elsewhere\n");
+    answer_text (message, path, SOUP_STATUS_NOT_FOUND,
+                 "only / can be read; POST elsewhere\n");
   else
     answer_text (message, path, SOUP_STATUS_METHOD_NOT_ALLOWED, "use POST\n");
 }
@@ -422,12 +428,16 @@ listen_on (Serve *self)
   if (socket != NULL && soup_server_listen_socket (self->server, socket, 0, &error))
     return TRUE;
   if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_ADDRESS_IN_USE))
-    raddle_cli_fail ("serve", "port %d is in use; take another, or leave --port out for a free "
-                              "one", wanted);
+    raddle_cli_fail ("serve",
+                     "port %d is in use; take another, or leave --port out for a free "
+                     "one",
+                     wanted);
   else if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED))
-    raddle_cli_fail ("serve", "port %d is not allowed to you; take one from 1024 on", wanted);
+    raddle_cli_fail ("serve", "port %d is not allowed to you; take one from 1024 on",
+                     wanted);
   else
-    raddle_cli_fail ("serve", "cannot listen on 127.0.0.1:%d: %s", wanted, error->message);
+    raddle_cli_fail ("serve", "cannot listen on 127.0.0.1:%d: %s", wanted,
+                     error->message);
   return FALSE;
 }
 
@@ -446,7 +456,8 @@ run (Serve *self)
 {
   guint interrupt = g_unix_signal_add (SIGINT, quit_cb, self);
   guint terminate = g_unix_signal_add (SIGTERM, quit_cb, self);
-  gboolean good = raddle_cli_print ("http://127.0.0.1:%d\n", self->port) && raddle_cli_flush ();
+  gboolean good =
+    raddle_cli_print ("http://127.0.0.1:%d\n", self->port) && raddle_cli_flush ();
 
   if (good)
     g_main_loop_run (self->loop);
@@ -466,7 +477,8 @@ serve (char   **files,
   self.port = port;
   self.speed = speed;
   self.loop = g_main_loop_new (NULL, FALSE);
-  self.cassettes = g_ptr_array_new_with_free_func ((GDestroyNotify) raddle_cassette_unref);
+  self.cassettes =
+    g_ptr_array_new_with_free_func ((GDestroyNotify) raddle_cassette_unref);
   self.plays = g_ptr_array_new_with_free_func (play_free);
   if (load (&self, files) && listen_on (&self))
     status = run (&self);
@@ -487,8 +499,8 @@ raddle_cli_serve (int    argc,
   int port = 0;
   double speed = 1;
   const GOptionEntry entries[] = {
-    { "port", 0, 0, G_OPTION_ARG_INT, &port, "Listen on this port; 0, the default: a free one",
-      "N" },
+    { "port", 0, 0, G_OPTION_ARG_INT, &port,
+      "Listen on this port; 0, the default: a free one", "N" },
     { "speed", 0, 0, G_OPTION_ARG_DOUBLE, &speed,
       "1, the default: as it was; 2: twice as fast; 0: at once", "X" },
     { NULL },
@@ -497,9 +509,10 @@ raddle_cli_serve (int    argc,
     .name = "serve",
     .arguments = "FILE…",
     .summary = "Serves cassettes and captured bodies over HTTP as the provider would.",
-    .description = "The first line of output is the base URL. Each POST gets the next file in\n"
-                   "turn, or the one that its path names: /NAME/... where NAME is a file's name\n"
-                   "without its extension. GET / lists them. Ctrl-C ends it.\n",
+    .description =
+      "The first line of output is the base URL. Each POST gets the next file in\n"
+      "turn, or the one that its path names: /NAME/... where NAME is a file's name\n"
+      "without its extension. GET / lists them. Ctrl-C ends it.\n",
     .entries = entries,
     .min_arguments = 1,
     .max_arguments = G_MAXUINT,
@@ -510,11 +523,13 @@ raddle_cli_serve (int    argc,
   if (!raddle_cli_parse (&syntax, argc, argv, &options, &status))
     ;
   else if (port < 0 || port > 65535)
-    status = raddle_cli_usage_error ("serve", "--port %d: a port is a number from 0 to 65535",
-                                     port);
+    status =
+      raddle_cli_usage_error ("serve", "--port %d: a port is a number from 0 to 65535",
+                              port);
   else if (!(speed >= 0) || speed > 1e6)
-    status = raddle_cli_usage_error ("serve", "--speed %g: a number from 0 to 1000000 is needed",
-                                     speed);
+    status =
+      raddle_cli_usage_error ("serve", "--speed %g: a number from 0 to 1000000 is needed",
+                              speed);
   else
     status = serve (options.arguments, port, speed);
   raddle_cli_options_clear (&options);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Owns one model call of the program: a host with its handlers, the call, what is printed of
- * the answer, Ctrl-C, and the close of the host, after which it reports on each handler that
- * did not get what it should. Runs on the main thread.
+/* Owns one model call of the program: a host with its handlers, the call, what is printed
+ * of the answer, Ctrl-C, and the close of the host, after which it reports on each
+ * handler that did not get what it should. Runs on the main thread.
  */
 
 #include "cli/raddle-cli-session.h"
@@ -72,7 +72,8 @@ event_cb (RaddleHandler *handler,
   Session *self = user_data;
 
   if (raddle_event_get_event_type (event) == RADDLE_EVENT_LLM_NEW_TOKEN)
-    print_text (self, raddle_event_get_text (event), raddle_event_get_text_length (event));
+    print_text (self, raddle_event_get_text (event),
+                raddle_event_get_text_length (event));
   else
     self->result = raddle_result_ref (raddle_event_get_result (event));
 
@@ -86,7 +87,8 @@ make_empty_result (Session *self)
   JsonNode *node = json_node_alloc ();
   g_autoptr (JsonObject) object = json_object_new ();
   JsonObject *usage = json_object_new ();
-  RaddleOutcome outcome = self->signal != 0 ? RADDLE_OUTCOME_CANCELLED : RADDLE_OUTCOME_ERROR;
+  RaddleOutcome outcome =
+    self->signal != 0 ? RADDLE_OUTCOME_CANCELLED : RADDLE_OUTCOME_ERROR;
 
   json_object_set_null_member (object, "run_id");
   json_object_set_string_member (object, "outcome", raddle_outcome_get_nick (outcome));
@@ -107,7 +109,8 @@ print_json (Session *self)
   g_autofree char *line = NULL;
   JsonObject *object;
 
-  node = self->result != NULL ? raddle_result_to_json (self->result) : make_empty_result (self);
+  node = self->result != NULL ? raddle_result_to_json (self->result)
+                              : make_empty_result (self);
   object = json_node_get_object (node);
   if (self->error != NULL)
     json_object_set_string_member (object, "error", self->error->message);
@@ -179,9 +182,11 @@ set_up_host (Session *self,
 {
   const RaddleCliOptions *options = self->call->options;
 
-  for (char **folder = options->plugin_folders; folder != NULL && *folder != NULL; folder++)
+  for (char **folder = options->plugin_folders; folder != NULL && *folder != NULL;
+       folder++)
     raddle_host_add_plugin_folder (self->host, *folder);
-  for (char **setting = options->overrides; setting != NULL && *setting != NULL; setting++)
+  for (char **setting = options->overrides; setting != NULL && *setting != NULL;
+       setting++)
     raddle_host_add_override (self->host, *setting);
   if (self->call->no_handlers)
     raddle_host_set_use_plugins (self->host, FALSE);
@@ -195,7 +200,8 @@ get_model (Session *self,
            GError **error)
 {
   if (self->call->cassette != NULL)
-    return raddle_host_dup_cassette (self->host, self->call->cassette, self->call->speed, error);
+    return raddle_host_dup_cassette (self->host, self->call->cassette, self->call->speed,
+                                     error);
   return raddle_host_dup_model (self->host, self->call->model, error);
 }
 
@@ -207,19 +213,21 @@ tell_of_built_in (Session *self,
       !g_str_equal (raddle_model_get_name (model), "built-in"))
     return;
 
-  g_printerr ("raddle: no model is configured, so this replays a built-in cassette. To ask a\n"
-              "raddle: real model, set ANTHROPIC_API_KEY, or write %s/raddle/raddle.conf:\n"
-              "raddle:   [model default]\n"
-              "raddle:   provider=anthropic\n"
-              "raddle:   model=NAME-OF-A-MODEL\n",
-              g_get_user_config_dir ());
+  g_printerr (
+    "raddle: no model is configured, so this replays a built-in cassette. To ask a\n"
+    "raddle: real model, set ANTHROPIC_API_KEY, or write %s/raddle/raddle.conf:\n"
+    "raddle:   [model default]\n"
+    "raddle:   provider=anthropic\n"
+    "raddle:   model=NAME-OF-A-MODEL\n",
+    g_get_user_config_dir ());
 }
 
 static gboolean
 add_printer (Session *self,
              GError **error)
 {
-  gboolean stream = self->call->print == RADDLE_CLI_PRINT_STREAM && !self->call->options->json;
+  gboolean stream =
+    self->call->print == RADDLE_CLI_PRINT_STREAM && !self->call->options->json;
   RaddleEventType types[] = { RADDLE_EVENT_LLM_END, RADDLE_EVENT_LLM_ERROR,
                               RADDLE_EVENT_LLM_NEW_TOKEN };
   g_autoptr (RaddleHandler) printer =
@@ -290,7 +298,8 @@ get_status (Session *self)
   return self->error != NULL || self->output_lost ? RADDLE_CLI_FAILED : RADDLE_CLI_GOOD;
 }
 
-/* A keyfile's mistakes, those too that show only with its plugins. FALSE if there are none. */
+/* A keyfile's mistakes, those too that show only with its plugins. FALSE if there are
+ * none. */
 static gboolean
 report_problems (Session *self)
 {
@@ -305,8 +314,8 @@ report_problems (Session *self)
     return FALSE;
 
   text = raddle_problems_to_text (problems);
-  raddle_cli_tell ("raddle %s: nothing was run, because of this:\n%s\n", self->call->command,
-                   g_strchomp (text));
+  raddle_cli_tell ("raddle %s: nothing was run, because of this:\n%s\n",
+                   self->call->command, g_strchomp (text));
   return TRUE;
 }
 

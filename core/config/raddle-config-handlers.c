@@ -200,9 +200,9 @@ check_pairs (const RaddleHandlerConfig *self,
       break;
     case RADDLE_DELIVERY_LOCKSTEP:
       if (self->overflow != RADDLE_OVERFLOW_BLOCK)
-        raddle_handler_config_add_problem (
-          self, "overflow", problems,
-          "does not fit delivery=lockstep, which waits after each event; only block does");
+        raddle_handler_config_add_problem (self, "overflow", problems,
+                                           "does not fit delivery=lockstep, which waits "
+                                           "after each event; only block does");
       break;
     case RADDLE_DELIVERY_DETACHED:
       if (self->on_error == RADDLE_ON_ERROR_RAISE)

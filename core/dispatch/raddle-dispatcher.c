@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Owns the tracks of all runs, the lanes of all handlers, the pool that serves sync handlers
- * and the one source on the host's context through which everything comes back to the loop:
- * runs with something to hand on, slots that fell idle, lanes with loop work or news. What
- * comes from the loop's own thread is handed on at once; other threads leave a note and wake
- * the source. Programs are called back from a second source. Handlers are entered from the
- * first one or from the pool, never from inside a call of a run or of the dispatcher. One
- * dispatch takes at most 2 ms unless a single call takes longer.
+/* Owns the tracks of all runs, the lanes of all handlers, the pool that serves sync
+ * handlers and the one source on the host's context through which everything comes back
+ * to the loop: runs with something to hand on, slots that fell idle, lanes with loop work
+ * or news. What comes from the loop's own thread is handed on at once; other threads
+ * leave a note and wake the source. Programs are called back from a second source.
+ * Handlers are entered from the first one or from the pool, never from inside a call of a
+ * run or of the dispatcher. One dispatch takes at most 2 ms unless a single call takes
+ * longer.
  */
 
 #include "dispatch/raddle-dispatcher.h"
@@ -290,8 +291,8 @@ advance_track (RaddleDispatcher *self,
     wake (self);
 }
 
-/* Takes what waits in the run and hands on as much as can be. Its parent's start may still be
- * a note of another thread's, so the runs above come first. */
+/* Takes what waits in the run and hands on as much as can be. Its parent's start may
+ * still be a note of another thread's, so the runs above come first. */
 static void
 take_run (RaddleDispatcher *self,
           RaddleRunRecord *run)
@@ -337,7 +338,8 @@ take_idle_slot (RaddleDispatcher *self,
 static gboolean
 has_failed (RaddleLane *lane)
 {
-  return raddle_handler_get_state (raddle_lane_get_handler (lane)) == RADDLE_HANDLER_FAILED;
+  return raddle_handler_get_state (raddle_lane_get_handler (lane)) ==
+         RADDLE_HANDLER_FAILED;
 }
 
 static void
@@ -368,8 +370,8 @@ take_news (RaddleDispatcher *self,
   update_wanted (self);
 }
 
-/* At least one is served, however long the notes took. Lanes that had no time come first in
- * the next turn. */
+/* At least one is served, however long the notes took. Lanes that had no time come first
+ * in the next turn. */
 static void
 put_back_loop_work (RaddleDispatcher *self,
                     GQueue *lanes)
@@ -473,7 +475,8 @@ end_all_runs (RaddleDispatcher *self)
   for (GList *link = self->tracks.head; link != NULL; link = link->next)
     g_ptr_array_add (runs, raddle_run_record_ref (((RaddleTrack *) link->data)->run));
   for (guint i = 0; i < runs->len; i++)
-    raddle_run_record_ask_to_end (runs->pdata[i], RADDLE_OUTCOME_DROPPED, "The host was closed");
+    raddle_run_record_ask_to_end (runs->pdata[i], RADDLE_OUTCOME_DROPPED,
+                                  "The host was closed");
 }
 
 static void
@@ -612,7 +615,8 @@ due_source_dispatch (GSource *source,
 static void
 dispatcher_source_finalize (GSource *source)
 {
-  g_clear_pointer (&((RaddleDispatcherSource *) source)->dispatcher, raddle_dispatcher_unref);
+  g_clear_pointer (&((RaddleDispatcherSource *) source)->dispatcher,
+                   raddle_dispatcher_unref);
 }
 
 static GSourceFuncs dispatcher_source_funcs = {
@@ -791,8 +795,8 @@ raddle_dispatcher_get_n_queued (RaddleDispatcher *self,
   return 0;
 }
 
-/* @func is called on the loop, never from in here, when the barriers that @run has now are
- * done. */
+/* @func is called on the loop, never from in here, when the barriers that @run has now
+ * are done. */
 void
 raddle_dispatcher_settle (RaddleDispatcher *self,
                           RaddleRunRecord *run,
@@ -840,8 +844,8 @@ raddle_dispatcher_unwatch_room (RaddleDispatcher *self,
     g_ptr_array_remove (self->watchers, watcher);
 }
 
-/* Ends all runs, delivers what the lanes have, and has the handlers torn down; then @func is
- * called, on the loop. */
+/* Ends all runs, delivers what the lanes have, and has the handlers torn down; then @func
+ * is called, on the loop. */
 void
 raddle_dispatcher_close (RaddleDispatcher *self,
                          RaddleTrackFunc func,
@@ -868,8 +872,9 @@ raddle_dispatcher_is_closed (RaddleDispatcher *self)
   return self->closed;
 }
 
-/* Closes without waiting for anything: what waits in the lanes is thrown away, and the rest
- * follows when the context is iterated again. Returns how many events were not delivered. */
+/* Closes without waiting for anything: what waits in the lanes is thrown away, and the
+ * rest follows when the context is iterated again. Returns how many events were not
+ * delivered. */
 guint
 raddle_dispatcher_abandon (RaddleDispatcher *self)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The dispatcher: takes batches from runs and puts them into the lanes of the handlers, run
- * by run through tracks. It lives on the host's context; other threads only leave notes in
- * its inbox. It knows nothing of models. */
+/* The dispatcher: takes batches from runs and puts them into the lanes of the handlers,
+ * run by run through tracks. It lives on the host's context; other threads only leave
+ * notes in its inbox. It knows nothing of models. */
 
 #pragma once
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Owns the barriers of one run. Tokens are handed on in whole batches, one push per lane; a
- * start, step or end is handed on alone, when every slot that is waited for has done what
- * came before, and nothing follows until they have done it. A handler in lockstep makes a
- * barrier of every token, for itself only. Loop only; never calls a handler.
+/* Owns the barriers of one run. Tokens are handed on in whole batches, one push per lane;
+ * a start, step or end is handed on alone, when every slot that is waited for has done
+ * what came before, and nothing follows until they have done it. A handler in lockstep
+ * makes a barrier of every token, for itself only. Loop only; never calls a handler.
  */
 
 #include "dispatch/raddle-track.h"
@@ -116,7 +116,8 @@ arm_slots (RaddleTrack *self,
       RaddleSlot *slot = self->slots->pdata[i];
       RaddleLane *lane = raddle_slot_get_lane (slot);
 
-      if (only_lockstep ? raddle_lane_is_lockstep (lane) : raddle_lane_is_waited_for (lane))
+      if (only_lockstep ? raddle_lane_is_lockstep (lane)
+                        : raddle_lane_is_waited_for (lane))
         n_armed += raddle_slot_arm (slot);
     }
 
@@ -232,8 +233,8 @@ raddle_track_slot_idle (RaddleTrack *self)
   self->n_waiting--;
 }
 
-/* Nobody will hand on the rest. Waiters are due all the same, and the ends of the runs above
- * need not wait for ours. */
+/* Nobody will hand on the rest. Waiters are due all the same, and the ends of the runs
+ * above need not wait for ours. */
 void
 raddle_track_give_up (RaddleTrack *self,
                       GQueue *due)

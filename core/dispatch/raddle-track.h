@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* One run on its way through the lanes: what has been taken from it and not yet handed on,
- * the slots that it has, and the barrier that it waits at. Loop only. */
+/* One run on its way through the lanes: what has been taken from it and not yet handed
+ * on, the slots that it has, and the barrier that it waits at. Loop only. */
 
 #pragma once
 

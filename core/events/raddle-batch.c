@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Owns the memory of events: an array of them and one string for all their texts, so that a
- * token costs no allocation of its own. Built by one thread, immutable once a run has
+/* Owns the memory of events: an array of them and one string for all their texts, so that
+ * a token costs no allocation of its own. Built by one thread, immutable once a run has
  * accepted it, unreferenced from any. It must never know who gets the events.
  */
 

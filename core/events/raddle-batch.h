@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* The events of one run that came in one read, or one barrier alone. Built by one thread,
- * then never changed again and shared by reference; an event lives inside its batch, and a
- * reference to the event is one to the batch. */
+ * then never changed again and shared by reference; an event lives inside its batch, and
+ * a reference to the event is one to the batch. */
 
 #pragma once
 

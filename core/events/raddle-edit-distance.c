@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Owns how far apart two names are, for messages that say what was probably meant. Pure; any
- * thread. Not for long texts: it takes the time of their product.
+/* Owns how far apart two names are, for messages that say what was probably meant. Pure;
+ * any thread. Not for long texts: it takes the time of their product.
  */
 
 #include "events/raddle-edit-distance.h"

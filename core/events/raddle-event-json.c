@@ -34,7 +34,8 @@ static void
 add_wall_time (JsonBuilder *builder,
                gint64 wall_time)
 {
-  g_autoptr (GDateTime) seconds = g_date_time_new_from_unix_utc (wall_time / G_USEC_PER_SEC);
+  g_autoptr (GDateTime) seconds =
+    g_date_time_new_from_unix_utc (wall_time / G_USEC_PER_SEC);
   g_autoptr (GDateTime) exact = g_date_time_add (seconds, wall_time % G_USEC_PER_SEC);
   g_autofree char *text = g_date_time_format_iso8601 (exact);
 

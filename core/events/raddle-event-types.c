@@ -15,8 +15,9 @@ typedef struct
   RaddleEventClass event_class;
 } RaddleEventTypeInfo;
 
-#define RADDLE_EVENT_INFO_ENTRY(NAME, symbol, nick, KIND, CLASS) \
-  [RADDLE_EVENT_##NAME] = { nick, #symbol, RADDLE_RUN_##KIND, RADDLE_EVENT_CLASS_##CLASS },
+#define RADDLE_EVENT_INFO_ENTRY(NAME, symbol, nick, KIND, CLASS)                         \
+  [RADDLE_EVENT_##                                                                       \
+    NAME] = { nick, #symbol, RADDLE_RUN_##KIND, RADDLE_EVENT_CLASS_##CLASS },
 
 static const RaddleEventTypeInfo infos[RADDLE_N_EVENT_TYPES] = {
   RADDLE_EVENTS (RADDLE_EVENT_INFO_ENTRY)
@@ -46,7 +47,8 @@ raddle_event_type_get_nick (RaddleEventType type)
  * raddle_event_type_get_symbol:
  * @type: a type of event
  *
- * Gets the part of a plugin's symbol that names @type: `llm_start` for `raddle_on_llm_start`.
+ * Gets the part of a plugin's symbol that names @type: `llm_start` for
+ * `raddle_on_llm_start`.
  *
  * Returns: (transfer none): the part of the symbol
  *

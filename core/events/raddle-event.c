@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Owns what a handler can ask an event. Events are immutable: all of this may be called from
- * any thread, for as long as the event is referenced. Nothing here may change an event.
+/* Owns what a handler can ask an event. Events are immutable: all of this may be called
+ * from any thread, for as long as the event is referenced. Nothing here may change an
+ * event.
  */
 
 #include "raddle/raddle-event.h"
@@ -12,9 +13,9 @@
  * RaddleEvent:
  *
  * One fact about a run: its type, the run it belongs to, its number in that run, when it
- * happened, and what it carries. Immutable and reference counted. A handler's call borrows
- * its event; raddle_event_ref() keeps it, together with the others that came in the same
- * read.
+ * happened, and what it carries. Immutable and reference counted. A handler's call
+ * borrows its event; raddle_event_ref() keeps it, together with the others that came in
+ * the same read.
  *
  * Since: 0.1
  */
@@ -185,8 +186,8 @@ raddle_event_get_metadata (RaddleEvent *self)
  * raddle_event_get_seq:
  * @self: an event
  *
- * Gets the number of the event in its run. The start is 0; events that nobody asked for are
- * counted too, so that numbers may be missing but never go back.
+ * Gets the number of the event in its run. The start is 0; events that nobody asked for
+ * are counted too, so that numbers may be missing but never go back.
  *
  * Returns: the number; of a merged event, that of its last part
  *
@@ -220,8 +221,8 @@ raddle_event_get_first_seq (RaddleEvent *self)
  * raddle_event_get_time:
  * @self: an event
  *
- * Gets when the event happened, on the clock of g_get_monotonic_time(). Events of one read
- * share their time.
+ * Gets when the event happened, on the clock of g_get_monotonic_time(). Events of one
+ * read share their time.
  *
  * Returns: the time in microseconds
  *
@@ -322,9 +323,9 @@ raddle_event_get_text_length (RaddleEvent *self)
  * raddle_event_get_label:
  * @self: an event
  *
- * Gets what the event calls its subject: of a custom event, its name; of a tool call's block
- * and of `agent-action`, the tool's name; of `llm-error` with the outcome stopped, the
- * reason; of the start of a model call, the model.
+ * Gets what the event calls its subject: of a custom event, its name; of a tool call's
+ * block and of `agent-action`, the tool's name; of `llm-error` with the outcome stopped,
+ * the reason; of the start of a model call, the model.
  *
  * Returns: (transfer none) (nullable): the label; %NULL where there is none
  *
@@ -342,8 +343,9 @@ raddle_event_get_label (RaddleEvent *self)
  * raddle_event_get_data:
  * @self: an event
  *
- * Gets the structured part of the event: the messages of a chat model's start, the inputs or
- * outputs of a chain, tool or retriever, the data of a custom event. It must not be changed.
+ * Gets the structured part of the event: the messages of a chat model's start, the inputs
+ * or outputs of a chain, tool or retriever, the data of a custom event. It must not be
+ * changed.
  *
  * Returns: (transfer none) (nullable): the data; %NULL where there is none
  *

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Owns copies of JSON that share nothing with the original: json_node_copy () only takes a
- * reference to an object or an array, so that to seal or to change the copy is to seal or to
- * change the original. Any thread; the original must not change meanwhile.
+/* Owns copies of JSON that share nothing with the original: json_node_copy () only takes
+ * a reference to an object or an array, so that to seal or to change the copy is to seal
+ * or to change the original. Any thread; the original must not change meanwhile.
  */
 
 #include "events/raddle-json-copy.h"
@@ -31,7 +31,8 @@ raddle_json_copy_array (JsonArray *array)
   JsonArray *copy = json_array_sized_new (length);
 
   for (guint i = 0; i < length; i++)
-    json_array_add_element (copy, raddle_json_copy_node (json_array_get_element (array, i)));
+    json_array_add_element (copy,
+                            raddle_json_copy_node (json_array_get_element (array, i)));
 
   return copy;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Locks, and the places where one thread hands memory to another, as ThreadSanitizer must
- * see them. GLib's mutexes and reference counts are not instrumented, so their order is told
- * by hand; without the sanitizer all of this is nothing. */
+ * see them. GLib's mutexes and reference counts are not instrumented, so their order is
+ * told by hand; without the sanitizer all of this is nothing. */
 
 #pragma once
 

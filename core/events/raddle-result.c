@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Owns the answer of a model call, whole or as much as came. Filled by whoever made the call,
- * then immutable and shared; any thread.
+/* Owns the answer of a model call, whole or as much as came. Filled by whoever made the
+ * call, then immutable and shared; any thread.
  */
 
 #include "events/raddle-result-private.h"
@@ -12,8 +12,8 @@
 /**
  * RaddleResult:
  *
- * The answer of a model call: text, thinking, tool calls, why the model stopped, and what it
- * took. Immutable and reference counted.
+ * The answer of a model call: text, thinking, tool calls, why the model stopped, and what
+ * it took. Immutable and reference counted.
  *
  * Since: 0.1
  */
@@ -172,8 +172,8 @@ raddle_result_get_thinking (const RaddleResult *self)
  * raddle_result_get_tool_calls:
  * @self: a result
  *
- * Gets the tool calls that the model asks for: objects with `id`, `name` and `arguments`, or
- * `raw` in the place of `arguments` where they are not JSON. It must not be changed.
+ * Gets the tool calls that the model asks for: objects with `id`, `name` and `arguments`,
+ * or `raw` in the place of `arguments` where they are not JSON. It must not be changed.
  *
  * Returns: (transfer none): the calls, in order; empty if there are none
  *
@@ -352,7 +352,8 @@ raddle_result_to_json (const RaddleResult *self)
 
   object = json_object_new ();
   json_object_set_string_member (object, "run_id", self->run_id);
-  json_object_set_string_member (object, "outcome", raddle_outcome_get_nick (self->outcome));
+  json_object_set_string_member (object, "outcome",
+                                 raddle_outcome_get_nick (self->outcome));
   add_string (object, "id", self->id);
   add_string (object, "model", self->model);
   json_object_set_string_member (object, "text", raddle_result_get_text (self));

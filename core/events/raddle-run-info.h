@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What every event of a run shares: who the run is. Immutable from the run's first event on;
- * the first member of the run's inner record, which frees it. */
+/* What every event of a run shares: who the run is. Immutable from the run's first event
+ * on; the first member of the run's inner record, which frees it. */
 
 #pragma once
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Owns the calls of async handlers that are under way. A handler may call back at once,
- * later, twice, from another thread, or when its host is long gone, so what it gets as user
- * data is a number and not an address: a number that is no longer in the table does nothing.
- * Calls are started and finished on the loop.
+ * later, twice, from another thread, or when its host is long gone, so what it gets as
+ * user data is a number and not an address: a number that is no longer in the table does
+ * nothing. Calls are started and finished on the loop.
  */
 
 #include "handlers/raddle-call.h"
@@ -107,16 +107,17 @@ complain_of_second_callback (GObject *source)
     g_message ("a handler: %s", error->message);
 }
 
-/* Never g_main_context_invoke (): it runs the function right here when nobody iterates the
- * context just now. */
+/* Never g_main_context_invoke (): it runs the function right here when nobody iterates
+ * the context just now. */
 static void
 move_to_loop (RaddleCall *self)
 {
   g_autoptr (GMainContext) context = g_main_context_ref (self->context);
   g_autoptr (GSource) source = g_idle_source_new ();
-  g_autoptr (GError) error = g_error_new_literal (
-    RADDLE_ERROR, RADDLE_ERROR_FAILED,
-    "it called back from another thread than the host's; make the GTask where the event came");
+  g_autoptr (GError) error =
+    g_error_new_literal (RADDLE_ERROR, RADDLE_ERROR_FAILED,
+                         "it called back from another thread than the host's; make the "
+                         "GTask where the event came");
 
   raddle_handler_failed (self->handler, self->event->type, error);
   raddle_sync_release (self);
@@ -169,7 +170,8 @@ raddle_call_start (RaddleHandler *handler,
   self->user_data = user_data;
 
   self->starting = TRUE;
-  functions->async[event->type](handler, event, cancellable, ready_cb, register_call (self));
+  functions->async[event->type](handler, event, cancellable, ready_cb,
+                                register_call (self));
   self->starting = FALSE;
 
   if (!self->done_early)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Owns one handler: its functions, its settings, its state and the data that it keeps, for
- * itself and for each run. The functions are entered by its lane and by nobody else. No lock
- * is held while a function of the handler, or a destroy notify of its, runs.
+/* Owns one handler: its functions, its settings, its state and the data that it keeps,
+ * for itself and for each run. The functions are entered by its lane and by nobody else.
+ * No lock is held while a function of the handler, or a destroy notify of its, runs.
  */
 
 #include "handlers/raddle-handler-private.h"
@@ -54,8 +54,8 @@ static GParamSpec *properties[N_PROPS];
 /**
  * RaddleHandler:
  *
- * What receives events: an instance of a plugin, or an object of the embedding program. Its
- * properties change on the host's context.
+ * What receives events: an instance of a plugin, or an object of the embedding program.
+ * Its properties change on the host's context.
  *
  * Since: 0.1
  */
@@ -112,7 +112,8 @@ raddle_handler_get_property (GObject *object,
       g_value_set_string (value, self->name);
       break;
     case PROP_STATE:
-      g_value_set_string (value, raddle_handler_state_get_nick (raddle_handler_get_state (self)));
+      g_value_set_string (value, raddle_handler_state_get_nick (
+                                   raddle_handler_get_state (self)));
       break;
     case PROP_REASON:
       g_value_take_string (value, raddle_handler_dup_reason (self));
@@ -165,8 +166,9 @@ static void
 raddle_handler_init (RaddleHandler *self)
 {
   g_mutex_init (&self->lock);
-  self->run_data = g_hash_table_new_full (NULL, NULL, (GDestroyNotify) raddle_run_info_unref,
-                                          raddle_handler_data_free);
+  self->run_data =
+    g_hash_table_new_full (NULL, NULL, (GDestroyNotify) raddle_run_info_unref,
+                           raddle_handler_data_free);
 }
 
 static guint32
@@ -181,8 +183,8 @@ get_exported_types (const RaddleHandlerCalls *calls)
   return types;
 }
 
-/* Takes @settings, which may be NULL; @calls must live as long as @plugin. @types limits what
- * the handler gets to less than its functions could. */
+/* Takes @settings, which may be NULL; @calls must live as long as @plugin. @types limits
+ * what the handler gets to less than its functions could. */
 RaddleHandler *
 raddle_handler_new_for_calls (const char *name,
                               const RaddleHandlerCalls *calls,
@@ -220,8 +222,8 @@ call_func (RaddleHandler *self,
  * @user_data: passed to @func
  * @destroy: (nullable): frees @user_data with the handler
  *
- * Makes a handler of the embedding program. @func runs on the host's context, one call at a
- * time, and must take microseconds: the loop waits for it.
+ * Makes a handler of the embedding program. @func runs on the host's context, one call at
+ * a time, and must take microseconds: the loop waits for it.
  *
  * Returns: (transfer full): the handler; give it to raddle_host_add_handler()
  *
@@ -294,7 +296,8 @@ raddle_handler_claim (RaddleHandler *self)
   return claimed;
 }
 
-/* Calls raddle_setup (). FALSE when the handler cannot be used; the reason is then set. */
+/* Calls raddle_setup (). FALSE when the handler cannot be used; the
+ * reason is then set. */
 gboolean
 raddle_handler_setup (RaddleHandler *self)
 {
@@ -307,10 +310,12 @@ raddle_handler_setup (RaddleHandler *self)
     }
 
   raddle_handler_set_state (self, RADDLE_HANDLER_FAILED,
-                            error != NULL ? error->message
-                                          : "raddle_setup () returned FALSE without an error");
+                            error != NULL
+                              ? error->message
+                              : "raddle_setup () returned FALSE without an error");
   g_message ("handler '%s': could not be set up: %s", self->name,
-             error != NULL ? error->message : "raddle_setup () returned FALSE without an error");
+             error != NULL ? error->message
+                           : "raddle_setup () returned FALSE without an error");
   return FALSE;
 }
 
@@ -349,8 +354,10 @@ raddle_handler_failed (RaddleHandler *self,
                        RaddleEventType type,
                        const GError *error)
 {
-  const char *event = type < RADDLE_N_EVENT_TYPES ? raddle_event_type_get_nick (type) : "a call";
-  const char *message = error != NULL ? error->message : "it returned FALSE without an error";
+  const char *event =
+    type < RADDLE_N_EVENT_TYPES ? raddle_event_type_get_nick (type) : "a call";
+  const char *message =
+    error != NULL ? error->message : "it returned FALSE without an error";
   guint64 n_failures;
 
   raddle_lock (&self->lock);
@@ -360,8 +367,8 @@ raddle_handler_failed (RaddleHandler *self,
   if (n_failures == 1)
     g_message ("handler '%s': %s failed: %s", self->name, event, message);
   else if ((n_failures & (n_failures - 1)) == 0)
-    g_message ("handler '%s': %s failed: %s (%" G_GUINT64_FORMAT " failures so far)", self->name,
-               event, message, n_failures);
+    g_message ("handler '%s': %s failed: %s (%" G_GUINT64_FORMAT " failures so far)",
+               self->name, event, message, n_failures);
 }
 
 /* The change is notified later, on the loop. */
@@ -400,7 +407,8 @@ raddle_handler_open_run (RaddleHandler *self,
                          RaddleRunInfo *run)
 {
   raddle_lock (&self->lock);
-  g_hash_table_insert (self->run_data, raddle_run_info_ref (run), g_new0 (RaddleHandlerData, 1));
+  g_hash_table_insert (self->run_data, raddle_run_info_ref (run),
+                       g_new0 (RaddleHandlerData, 1));
   raddle_unlock (&self->lock);
 }
 
@@ -451,8 +459,8 @@ raddle_handler_get_state (RaddleHandler *self)
  *
  * Gets why the handler is in its state. Any thread.
  *
- * Returns: (transfer full) (nullable): the reason in words; %NULL where there is nothing to
- *   say
+ * Returns: (transfer full) (nullable): the reason in words; %NULL where there is nothing
+ * to say
  *
  * Since: 0.1
  */
@@ -615,8 +623,8 @@ raddle_handler_get_run_data (RaddleHandler *self,
  * @self: a handler
  * @event: an event of the run
  * @data: (nullable): what to keep
- * @destroy: (nullable): frees @data when it is replaced, and after the handler has got the
- *   run's last event
+ * @destroy: (nullable): frees @data when it is replaced, and after the handler has got
+ * the run's last event
  *
  * Keeps state for the run of @event. Any thread. When the run has ended for this handler,
  * @data is freed at once.

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Owns what is ready: which run's events may enter the handler next, starts and ends before
- * tokens, a child's start after its parent's, a parent's end after those of the runs below;
- * what happens when events are done; and the throwing away of what nobody will be given.
- * Everything under the lane's lock; it must never call the handler or the owner.
+/* Owns what is ready: which run's events may enter the handler next, starts and ends
+ * before tokens, a child's start after its parent's, a parent's end after those of the
+ * runs below; what happens when events are done; and the throwing away of what nobody
+ * will be given. Everything under the lane's lock; it must never call the handler or the
+ * owner.
  */
 
 #include "handlers/raddle-lane-private.h"
@@ -37,7 +38,8 @@ raddle_lane_ask_for_work_locked (RaddleLane *self,
   tidings->work[side]++;
 }
 
-/* The nearest run above whose start the handler has not finished; NULL if there is none. */
+/* The nearest run above whose start the handler has not finished; NULL
+ * if there is none. */
 static RaddleSlot *
 find_unstarted_locked (RaddleSlot *slot)
 {
@@ -55,14 +57,16 @@ raddle_lane_place_locked (RaddleLane *self,
 {
   RaddleLaneEntry *entry = g_queue_peek_head (&slot->entries);
   RaddleEventClass event_class = entry->batch->event_class;
-  RaddleLaneSide side = raddle_lane_get_side (self, entry->batch->events[entry->first].type);
+  RaddleLaneSide side =
+    raddle_lane_get_side (self, entry->batch->events[entry->first].type);
   RaddleSlot *unstarted = NULL;
 
   if (event_class == RADDLE_EVENT_CLASS_START)
     unstarted = find_unstarted_locked (slot);
   if (unstarted != NULL)
     g_queue_push_tail (&unstarted->waiting_children, slot);
-  if (unstarted != NULL || (event_class == RADDLE_EVENT_CLASS_END && slot->n_ending_below > 0))
+  if (unstarted != NULL ||
+      (event_class == RADDLE_EVENT_CLASS_END && slot->n_ending_below > 0))
     {
       slot->state = RADDLE_SLOT_BLOCKED;
       return;
@@ -183,7 +187,8 @@ pop_entry_locked (RaddleSlot *slot,
 {
   RaddleLaneEntry *entry = g_queue_pop_head (&slot->entries);
 
-  raddle_lane_account_locked (slot->lane, 0, raddle_batch_get_size (entry->batch), tidings);
+  raddle_lane_account_locked (slot->lane, 0, raddle_batch_get_size (entry->batch),
+                              tidings);
   if (entry->batch->event_class == RADDLE_EVENT_CLASS_START)
     raddle_lane_start_is_done_locked (slot, tidings);
   else if (entry->batch->event_class == RADDLE_EVENT_CLASS_END)
@@ -221,7 +226,8 @@ fall_idle_locked (RaddleLane *self,
     raddle_lane_ask_for_work_locked (self, self->home, tidings);
 }
 
-/* Ends a turn: the head entry went on to @first, @n_done events of the lane's are done. */
+/* Ends a turn: the head entry went on to @first, @n_done events of the
+ * lane's are done. */
 void
 raddle_lane_end_turn_locked (RaddleLane *self,
                              RaddleSlot *slot,
@@ -234,7 +240,10 @@ raddle_lane_end_turn_locked (RaddleLane *self,
   raddle_lane_account_locked (self, n_done, 0, tidings);
   if (self->abandoned)
     {
-      raddle_lane_account_locked (self, raddle_lane_count_wanted (self, entry->batch, first, entry->end), 0, tidings);
+      raddle_lane_account_locked (self,
+                                  raddle_lane_count_wanted (self, entry->batch, first,
+                                                            entry->end),
+                                  0, tidings);
       first = entry->end;
     }
   entry->first = first;
@@ -263,10 +272,13 @@ count_rest_locked (RaddleLane *self,
 {
   guint first = g_atomic_int_get (&entry->first);
 
-  return self->abandoned ? raddle_lane_count_wanted (self, entry->batch, first + 1, entry->end) : 0;
+  return self->abandoned
+           ? raddle_lane_count_wanted (self, entry->batch, first + 1, entry->end)
+           : 0;
 }
 
-/* Throws away what the slot has, but for what is being served. Returns how many events. */
+/* Throws away what the slot has, but for what is being served. Returns
+ * how many events. */
 static guint
 throw_away_entries_locked (RaddleLane *self,
                            RaddleSlot *slot,
@@ -311,7 +323,8 @@ raddle_lane_copy_slots_locked (RaddleLane *self)
   return slots;
 }
 
-/* Throws away what waits in the lane, so that nobody waits for it. Returns how many events. */
+/* Throws away what waits in the lane, so that nobody waits for it. Returns how many
+ * events. */
 guint
 raddle_lane_give_up_locked (RaddleLane *self,
                             RaddleLaneTidings *tidings)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What the files of the lane share: raddle-lane.c has its life, raddle-slot.c the queue of one
- * run, raddle-lane-order.c decides what is ready, raddle-lane-service.c calls the handler. */
+/* What the files of the lane share: raddle-lane.c has its life, raddle-slot.c the queue
+ * of one run, raddle-lane-order.c decides what is ready, raddle-lane-service.c calls the
+ * handler. */
 
 #pragma once
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Owns the turns of service: takes what is ready, calls the handler with no lock held, and
- * sets it up and tears it down. Runs on a thread of the pool or on the loop, whichever side
- * it was asked for; of one run one event at a time, of a handler that is not thread-safe one
- * at a time over all runs.
+/* Owns the turns of service: takes what is ready, calls the handler with no lock held,
+ * and sets it up and tears it down. Runs on a thread of the pool or on the loop,
+ * whichever side it was asked for; of one run one event at a time, of a handler that is
+ * not thread-safe one at a time over all runs.
  */
 
 #include "handlers/raddle-lane-private.h"
@@ -54,8 +54,9 @@ call_async (RaddleLane *self,
   if (slot->cancellable == NULL)
     slot->cancellable = g_cancellable_new ();
 
-  if (!raddle_call_start (self->handler, event, self->owner->context, self->owner->priority,
-                          slot->cancellable, call_done_cb, raddle_slot_ref (slot)))
+  if (!raddle_call_start (self->handler, event, self->owner->context,
+                          self->owner->priority, slot->cancellable, call_done_cb,
+                          raddle_slot_ref (slot)))
     return FALSE;
   raddle_slot_unref (slot);
   return TRUE;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Owns the life of a lane, which stands in front of one handler: opening, closing, limits, and
- * what its owner is told. Each run has a slot with a queue of its own (raddle-slot.c); slots
- * with something to do are put in order (raddle-lane-order.c) and served in turns
- * (raddle-lane-service.c). Opened, filled and closed on the loop. The lock is never held while
- * a function of the handler, or the owner, is called. A lane knows nothing of models and does
- * not decide what it is given.
+/* Owns the life of a lane, which stands in front of one handler: opening, closing,
+ * limits, and what its owner is told. Each run has a slot with a queue of its own
+ * (raddle-slot.c); slots with something to do are put in order (raddle-lane-order.c) and
+ * served in turns (raddle-lane-service.c). Opened, filled and closed on the loop. The
+ * lock is never held while a function of the handler, or the owner, is called. A lane
+ * knows nothing of models and does not decide what it is given.
  */
 
 #include "handlers/raddle-lane-private.h"
@@ -72,7 +72,8 @@ raddle_lane_new (RaddleLaneOwner *owner,
   self->concurrent = !all_sync || calls->thread_safe;
   self->home = self->on_loop || !all_sync ? RADDLE_LANE_LOOP : RADDLE_LANE_POOL;
   g_mutex_init (&self->lock);
-  self->slots = g_hash_table_new_full (NULL, NULL, NULL, (GDestroyNotify) raddle_slot_unref);
+  self->slots =
+    g_hash_table_new_full (NULL, NULL, NULL, (GDestroyNotify) raddle_slot_unref);
 
   return self;
 }
@@ -175,8 +176,8 @@ raddle_lane_close (RaddleLane *self)
   raddle_lane_tell_owner (self, &tidings);
 }
 
-/* Closes the lane without delivering what waits in it, or in the batch that the handler has
- * in hand. Any thread. Returns how many events were thrown away. */
+/* Closes the lane without delivering what waits in it, or in the batch that the handler
+ * has in hand. Any thread. Returns how many events were thrown away. */
 guint
 raddle_lane_abandon (RaddleLane *self)
 {
@@ -209,14 +210,16 @@ raddle_lane_is_closed (RaddleLane *self)
   return closed;
 }
 
-/* FALSE when the lane holds as much as it may; its owner then gets news when half is gone. */
+/* FALSE when the lane holds as much as it may; its owner then gets news when half is
+ * gone. */
 gboolean
 raddle_lane_has_room (RaddleLane *self)
 {
   gboolean room;
 
   raddle_lock (&self->lock);
-  room = self->n_queued < self->limits.max_events && self->n_bytes < self->limits.max_bytes;
+  room =
+    self->n_queued < self->limits.max_events && self->n_bytes < self->limits.max_bytes;
   if (!room)
     self->room_wanted = TRUE;
   raddle_unlock (&self->lock);

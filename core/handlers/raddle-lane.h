@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What stands in front of one handler: an ordered queue per run (a slot), served in turns. A
- * lane decides which event enters the handler next and on which side, the pool's or the
- * loop's; its owner lends it threads and is told when a slot falls idle. */
+/* What stands in front of one handler: an ordered queue per run (a slot), served in
+ * turns. A lane decides which event enters the handler next and on which side, the pool's
+ * or the loop's; its owner lends it threads and is told when a slot falls idle. */
 
 #pragma once
 

@@ -17,7 +17,8 @@ RaddleSettings     *raddle_settings_ref          (RaddleSettings      *self);
 void                raddle_settings_unref        (RaddleSettings      *self);
 
 /* @value is as it stands in a keyfile, with its escapes, like a table's default. The
- * error says what is wrong and what is allowed; file, line, group and key are the caller's. */
+ * error says what is wrong and what is allowed; file, line, group and key are the
+ * caller's. */
 gboolean            raddle_settings_set          (RaddleSettings      *self,
                                                   const RaddleOption  *option,
                                                   const char          *value,

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Owns the queue of one run in a lane: what is put into it, and when the run has no more for
- * the handler. Loop only, but for the reference count.
+/* Owns the queue of one run in a lane: what is put into it, and when the run has no more
+ * for the handler. Loop only, but for the reference count.
  */
 
 #include "handlers/raddle-lane-private.h"
 
 #include "events/raddle-lock.h"
 
-/* The runs between may be over, or not for this handler. Borrowed; NULL if there is none. */
+/* The runs between may be over, or not for this handler. Borrowed; NULL
+ * if there is none. */
 static RaddleSlot *
 find_slot_above_locked (RaddleLane *self,
                         RaddleRunRecord *run)
@@ -153,7 +154,8 @@ raddle_slot_push (RaddleSlot *self,
     }
 
   entry = g_new (RaddleLaneEntry, 1);
-  *entry = (RaddleLaneEntry) { raddle_batch_ref (form), raddle_lane_find_wanted (lane, form, first, end), end };
+  *entry = (RaddleLaneEntry){ raddle_batch_ref (form),
+                              raddle_lane_find_wanted (lane, form, first, end), end };
 
   raddle_lock (&lane->lock);
   taken = !lane->failed && !lane->closing && !self->finishing;

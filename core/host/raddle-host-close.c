@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Owns the end of a host: runs are ended, what the handlers have not got is delivered, they are
- * torn down; and what happens when that takes too long. On the host's context.
+/* Owns the end of a host: runs are ended, what the handlers have not got is delivered,
+ * they are torn down; and what happens when that takes too long. On the host's context.
  */
 
 #include "host/raddle-host-private.h"
@@ -29,12 +29,13 @@ give_up_cb (GCancellable *cancellable,
 /**
  * raddle_host_close_async:
  * @self: a host
- * @cancellable: (nullable): throws away what has not been delivered, instead of delivering it
+ * @cancellable: (nullable): throws away what has not been delivered, instead of
+ * delivering it
  * @callback: called on the host's context when all is done
  * @user_data: passed to @callback
  *
- * Ends all runs with the outcome dropped, delivers what the handlers have not got, and has
- * them torn down. To be called once, on the host's context.
+ * Ends all runs with the outcome dropped, delivers what the handlers have not got, and
+ * has them torn down. To be called once, on the host's context.
  *
  * Since: 0.1
  */
@@ -110,9 +111,10 @@ report_undelivered (RaddleHost *self,
                     guint n_events,
                     guint milliseconds)
 {
-  g_message ("the host could not be closed within %u ms: %u events were not delivered, or a "
-             "handler has not returned",
-             milliseconds, n_events);
+  g_message (
+    "the host could not be closed within %u ms: %u events were not delivered, or a "
+    "handler has not returned",
+    milliseconds, n_events);
 }
 
 /**
@@ -121,8 +123,8 @@ report_undelivered (RaddleHost *self,
  * @milliseconds: how long it may take
  *
  * Closes the host like raddle_host_close_async(), and iterates its context until that is
- * done. What could not be delivered in time is thrown away, counted and logged. A host that
- * is closed already, or being closed, is waited for.
+ * done. What could not be delivered in time is thrown away, counted and logged. A host
+ * that is closed already, or being closed, is waited for.
  *
  * Returns: %TRUE if everything was delivered
  *
@@ -153,7 +155,8 @@ raddle_host_close (RaddleHost *self,
 
   if (!closed)
     {
-      report_undelivered (self, raddle_dispatcher_abandon (self->dispatcher), milliseconds);
+      report_undelivered (self, raddle_dispatcher_abandon (self->dispatcher),
+                          milliseconds);
       /* What does not wait for a handler ends now. */
       while (!self->closed && g_main_context_iteration (self->context, FALSE))
         ;

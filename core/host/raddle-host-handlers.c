@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Owns the way from folders and a keyfile to handlers: finds plugins, loads those that are to
- * be used, and makes an instance for each group of the keyfile, or one for a plugin that the
- * keyfile does not mention. A file that cannot be used is refused in words and the others go
- * on; a mistake in the keyfile is a problem, and all of them are told.
+/* Owns the way from folders and a keyfile to handlers: finds plugins, loads those that
+ * are to be used, and makes an instance for each group of the keyfile, or one for a
+ * plugin that the keyfile does not mention. A file that cannot be used is refused in
+ * words and the others go on; a mistake in the keyfile is a problem, and all of them are
+ * told.
  */
 
 #include "host/raddle-host-private.h"
@@ -123,10 +124,11 @@ refuse_second_of_name (GListModel *plugins,
   if (first == NULL)
     return;
 
-  reason = g_strdup_printf ("%s: calls itself '%s' as %s does; give one of them another name "
-                            "in RADDLE_PLUGIN ()",
-                            raddle_plugin_get_file (plugin), raddle_plugin_get_name (plugin),
-                            raddle_plugin_get_file (first));
+  reason =
+    g_strdup_printf ("%s: calls itself '%s' as %s does; give one of them another name "
+                     "in RADDLE_PLUGIN ()",
+                     raddle_plugin_get_file (plugin), raddle_plugin_get_name (plugin),
+                     raddle_plugin_get_file (first));
   raddle_plugin_set_state (plugin, RADDLE_PLUGIN_REFUSED, reason);
 }
 
@@ -185,9 +187,10 @@ warn_of_what_is_to_come (const RaddleHandlerConfig *config)
   if (config->on_error != RADDLE_ON_ERROR_LOG)
     warn_of_key (config, "on-error other than log");
   if (config->overflow != RADDLE_OVERFLOW_BLOCK)
-    g_message ("handler '%s': this version of Raddle treats every overflow policy as block: "
-               "nothing is lost, and the stream waits",
-               config->name);
+    g_message (
+      "handler '%s': this version of Raddle treats every overflow policy as block: "
+      "nothing is lost, and the stream waits",
+      config->name);
 }
 
 /* The same for [host]. */
@@ -217,8 +220,9 @@ make_handler (const RaddleConfig *config,
   gsize n_options;
 
   options = raddle_plugin_get_options (plugin, &n_options);
-  raddle_handler_config_apply (handler, options, n_options, raddle_plugin_get_name (plugin),
-                               &settings, config, problems);
+  raddle_handler_config_apply (handler, options, n_options,
+                               raddle_plugin_get_name (plugin), &settings, config,
+                               problems);
   raddle_config_check_delivery (handler, has_async_events (plugin), delivery, problems);
   if (problems->len > n_problems)
     {
@@ -247,7 +251,8 @@ add_handler (const RaddleConfig *config,
     return;
   g_ptr_array_add (handlers, handler);
   limit = g_new (RaddleLaneLimits, 1);
-  *limit = (RaddleLaneLimits) { handler_config->queue_length, handler_config->queue_bytes };
+  *limit =
+    (RaddleLaneLimits){ handler_config->queue_length, handler_config->queue_bytes };
   g_ptr_array_add (limits, limit);
 }
 
@@ -312,8 +317,8 @@ raddle_host_load_found_plugins (const RaddleConfig *config,
     }
 }
 
-/* Makes the handlers; transfer full, with the limits of each in @limits. What is wrong in the
- * keyfile goes to @problems. */
+/* Makes the handlers; transfer full, with the limits of each in @limits. What is wrong in
+ * the keyfile goes to @problems. */
 GPtrArray *
 raddle_host_make_handlers (const RaddleConfig *config,
                            GListModel *plugins,

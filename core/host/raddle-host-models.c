@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Owns what a host's models are: those of the keyfile, the one that a key alone asks for, and
- * cassettes. On the host's context.
+/* Owns what a host's models are: those of the keyfile, the one that a key alone asks for,
+ * and cassettes. On the host's context.
  */
 
 #include "host/raddle-host-private.h"
@@ -16,7 +16,8 @@ make_model (RaddleHost *self,
             const RaddleModelConfig *config,
             RaddleCassette *cassette)
 {
-  return raddle_model_new (G_OBJECT (self), self->dispatcher, self->client, config, cassette);
+  return raddle_model_new (G_OBJECT (self), self->dispatcher, self->client, config,
+                           cassette);
 }
 
 static RaddleModelConfig *
@@ -45,10 +46,11 @@ load_cassette (const char *file,
   if (g_strv_contains (raddle_decoder_get_providers (), decoder))
     return g_steal_pointer (&cassette);
 
-  g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_CONFIG,
-               "%s: it is a recording of provider '%s', which this version of Raddle cannot "
-               "read",
-               file, decoder);
+  g_set_error (
+    error, RADDLE_ERROR, RADDLE_ERROR_CONFIG,
+    "%s: it is a recording of provider '%s', which this version of Raddle cannot "
+    "read",
+    file, decoder);
   return NULL;
 }
 
@@ -62,7 +64,8 @@ make_built_in (RaddleHost *self,
 
   if (cassette == NULL)
     return NULL;
-  return make_model (self, add_own_model (self, RADDLE_MODEL_BUILT_IN, "cassette"), cassette);
+  return make_model (self, add_own_model (self, RADDLE_MODEL_BUILT_IN, "cassette"),
+                     cassette);
 }
 
 /* What a key alone asks for: the provider that it is for, with a model of ours. */
@@ -109,9 +112,9 @@ choose_model (const RaddleConfig *config,
     return config->models->pdata[0];
 
   names = list_models (config);
-  g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_CONFIG,
-               "The keyfile has several models and none is called 'default'; name one of %s",
-               names);
+  g_set_error (
+    error, RADDLE_ERROR, RADDLE_ERROR_CONFIG,
+    "The keyfile has several models and none is called 'default'; name one of %s", names);
   return NULL;
 }
 
@@ -142,10 +145,11 @@ find_model (const RaddleConfig *config,
  * @error: return location for an error
  *
  * Gets a model. Where the keyfile has none and none is named, it is one of Anthropic's if
- * the environment has `ANTHROPIC_API_KEY`, else the built-in cassette, which tells a joke.
+ * the environment has `ANTHROPIC_API_KEY`, else the built-in cassette, which tells a
+ * joke.
  *
- * Returns: (transfer full): the model; %NULL with @error set if there is none of that name,
- *   or its cassette cannot be read
+ * Returns: (transfer full): the model; %NULL with @error set if there is none of that
+ * name, or its cassette cannot be read
  *
  * Since: 0.1
  */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Owns everything: the settings, the plugins, the handlers and the dispatcher that joins
- * them, on the context that was the thread's default when the host was made. All of it is to
- * be used on that context, but for the last reference, which may fall anywhere. Models stand
- * in raddle-host-models.c, the end in raddle-host-close.c.
+ * them, on the context that was the thread's default when the host was made. All of it is
+ * to be used on that context, but for the last reference, which may fall anywhere. Models
+ * stand in raddle-host-models.c, the end in raddle-host-close.c.
  */
 
 #include "host/raddle-host-private.h"
@@ -20,10 +20,11 @@
  *
  * Finds handlers in plugin folders and passes the events of model calls to them.
  *
- * A host belongs to the main context that was the thread's default when it was made: async
- * handlers are called there, and so are callbacks. Sync handlers are called on a pool of
- * threads. Nothing is delivered while the context is not iterated. Close a host before
- * giving it back; one that is given back open throws away what its handlers have not got.
+ * A host belongs to the main context that was the thread's default when it was made:
+ * async handlers are called there, and so are callbacks. Sync handlers are called on a
+ * pool of threads. Nothing is delivered while the context is not iterated. Close a host
+ * before giving it back; one that is given back open throws away what its handlers have
+ * not got.
  *
  * Since: 0.1
  */
@@ -118,7 +119,8 @@ raddle_host_get_dispatcher (RaddleHost *self)
  * @folder: (type filename): a folder
  *
  * Adds a folder to look for plugins in, before those of the keyfile, the environment, the
- * user and the system. Where two folders have a file of the same name, the first one counts.
+ * user and the system. Where two folders have a file of the same name, the first one
+ * counts.
  *
  * Since: 0.1
  */
@@ -243,8 +245,8 @@ find_default_file (void)
  *
  * Reads the settings. raddle_host_start() does it where it was not done.
  *
- * Returns: %FALSE with %RADDLE_ERROR_CONFIG set if there is anything wrong; the message then
- *   has a line for each problem, with file, line, group and key
+ * Returns: %FALSE with %RADDLE_ERROR_CONFIG set if there is anything wrong; the message
+ * then has a line for each problem, with file, line, group and key
  *
  * Since: 0.1
  */
@@ -263,7 +265,8 @@ raddle_host_load_keyfile (RaddleHost *self,
 
   if (file != NULL || self->use_keyfile)
     found = file != NULL ? g_strdup (file) : find_default_file ();
-  config = raddle_config_load (found, (const char *const *) self->overrides->pdata, problems);
+  config =
+    raddle_config_load (found, (const char *const *) self->overrides->pdata, problems);
   if (!fail_with_problems (problems, error))
     return FALSE;
 
@@ -276,9 +279,9 @@ raddle_host_load_keyfile (RaddleHost *self,
  * @self: a host
  * @error: return location for an error
  *
- * Finds the plugins and loads those that the keyfile does not turn off. A file that cannot
- * be used is refused, with a reason in raddle_host_list_plugins(), and the others go on.
- * raddle_host_start() does it where it was not done.
+ * Finds the plugins and loads those that the keyfile does not turn off. A file that
+ * cannot be used is refused, with a reason in raddle_host_list_plugins(), and the others
+ * go on. raddle_host_start() does it where it was not done.
  *
  * Returns: %FALSE with @error set if the keyfile has mistakes
  *
@@ -324,11 +327,11 @@ open_handlers (RaddleHost *self,
  * @self: a host
  * @error: return location for an error
  *
- * Loads what was not loaded yet, and sets the handlers up. To be called once, on the host's
- * context.
+ * Loads what was not loaded yet, and sets the handlers up. To be called once, on the
+ * host's context.
  *
- * Returns: %FALSE with %RADDLE_ERROR_CONFIG set if the keyfile has mistakes; then no handler
- *   was set up
+ * Returns: %FALSE with %RADDLE_ERROR_CONFIG set if the keyfile has mistakes; then no
+ * handler was set up
  *
  * Since: 0.1
  */
@@ -346,8 +349,8 @@ raddle_host_start (RaddleHost *self,
 
   if (!raddle_host_load_plugins (self, error))
     return FALSE;
-  handlers = raddle_host_make_handlers (self->config, G_LIST_MODEL (self->plugins), limits,
-                                        problems);
+  handlers = raddle_host_make_handlers (self->config, G_LIST_MODEL (self->plugins),
+                                        limits, problems);
   if (!fail_with_problems (problems, error))
     return FALSE;
 
@@ -380,7 +383,8 @@ raddle_host_list_plugins (RaddleHost *self)
  * raddle_host_list_handlers:
  * @self: a host
  *
- * Lists the handlers, those of plugins and those of the program, as [class@Raddle.Handler].
+ * Lists the handlers, those of plugins and those of the program, as
+ * [class@Raddle.Handler].
  *
  * Returns: (transfer none): the list
  *
@@ -402,8 +406,8 @@ raddle_host_list_handlers (RaddleHost *self)
  *
  * Adds a handler. Of runs that are under way it gets the start first, marked as replayed.
  *
- * Returns: %FALSE with %RADDLE_ERROR_CLOSED set if the host was closed, or a host has or had
- *   the handler
+ * Returns: %FALSE with %RADDLE_ERROR_CLOSED set if the host was closed, or a host has or
+ * had the handler
  *
  * Since: 0.1
  */
@@ -442,8 +446,8 @@ raddle_host_add_handler (RaddleHost *self,
  * @self: a host
  * @handler: a handler of this host; one that is not is left alone
  *
- * Takes a handler away. It gets what it was given before and is torn down; of runs that are
- * under way it gets no end.
+ * Takes a handler away. It gets what it was given before and is torn down; of runs that
+ * are under way it gets no end.
  *
  * Since: 0.1
  */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Owns the way from deltas to events: each delta adds to the result that the run ends with,
- * and to the batch of the read that it came in. An event is built only when somebody wants
- * it, and counted always. Loop only. It knows nothing of HTTP and nothing of handlers.
+/* Owns the way from deltas to events: each delta adds to the result that the run ends
+ * with, and to the batch of the read that it came in. An event is built only when
+ * somebody wants it, and counted always. Loop only. It knows nothing of HTTP and nothing
+ * of handlers.
  */
 
 #include "models/raddle-answer.h"
@@ -172,8 +173,8 @@ take_text (RaddleAnswer *self,
   begin_block (self, delta->block, "text", NULL);
   g_string_append_len (self->text, delta->text, delta->text_length);
   add_token (self, delta->block, delta->text, delta->text_length);
-  add_stream_event (self, RADDLE_DELTA_TEXT, delta->block, delta->text, delta->text_length,
-                    NULL);
+  add_stream_event (self, RADDLE_DELTA_TEXT, delta->block, delta->text,
+                    delta->text_length, NULL);
 }
 
 static void
@@ -203,7 +204,8 @@ take_tool_start (RaddleAnswer *self,
     json_object_set_string_member (self->tool, "id", delta->id);
   else
     json_object_set_null_member (self->tool, "id");
-  json_object_set_string_member (self->tool, "name", delta->name != NULL ? delta->name : "");
+  json_object_set_string_member (self->tool, "name",
+                                 delta->name != NULL ? delta->name : "");
 }
 
 static void
@@ -391,8 +393,8 @@ estimate_usage (RaddleAnswer *self)
   usage->output = MAX (usage->output, self->n_pieces);
 }
 
-/* The result of the run; transfer full. Once only. @request_time: when the request was sent,
- * us, monotonic; 0 if it was not. */
+/* The result of the run; transfer full. Once only. @request_time: when the request was
+ * sent, us, monotonic; 0 if it was not. */
 RaddleResult *
 raddle_answer_finish (RaddleAnswer *self,
                       RaddleOutcome outcome,

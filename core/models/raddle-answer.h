@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A model's answer as it comes: from the decoder's deltas to the events of the run and to the
- * result. */
+/* A model's answer as it comes: from the decoder's deltas to the events of the run and to
+ * the result. */
 
 #pragma once
 

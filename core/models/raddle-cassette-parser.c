@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Reads a recorded cassette; raddle-cassette.c describes the format. No state. The file may be
- * anything at all: json-glib takes more than JSON, loses what follows a U+0000 and recurses, so
- * each line is looked over before it is parsed. */
+/* Reads a recorded cassette; raddle-cassette.c describes the format. No state. The file
+ * may be anything at all: json-glib takes more than JSON, loses what follows a U+0000 and
+ * recurses, so each line is looked over before it is parsed. */
 
 #include "models/raddle-cassette-parser.h"
 
@@ -65,7 +65,8 @@ skip_byte_order_mark (const char *data,
   return length >= 3 && memcmp (data, "\xef\xbb\xbf", 3) == 0 ? data + 3 : data;
 }
 
-/* Whether it begins with {"raddle-cassette": a bare JSON body begins with a brace as well. */
+/* Whether it begins with {"raddle-cassette": a bare JSON body begins with a brace as
+ * well. */
 gboolean
 raddle_cassette_is_recorded (const char *data,
                              gsize       length)
@@ -80,8 +81,8 @@ raddle_cassette_is_recorded (const char *data,
   return (gsize) (end - p) > strlen (key) && memcmp (p, key, strlen (key)) == 0;
 }
 
-/* One look before json-glib has one: a single object of bounded depth with nothing after it,
- * and no U+0000 in its strings. Whatever else is wrong with it json-glib will say. */
+/* One look before json-glib has one: a single object of bounded depth with nothing after
+ * it, and no U+0000 in its strings. Whatever else is wrong with it json-glib will say. */
 static const char *
 look_over (const char *line,
            gsize       length)
@@ -103,7 +104,8 @@ look_over (const char *line,
         in_string = !in_string;
       else if (!in_string && (line[i] == '{' || line[i] == '[') && ++depth > MAX_DEPTH)
         return "this is nested too deeply";
-      else if (!in_string && (line[i] == '}' || line[i] == ']') && --depth == 0 && i + 1 < length)
+      else if (!in_string && (line[i] == '}' || line[i] == ']') && --depth == 0 &&
+               i + 1 < length)
         return "something follows the JSON object";
     }
   return depth == 0 ? NULL : "this JSON object is not complete; the line was cut";
@@ -240,12 +242,15 @@ parse_header (Parser     *parser,
                   FORMAT_VERSION);
   if (version > FORMAT_VERSION)
     return fault (parser, error,
-                  "this cassette has format %" G_GINT64_FORMAT " and this program reads up to "
-                  "%d; use a newer one", version, FORMAT_VERSION);
+                  "this cassette has format %" G_GINT64_FORMAT
+                  " and this program reads up to "
+                  "%d; use a newer one",
+                  version, FORMAT_VERSION);
   if (json_object_has_member (object, "status")
       && (!get_int (object, "status", &status) || status < 200 || status > 599))
     return fault (parser, error, "status must be a number from 200 to 599");
-  if (json_object_has_member (object, "provider") && get_string (object, "provider") == NULL)
+  if (json_object_has_member (object, "provider") &&
+      get_string (object, "provider") == NULL)
     return fault (parser, error, "provider is not a string");
   head = raddle_response_head_new (status);
   if (!parse_headers (parser, object, head, error))
@@ -260,7 +265,8 @@ static GBytes *
 decode_base64 (const char *text)
 {
   gsize length = strlen (text);
-  gsize body = strspn (text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/");
+  gsize body =
+    strspn (text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/");
   guchar *data;
 
   if (length % 4 != 0 || length - body > 2 || strspn (text + body, "=") != length - body)
@@ -297,9 +303,11 @@ parse_arrival (Parser     *parser,
   if (parser->ended)
     return fault (parser, error, "something follows the end");
   if (!get_int (object, "t", &time_us) || time_us < 0 || time_us > MAX_TIME_US)
-    return fault (parser, error, "t must be a whole number of microseconds, at most a year");
+    return fault (parser, error,
+                  "t must be a whole number of microseconds, at most a year");
   if (time_us < parser->time_us)
-    return fault (parser, error, "t is before that of an earlier line; sort the lines by t");
+    return fault (parser, error,
+                  "t is before that of an earlier line; sort the lines by t");
   parser->time_us = time_us;
   if ((data != NULL) + (base64 != NULL) + (end != NULL) != 1)
     return fault (parser, error, "one of data, base64 and end is needed, as a string of "

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Owns the replay of a cassette as if it came from a socket, on the context that started it.
- * All times count from the start, so that late turns do not add up; a pause moves the start. A
- * turn tells no more than a drained read of a socket would. */
+/* Owns the replay of a cassette as if it came from a socket, on the context that started
+ * it. All times count from the start, so that late turns do not add up; a pause moves the
+ * start. A turn tells no more than a drained read of a socket would. */
 
 #include "models/raddle-cassette-transport.h"
 
@@ -116,12 +116,14 @@ play (RaddleCassetteTransport *self)
   if (!self->head_told)
     {
       self->head_told = TRUE;
-      if (!raddle_transport_emit_head (&self->base, raddle_cassette_get_head (self->cassette))
-          || self->base.paused)
+      if (!raddle_transport_emit_head (&self->base,
+                                       raddle_cassette_get_head (self->cassette)) ||
+          self->base.paused)
         return;
     }
   complete = play_due (self);
-  if (self->base.ended || !raddle_transport_emit_drained (&self->base) || self->base.paused)
+  if (self->base.ended || !raddle_transport_emit_drained (&self->base) ||
+      self->base.paused)
     return;
   if (complete)
     finish (self);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Owns a recorded answer in memory: its head, what arrived when, and how it ended. Plain data
- * for one thread at a time, complete before it is shared; the program has a copy of this code.
+/* Owns a recorded answer in memory: its head, what arrived when, and how it ended. Plain
+ * data for one thread at a time, complete before it is shared; the program has a copy of
+ * this code.
  *
  * The file format is JSON Lines in UTF-8, one object a line, blank lines allowed.
  *
@@ -21,19 +22,18 @@
  *   {"t":41200,"data":"event: ping\ndata: {}\n\n"}
  *   {"t":52100,"base64":"8J+YgA=="}
  *
- *   t       microseconds from the sending of the request, a whole number, never decreasing
- *   data    the bytes, where they are UTF-8 without NUL; else
- *   base64  the bytes
+ *   t       microseconds from the sending of the request, a whole number, never
+ * decreasing data    the bytes, where they are UTF-8 without NUL; else base64  the bytes
  *
- * And optionally a last line with how the connection ended: cleanly, as it also does without
- * this line, or broken.
+ * And optionally a last line with how the connection ended: cleanly, as it also does
+ * without this line, or broken.
  *
  *   {"t":1034000,"end":"eof"}
  *   {"t":1034000,"end":"error"}
  *
- * Other members are ignored. A cassette never holds request headers or cookies. A file that
- * does not begin with a header is a bare body: status 200, a content type by its extension,
- * and one arrival at 0 for each event or line of it. */
+ * Other members are ignored. A cassette never holds request headers or cookies. A file
+ * that does not begin with a header is a bare body: status 200, a content type by its
+ * extension, and one arrival at 0 for each event or line of it. */
 
 #include "models/raddle-cassette.h"
 
@@ -161,7 +161,8 @@ content_type_of (const char *name,
   for (gsize i = 0; i < G_N_ELEMENTS (content_types); i++)
     if (g_str_has_suffix (name, content_types[i].extension))
       return content_types[i].content_type;
-  return looks_like_events (data, length) ? "text/event-stream" : "application/octet-stream";
+  return looks_like_events (data, length) ? "text/event-stream"
+                                          : "application/octet-stream";
 }
 
 /* The length of the line at @data with its CR LF, LF or CR. */
@@ -180,7 +181,8 @@ line_length (const char *data,
   return MIN (n + 1, length);
 }
 
-/* The length of what a server would send at once: an event with its blank line, or a line. */
+/* The length of what a server would send at once: an event with its blank line, or a
+ * line. */
 static gsize
 arrival_length (const char *content_type,
                 const char *data,
@@ -247,9 +249,11 @@ raddle_cassette_new_from_bytes (GBytes     *bytes,
     self = raddle_cassette_parse (data, length, name, error);
   else if (g_str_has_suffix (name, ".cassette"))
     {
-      g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_FAILED,
-                   "%s:1: a cassette begins with {\"raddle-cassette\":1, this does not; give a "
-                   "bare body another extension, as .sse", name);
+      g_set_error (
+        error, RADDLE_ERROR, RADDLE_ERROR_FAILED,
+        "%s:1: a cassette begins with {\"raddle-cassette\":1, this does not; give a "
+        "bare body another extension, as .sse",
+        name);
       return NULL;
     }
   else
@@ -272,8 +276,8 @@ raddle_cassette_load (const char *file,
 
   if (!g_file_get_contents (file, &data, &length, &cause))
     {
-      g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_FAILED, "the cassette cannot be read: %s",
-                   cause->message);
+      g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_FAILED,
+                   "the cassette cannot be read: %s", cause->message);
       return NULL;
     }
   bytes = g_bytes_new_take (data, length);
@@ -419,7 +423,8 @@ append_header (GString              *text,
                const RaddleCassette *self)
 {
   g_autoptr (JsonBuilder) builder = json_builder_begin_object (json_builder_new ());
-  JsonNode *request = self->request != NULL ? json_from_string (self->request, NULL) : NULL;
+  JsonNode *request =
+    self->request != NULL ? json_from_string (self->request, NULL) : NULL;
 
   json_builder_set_member_name (builder, "raddle-cassette");
   json_builder_add_int_value (builder, 1);
@@ -446,7 +451,8 @@ append_arrival (GString       *text,
   g_autofree char *value = NULL;
   gboolean plain = g_utf8_validate_len ((const char *) data, length, NULL);
 
-  value = plain ? g_strndup ((const char *) data, length) : g_base64_encode (data, length);
+  value =
+    plain ? g_strndup ((const char *) data, length) : g_base64_encode (data, length);
   json_builder_set_member_name (builder, "t");
   json_builder_add_int_value (builder, arrival->time_us);
   build_string (builder, plain ? "data" : "base64", value);
@@ -461,7 +467,8 @@ append_end (GString              *text,
 
   json_builder_set_member_name (builder, "t");
   json_builder_add_int_value (builder, self->end_time_us);
-  build_string (builder, "end", self->end == RADDLE_CASSETTE_END_BROKEN ? "error" : "eof");
+  build_string (builder, "end",
+                self->end == RADDLE_CASSETTE_END_BROKEN ? "error" : "eof");
   append_line (text, builder);
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Owns the SoupSessions, with their idle connections, and the queue of requests that wait to
- * be sent. One client belongs to one main context. A session's cost of a start grows with the
- * streams that it has (1,000 on one blocked the loop for 5.9 s, on 16 for 0.1 s), so a session
- * gets at most 64, and what one turn of the loop sends is limited. */
+/* Owns the SoupSessions, with their idle connections, and the queue of requests that wait
+ * to be sent. One client belongs to one main context. A session's cost of a start grows
+ * with the streams that it has (1,000 on one blocked the loop for 5.9 s, on 16 for 0.1
+ * s), so a session gets at most 64, and what one turn of the loop sends is limited. */
 
 #include "models/raddle-http-client.h"
 
@@ -160,10 +160,10 @@ session_new (RaddleHttpClient *self)
 {
   RaddleHttpSession *session = g_new0 (RaddleHttpSession, 1);
 
-  session->soup = soup_session_new_with_options ("user-agent", "raddle/" RADDLE_VERSION,
-                                                 "max-conns", 2 * STREAMS_PER_SESSION,
-                                                 "max-conns-per-host", STREAMS_PER_SESSION,
-                                                 "timeout", 0, NULL);
+  session->soup =
+    soup_session_new_with_options ("user-agent", "raddle/" RADDLE_VERSION, "max-conns",
+                                   2 * STREAMS_PER_SESSION, "max-conns-per-host",
+                                   STREAMS_PER_SESSION, "timeout", 0, NULL);
   if (self->tls_database != NULL)
     soup_session_set_tls_database (session->soup, self->tls_database);
   return session;

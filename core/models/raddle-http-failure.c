@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Owns the words for what can go wrong with a connection: what, where, what to do. No state.
- * An address may hold a password or a key, and a header does: of an address only scheme, host
- * and port are ever named, of headers nothing. */
+/* Owns the words for what can go wrong with a connection: what, where, what to do. No
+ * state. An address may hold a password or a key, and a header does: of an address only
+ * scheme, host and port are ever named, of headers nothing. */
 
 #include "models/raddle-http-failure.h"
 
@@ -13,7 +13,8 @@
 static gboolean
 is_http_scheme (const char *scheme)
 {
-  return g_ascii_strcasecmp (scheme, "http") == 0 || g_ascii_strcasecmp (scheme, "https") == 0;
+  return g_ascii_strcasecmp (scheme, "http") == 0 ||
+         g_ascii_strcasecmp (scheme, "https") == 0;
 }
 
 /* Enough of a wrong address to recognise it by: nothing after what may be a password. */
@@ -40,8 +41,8 @@ raddle_http_parse_url (const char *url,
                  "the address '%s' is not a URL; write it as https://host/path", shown);
   else if (!is_http_scheme (g_uri_get_scheme (uri)))
     g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_REQUEST,
-                 "the address '%s' begins with %s:, only http and https can be used", shown,
-                 g_uri_get_scheme (uri));
+                 "the address '%s' begins with %s:, only http and https can be used",
+                 shown, g_uri_get_scheme (uri));
   else if (g_uri_get_host (uri) == NULL || *g_uri_get_host (uri) == '\0')
     g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_REQUEST,
                  "the address '%s' names no host; write it as https://host/path", shown);
@@ -55,7 +56,8 @@ static const struct
   GTlsCertificateFlags flag;
   const char          *words;
 } certificate_faults[] = {
-  { G_TLS_CERTIFICATE_UNKNOWN_CA, "it is not signed by an authority that this system trusts" },
+  { G_TLS_CERTIFICATE_UNKNOWN_CA,
+    "it is not signed by an authority that this system trusts" },
   { G_TLS_CERTIFICATE_BAD_IDENTITY, "it is for another host name" },
   { G_TLS_CERTIFICATE_NOT_ACTIVATED, "it is not valid yet (is the clock right?)" },
   { G_TLS_CERTIFICATE_EXPIRED, "it has expired (is the clock right?)" },
@@ -85,10 +87,11 @@ tls_failure (const char   *peer,
   g_autofree char *reasons = certificate_reasons (message);
 
   if (*reasons != '\0')
-    return g_error_new (RADDLE_ERROR, RADDLE_ERROR_TRANSPORT,
-                        "the certificate of %s was not accepted: %s; correct the base-url or "
-                        "have the server's authority added to the system's trusted ones",
-                        peer, reasons);
+    return g_error_new (
+      RADDLE_ERROR, RADDLE_ERROR_TRANSPORT,
+      "the certificate of %s was not accepted: %s; correct the base-url or "
+      "have the server's authority added to the system's trusted ones",
+      peer, reasons);
   if (g_error_matches (cause, G_TLS_ERROR, G_TLS_ERROR_UNAVAILABLE))
     return g_error_new (RADDLE_ERROR, RADDLE_ERROR_TRANSPORT,
                         "no secure connection to %s: this system's GLib has no TLS; "
@@ -117,12 +120,15 @@ broken_connection (const char      *peer,
                    const GError    *cause)
 {
   if (stage == RADDLE_HTTP_STAGE_STREAMING)
-    return g_error_new (RADDLE_ERROR, RADDLE_ERROR_TRANSPORT,
-                        "the connection to %s broke in the middle of the answer: try again "
-                        "(%s)", peer, cause->message);
+    return g_error_new (
+      RADDLE_ERROR, RADDLE_ERROR_TRANSPORT,
+      "the connection to %s broke in the middle of the answer: try again "
+      "(%s)",
+      peer, cause->message);
   return g_error_new (RADDLE_ERROR, RADDLE_ERROR_TRANSPORT,
                       "%s closed the connection before it answered: try again, and check "
-                      "that http or https in the base-url is right (%s)", peer, cause->message);
+                      "that http or https in the base-url is right (%s)",
+                      peer, cause->message);
 }
 
 static GError *
@@ -131,30 +137,35 @@ io_failure (const char      *peer,
             const GError    *cause)
 {
   if (g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_CONNECTION_REFUSED))
-    return g_error_new (RADDLE_ERROR, RADDLE_ERROR_TRANSPORT,
-                        "connection refused by %s: check that the server runs and that the "
-                        "base-url is right (%s)", peer, cause->message);
+    return g_error_new (
+      RADDLE_ERROR, RADDLE_ERROR_TRANSPORT,
+      "connection refused by %s: check that the server runs and that the "
+      "base-url is right (%s)",
+      peer, cause->message);
   if (g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_HOST_UNREACHABLE)
       || g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_NETWORK_UNREACHABLE))
     return g_error_new (RADDLE_ERROR, RADDLE_ERROR_TRANSPORT,
-                        "%s cannot be reached: check the network and the base-url (%s)", peer,
-                        cause->message);
+                        "%s cannot be reached: check the network and the base-url (%s)",
+                        peer, cause->message);
   if (g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_PROXY_FAILED)
       || g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_PROXY_AUTH_FAILED)
       || g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_PROXY_NEED_AUTH)
       || g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_PROXY_NOT_ALLOWED))
-    return g_error_new (RADDLE_ERROR, RADDLE_ERROR_TRANSPORT,
-                        "the proxy did not connect to %s: check the system's proxy settings "
-                        "(%s)", peer, cause->message);
+    return g_error_new (
+      RADDLE_ERROR, RADDLE_ERROR_TRANSPORT,
+      "the proxy did not connect to %s: check the system's proxy settings "
+      "(%s)",
+      peer, cause->message);
   if (g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_TIMED_OUT))
-    return g_error_new (RADDLE_ERROR, RADDLE_ERROR_TRANSPORT,
-                        "the network gave up on %s: check the network and the base-url (%s)",
-                        peer, cause->message);
+    return g_error_new (
+      RADDLE_ERROR, RADDLE_ERROR_TRANSPORT,
+      "the network gave up on %s: check the network and the base-url (%s)", peer,
+      cause->message);
   if (stage >= RADDLE_HTTP_STAGE_WAITING)
     return broken_connection (peer, stage, cause);
   return g_error_new (RADDLE_ERROR, RADDLE_ERROR_TRANSPORT,
-                      "no connection to %s: check the network and the base-url (%s)", peer,
-                      cause->message);
+                      "no connection to %s: check the network and the base-url (%s)",
+                      peer, cause->message);
 }
 
 GError *
@@ -168,9 +179,10 @@ raddle_http_failure_new (const char      *peer,
   if (cause->domain == G_RESOLVER_ERROR)
     return lookup_failure (peer, cause);
   if (cause->domain == SOUP_SESSION_ERROR)
-    return g_error_new (RADDLE_ERROR, RADDLE_ERROR_PROTOCOL,
-                        "%s does not answer in HTTP: check host and port in the base-url (%s)",
-                        peer, cause->message);
+    return g_error_new (
+      RADDLE_ERROR, RADDLE_ERROR_PROTOCOL,
+      "%s does not answer in HTTP: check host and port in the base-url (%s)", peer,
+      cause->message);
   return io_failure (peer, stage, cause);
 }
 
@@ -185,17 +197,22 @@ raddle_http_timeout_new (const char      *peer,
     {
     case RADDLE_HTTP_STAGE_QUEUED:
     case RADDLE_HTTP_STAGE_CONNECTING:
-      return g_error_new (RADDLE_ERROR, RADDLE_ERROR_TRANSPORT,
-                          "no connection to %s within %g s: check the network and the base-url",
-                          peer, seconds);
+      return g_error_new (
+        RADDLE_ERROR, RADDLE_ERROR_TRANSPORT,
+        "no connection to %s within %g s: check the network and the base-url", peer,
+        seconds);
     case RADDLE_HTTP_STAGE_WAITING:
-      return g_error_new (RADDLE_ERROR, RADDLE_ERROR_TRANSPORT,
-                          "%s accepted the request and did not answer within %g s: try again, "
-                          "or allow it more time", peer, seconds);
+      return g_error_new (
+        RADDLE_ERROR, RADDLE_ERROR_TRANSPORT,
+        "%s accepted the request and did not answer within %g s: try again, "
+        "or allow it more time",
+        peer, seconds);
     case RADDLE_HTTP_STAGE_STREAMING:
       break;
     }
-  return g_error_new (RADDLE_ERROR, RADDLE_ERROR_TRANSPORT,
-                      "%s fell silent for %g s in the middle of the answer: try again, or "
-                      "allow it more time", peer, seconds);
+  return g_error_new (
+    RADDLE_ERROR, RADDLE_ERROR_TRANSPORT,
+    "%s fell silent for %g s in the middle of the answer: try again, or "
+    "allow it more time",
+    peer, seconds);
 }

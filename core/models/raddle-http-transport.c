@@ -2,12 +2,12 @@
 
 /* Owns one HTTP request and the reading of its answer, on the context that started it.
  *
- * The body is read without blocking until it would block, 64 reads, 64 KiB or 1 ms: libsoup
- * hands out one HTTP chunk per read, and a local server could hold the loop for as long as it
- * likes. The source that waits for more is made anew each time, since one that stays attached
- * to libsoup's stream fires for ever. The time limits are this file's own, since libsoup's
- * cannot stand still while the owner has paused. Headers hold keys: never logged, never in an
- * error. */
+ * The body is read without blocking until it would block, 64 reads, 64 KiB or 1 ms:
+ * libsoup hands out one HTTP chunk per read, and a local server could hold the loop for
+ * as long as it likes. The source that waits for more is made anew each time, since one
+ * that stays attached to libsoup's stream fires for ever. The time limits are this file's
+ * own, since libsoup's cannot stand still while the owner has paused. Headers hold keys:
+ * never logged, never in an error. */
 
 #include "models/raddle-http-transport.h"
 
@@ -20,7 +20,8 @@
 
 #define READ_SIZE (16 * 1024)
 
-/* After a stall of the loop itself the answer may wait in the socket: give it this long. */
+/* After a stall of the loop itself the answer may wait in the socket:
+ * give it this long. */
 #define GRACE_US (100 * 1000)
 
 typedef struct
@@ -48,8 +49,8 @@ static void
 fail (RaddleHttpTransport *self,
       const GError        *cause)
 {
-  g_autoptr (GError) error = raddle_http_failure_new (self->peer, self->stage, self->message,
-                                                      cause);
+  g_autoptr (GError) error =
+    raddle_http_failure_new (self->peer, self->stage, self->message, cause);
 
   raddle_transport_emit_done (&self->base, error);
 }
@@ -221,8 +222,8 @@ add_header (const char *name,
   raddle_response_head_set (head, key, joined != NULL ? joined : value);
 }
 
-/* Encodings were declined in the request. A proxy that compresses nevertheless, and flushes, is
- * understood; anything but gzip is not. */
+/* Encodings were declined in the request. A proxy that compresses nevertheless, and
+ * flushes, is understood; anything but gzip is not. */
 static gboolean
 undo_encoding (RaddleHttpTransport *self,
                GError             **error)
@@ -231,15 +232,18 @@ undo_encoding (RaddleHttpTransport *self,
   g_autoptr (GConverter) converter = NULL;
   GInputStream *plain;
 
-  if (encoding == NULL || *encoding == '\0' || g_ascii_strcasecmp (encoding, "identity") == 0)
+  if (encoding == NULL || *encoding == '\0' ||
+      g_ascii_strcasecmp (encoding, "identity") == 0)
     return TRUE;
-  if (g_ascii_strcasecmp (encoding, "gzip") != 0 && g_ascii_strcasecmp (encoding, "x-gzip") != 0)
+  if (g_ascii_strcasecmp (encoding, "gzip") != 0 &&
+      g_ascii_strcasecmp (encoding, "x-gzip") != 0)
     {
       g_autofree char *shown = g_utf8_make_valid (encoding, MIN (strlen (encoding), 40));
 
       g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_PROTOCOL,
                    "%s encoded its answer as '%s' although it was asked not to: have the "
-                   "server or the proxy before it leave event streams alone", self->peer, shown);
+                   "server or the proxy before it leave event streams alone",
+                   self->peer, shown);
       return FALSE;
     }
   converter = G_CONVERTER (g_zlib_decompressor_new (G_ZLIB_COMPRESSOR_FORMAT_GZIP));
@@ -258,8 +262,8 @@ answered (RaddleHttpTransport *self,
   self->stage = RADDLE_HTTP_STAGE_STREAMING;
   self->stream = stream;
   self->head = raddle_response_head_new (soup_message_get_status (self->message));
-  soup_message_headers_foreach (soup_message_get_response_headers (self->message), add_header,
-                                self->head);
+  soup_message_headers_foreach (soup_message_get_response_headers (self->message),
+                                add_header, self->head);
   note_activity (self);
   arm_timer (self);
   if (!undo_encoding (self, &error))
@@ -291,9 +295,9 @@ sent_cb (GObject      *source,
 
 /* Sending */
 
-/* libsoup has a connection, new or used before, and begins to write. Only a request that is
- * marked as idempotent gets a used one; without the mark it is never sent a second time behind
- * the owner's back, should the connection turn out to be dead. */
+/* libsoup has a connection, new or used before, and begins to write. Only a request that
+ * is marked as idempotent gets a used one; without the mark it is never sent a second
+ * time behind the owner's back, should the connection turn out to be dead. */
 static void
 starting_cb (SoupMessage         *message,
              RaddleHttpTransport *self)
@@ -312,7 +316,8 @@ wrote_body_data_cb (SoupMessage         *message,
   note_activity (self);
 }
 
-/* Runs from the client's queue. libsoup takes the thread's default context for its own. */
+/* Runs from the client's queue. libsoup takes the thread's default
+ * context for its own. */
 static void
 send_now (gpointer data)
 {
@@ -322,7 +327,8 @@ send_now (gpointer data)
   self->session = raddle_http_client_take_session (self->client);
   self->stage = RADDLE_HTTP_STAGE_CONNECTING;
   g_signal_connect (self->message, "starting", G_CALLBACK (starting_cb), self);
-  g_signal_connect (self->message, "wrote-body-data", G_CALLBACK (wrote_body_data_cb), self);
+  g_signal_connect (self->message, "wrote-body-data", G_CALLBACK (wrote_body_data_cb),
+                    self);
   raddle_transport_hold (&self->base);
   soup_session_send_async (raddle_http_session_get_soup (self->session), self->message,
                            self->base.priority, self->cancellable, sent_cb, self);
@@ -344,9 +350,9 @@ http_paused (RaddleTransport *base)
     g_source_set_ready_time (self->turn, base->paused ? -1 : 0);
 }
 
-/* Closing the stream before its end makes libsoup close the connection without reading on, as
- * soon as the loop turns; so does the cancellable before there is a stream. After the end it
- * gives the connection back to the pool. */
+/* Closing the stream before its end makes libsoup close the connection without reading
+ * on, as soon as the loop turns; so does the cancellable before there is a stream. After
+ * the end it gives the connection back to the pool. */
 static void
 http_stop (RaddleTransport *base)
 {
@@ -410,13 +416,16 @@ set_headers (SoupMessage        *message,
   soup_message_headers_replace (target, "Accept-Encoding", "identity");
   for (gsize i = 0; headers != NULL && headers[i] != NULL; i += 2)
     {
-      if (headers[i + 1] == NULL || !is_token (headers[i]) || has_control (headers[i + 1]))
+      if (headers[i + 1] == NULL || !is_token (headers[i]) ||
+          has_control (headers[i + 1]))
         {
           g_autofree char *name = g_utf8_make_valid (headers[i], -1);
 
-          g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_REQUEST,
-                       "the header '%s' cannot be sent: its name or its value has a line break "
-                       "or another character that HTTP does not allow; remove it", name);
+          g_set_error (
+            error, RADDLE_ERROR, RADDLE_ERROR_REQUEST,
+            "the header '%s' cannot be sent: its name or its value has a line break "
+            "or another character that HTTP does not allow; remove it",
+            name);
           return FALSE;
         }
       soup_message_headers_replace (target, headers[i], headers[i + 1]);
@@ -467,15 +476,15 @@ peer_of (SoupMessage *message)
  * @body: (nullable): the request's body, application/json unless @headers say otherwise
  * @priority: of all sources
  * @connect_timeout_us: until a connection stands, TLS included; 0 for no limit
- * @idle_timeout_us: between any two bytes, and before the first; 0 for no limit. Stands still
- *   while paused
+ * @idle_timeout_us: between any two bytes, and before the first; 0 for no limit. Stands
+ * still while paused
  * @callbacks: copied
  * @user_data: for @callbacks
  * @error: a wrong address or header; nothing else fails here
  *
- * Starts one request on the thread's default context. Redirects are told, not followed, and
- * certificates are always checked. A chunked answer that is cut short may look like a clean
- * end: completeness is for the protocol above to judge.
+ * Starts one request on the thread's default context. Redirects are told, not followed,
+ * and certificates are always checked. A chunked answer that is cut short may look like a
+ * clean end: completeness is for the protocol above to judge.
  *
  * Returns: the owner's reference, or %NULL
  */

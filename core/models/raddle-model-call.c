@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Owns one call of a model, from its start event to its last: the start handlers first, then
- * the request, then read by read bytes to the decoder, deltas to the answer and one batch to
- * the run; the last event, and then the caller gets the result. Cancellation, a handler's
- * stop and the closing of the host come through the run and end the call at once. Loop only.
+/* Owns one call of a model, from its start event to its last: the start handlers first,
+ * then the request, then read by read bytes to the decoder, deltas to the answer and one
+ * batch to the run; the last event, and then the caller gets the result. Cancellation, a
+ * handler's stop and the closing of the host come through the run and end the call at
+ * once. Loop only.
  */
 
 #include "models/raddle-model-private.h"
@@ -140,8 +141,8 @@ hide_key (RaddleModelCall *self,
   error->message = g_strdup (message->str);
 }
 
-/* Ends the call; takes @error, which is NULL only for a complete answer. The caller gets a
- * complete answer or a failure when the handlers have, the rest at once. */
+/* Ends the call; takes @error, which is NULL only for a complete answer. The caller gets
+ * a complete answer or a failure when the handlers have, the rest at once. */
 static void
 end_call (RaddleModelCall *self,
           RaddleOutcome outcome,
@@ -180,7 +181,8 @@ make_early_error (RaddleModelCall *self,
   g_autofree char *reason = raddle_run_record_dup_stop_reason (self->run);
 
   if (outcome == RADDLE_OUTCOME_STOPPED)
-    return g_error_new (RADDLE_ERROR, RADDLE_ERROR_STOPPED, "A handler stopped the run: %s",
+    return g_error_new (RADDLE_ERROR, RADDLE_ERROR_STOPPED,
+                        "A handler stopped the run: %s",
                         reason != NULL ? reason : "no reason given");
   if (outcome == RADDLE_OUTCOME_DROPPED)
     return g_error_new_literal (RADDLE_ERROR, RADDLE_ERROR_CLOSED,
@@ -245,9 +247,9 @@ explain (RaddleModelCall *self,
   if (g_str_equal (config->provider, "cassette"))
     error->message = g_strdup_printf ("cassette %s: %s", config->name, words);
   else
-    error->message = g_strdup_printf ("[model %s] %s: %s%s%s", config->name, config->base_url,
-                                      words, advice != NULL ? "; " : "",
-                                      advice != NULL ? advice : "");
+    error->message =
+      g_strdup_printf ("[model %s] %s: %s%s%s", config->name, config->base_url, words,
+                       advice != NULL ? "; " : "", advice != NULL ? advice : "");
   return error;
 }
 
@@ -369,16 +371,16 @@ start_settled_cb (gpointer user_data)
     return;
 
   self->request_time = g_get_monotonic_time ();
-  self->transport = raddle_model_send (self->model, request, self->key, &transport_callbacks,
-                                       self, &error);
+  self->transport = raddle_model_send (self->model, request, self->key,
+                                       &transport_callbacks, self, &error);
   if (self->transport == NULL)
     end_call (self, RADDLE_OUTCOME_ERROR, error);
 }
 
 /* ---- the start ---- */
 
-/* The caller is not to wait any longer. An answer that is complete already stays what it is;
- * only its handlers go on alone. */
+/* The caller is not to wait any longer. An answer that is complete already stays what it
+ * is; only its handlers go on alone. */
 static gboolean
 cancelled_cb (GCancellable *cancellable,
               gpointer user_data)
@@ -466,7 +468,8 @@ copy_request (RaddleRequest *request)
       JsonObject *message = json_array_get_object_element (messages, i);
 
       raddle_request_add_message (copy, json_object_get_string_member (message, "role"),
-                                  json_object_get_string_member (message, "content"), NULL);
+                                  json_object_get_string_member (message, "content"),
+                                  NULL);
     }
   if (raddle_request_get_system (request) != NULL)
     raddle_request_set_system (copy, raddle_request_get_system (request), NULL);
@@ -505,8 +508,8 @@ raddle_model_call_start (RaddleModel *model,
       return;
     }
 
-  raddle_dispatcher_settle (raddle_model_get_dispatcher (model), self->run, start_settled_cb,
-                            raddle_model_call_ref (self));
+  raddle_dispatcher_settle (raddle_model_get_dispatcher (model), self->run,
+                            start_settled_cb, raddle_model_call_ref (self));
   if (cancellable != NULL)
     watch_cancellable (self, cancellable);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Owns what a program holds of a model: its settings and the way to its provider, over HTTP
- * or from a cassette. Loop only. The course of one call stands in raddle-model-call.c.
+/* Owns what a program holds of a model: its settings and the way to its provider, over
+ * HTTP or from a cassette. Loop only. The course of one call stands in
+ * raddle-model-call.c.
  */
 
 #include "models/raddle-model-private.h"
@@ -26,8 +27,8 @@ struct _RaddleModel
 /**
  * RaddleModel:
  *
- * A client of one provider's streaming API, as a `[model NAME]` group of the keyfile sets it
- * up, or the built-in cassette where there is none. Keeps its host alive. Lives on the
+ * A client of one provider's streaming API, as a `[model NAME]` group of the keyfile sets
+ * it up, or the built-in cassette where there is none. Keeps its host alive. Lives on the
  * host's context.
  *
  * Since: 0.1
@@ -149,8 +150,8 @@ raddle_model_send (RaddleModel *self,
 
   return raddle_http_transport_start (self->client, "POST", url,
                                       (const char *const *) headers, bytes, priority,
-                                      CONNECT_TIMEOUT_US, self->config->timeout, callbacks,
-                                      user_data, error);
+                                      CONNECT_TIMEOUT_US, self->config->timeout,
+                                      callbacks, user_data, error);
 }
 
 /**
@@ -198,8 +199,8 @@ raddle_model_get_provider (RaddleModel *self)
  *   are waited for have seen it
  * @user_data: passed to @callback
  *
- * Asks the model and passes the events of its answer to the host's handlers. To be called on
- * the host's context.
+ * Asks the model and passes the events of its answer to the host's handlers. To be called
+ * on the host's context.
  *
  * Since: 0.1
  */
@@ -234,7 +235,8 @@ raddle_model_generate_async (RaddleModel *self,
   else if (!raddle_model_find_key (self, &key, &error))
     g_task_return_error (task, g_steal_pointer (&error));
   else
-    raddle_model_call_start (self, request, g_steal_pointer (&key), g_steal_pointer (&task));
+    raddle_model_call_start (self, request, g_steal_pointer (&key),
+                             g_steal_pointer (&task));
 }
 
 /**

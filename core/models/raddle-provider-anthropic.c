@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Owns the form of a request to the Anthropic Messages API. Pure; any thread.
- */
+/* Owns the form of a request to the Anthropic Messages API. Pure; any
+ * thread. */
 
 #include "models/raddle-provider.h"
 

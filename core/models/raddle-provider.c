@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Owns the table of providers and the finding of their keys. A key comes from the environment
- * and goes into a header; it must never stand in an error, an event or a log.
+/* Owns the table of providers and the finding of their keys. A key comes from the
+ * environment and goes into a header; it must never stand in an error, an event or a log.
  */
 
 #include "models/raddle-provider.h"
@@ -48,17 +48,19 @@ raddle_provider_find_key (const RaddleProvider *self,
           *key = g_strdup (value);
           return TRUE;
         }
-      g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_NO_KEY,
-                   "[model %s]: the key in the environment variable %s has blanks, line breaks "
-                   "or other characters that no key has; set it again",
-                   config->name, config->api_key_env);
+      g_set_error (
+        error, RADDLE_ERROR, RADDLE_ERROR_NO_KEY,
+        "[model %s]: the key in the environment variable %s has blanks, line breaks "
+        "or other characters that no key has; set it again",
+        config->name, config->api_key_env);
       return FALSE;
     }
   if (!self->needs_key)
     return TRUE;
 
-  g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_NO_KEY,
-               "[model %s]: provider %s needs a key; put it into the environment variable %s",
-               config->name, self->name, config->api_key_env);
+  g_set_error (
+    error, RADDLE_ERROR, RADDLE_ERROR_NO_KEY,
+    "[model %s]: provider %s needs a key; put it into the environment variable %s",
+    config->name, self->name, config->api_key_env);
   return FALSE;
 }

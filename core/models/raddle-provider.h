@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* How each provider wants to be asked. A new provider is one file and one line in the table
- * of raddle-provider.c; its decoder stands in the table of the decoders under the same
- * name. */
+/* How each provider wants to be asked. A new provider is one file and one line in the
+ * table of raddle-provider.c; its decoder stands in the table of the decoders under the
+ * same name. */
 
 #pragma once
 

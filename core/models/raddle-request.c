@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Owns what a program asks a model, and what the run of the call is to be called. Used by one
- * thread at a time. It knows nothing of any provider's form of a request.
+/* Owns what a program asks a model, and what the run of the call is to be called. Used by
+ * one thread at a time. It knows nothing of any provider's form of a request.
  */
 
 #include "models/raddle-request-private.h"
@@ -23,8 +23,8 @@ struct _RaddleRequest
 /**
  * RaddleRequest:
  *
- * What a program asks a model: the messages so far and a system prompt; and the name, tags,
- * metadata and parent of the run.
+ * What a program asks a model: the messages so far and a system prompt; and the name,
+ * tags, metadata and parent of the run.
  *
  * Since: 0.1
  */
@@ -90,8 +90,8 @@ check_text (const char *what,
   if (!g_utf8_validate (text, -1, &end))
     {
       g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_REQUEST,
-                   "The %s is not UTF-8 (byte 0x%02x at offset %td); convert it first", what,
-                   (guchar) *end, end - text);
+                   "The %s is not UTF-8 (byte 0x%02x at offset %td); convert it first",
+                   what, (guchar) *end, end - text);
       return FALSE;
     }
   return TRUE;
@@ -106,8 +106,8 @@ check_text (const char *what,
  *
  * Adds a message at the end of the conversation.
  *
- * Returns: %FALSE with %RADDLE_ERROR_REQUEST set if the role is unknown, or the text is empty
- *   or not UTF-8
+ * Returns: %FALSE with %RADDLE_ERROR_REQUEST set if the role is unknown, or the text is
+ * empty or not UTF-8
  *
  * Since: 0.1
  */

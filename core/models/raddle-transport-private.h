@@ -8,7 +8,8 @@
 
 G_BEGIN_DECLS
 
-/* One drained read ends at the first of these, so that a source keeps to its share of a turn. */
+/* One drained read ends at the first of these, so that a source keeps to its share of a
+ * turn. */
 #define RADDLE_DRAIN_READS 64
 #define RADDLE_DRAIN_BYTES (64 * 1024)
 #define RADDLE_DRAIN_TIME_US 1000

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Owns what all transports share: the owner's callbacks, the two ways to end, and the sources'
- * context and priority. Everything runs on the context that was the thread's default when the
- * transport was started. The owner has one reference; work under way holds others, so that an
- * owner may let go from inside any callback. Nothing is told after `ended` is set. */
+/* Owns what all transports share: the owner's callbacks, the two ways to end, and the
+ * sources' context and priority. Everything runs on the context that was the thread's
+ * default when the transport was started. The owner has one reference; work under way
+ * holds others, so that an owner may let go from inside any callback. Nothing is told
+ * after `ended` is set. */
 
 #include "models/raddle-transport-private.h"
 
@@ -80,8 +81,8 @@ raddle_transport_resume (RaddleTransport *self)
  * raddle_transport_cancel:
  * @self: a transport
  *
- * Closes the connection, which takes effect as soon as the loop turns. No callback comes after
- * this returns. Does nothing the second time.
+ * Closes the connection, which takes effect as soon as the loop turns. No callback comes
+ * after this returns. Does nothing the second time.
  */
 void
 raddle_transport_cancel (RaddleTransport *self)
@@ -168,8 +169,8 @@ timer_dispatch (GSource     *source,
 
 static GSourceFuncs timer_funcs = { NULL, NULL, timer_dispatch, NULL, NULL, NULL };
 
-/* A source that fires once each time its ready time is set. It holds no reference: clear it
- * when the transport stops. */
+/* A source that fires once each time its ready time is set. It holds no reference: clear
+ * it when the transport stops. */
 GSource *
 raddle_transport_timer_new (RaddleTransport *self,
                             GSourceFunc      callback)

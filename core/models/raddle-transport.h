@@ -9,14 +9,15 @@
 G_BEGIN_DECLS
 
 /*
- * What a transport tells its owner, always from the loop and never from inside the function
- * that started it. Any callback may pause, resume, cancel or unref the transport.
+ * What a transport tells its owner, always from the loop and never from inside the
+ * function that started it. Any callback may pause, resume, cancel or unref the
+ * transport.
  *
  * head:    once, before any bytes
  * bytes:   one call per read
- * drained: the end of one drained read, which is one batch; also of the read that found the
- *          end or a failure, which may have had no bytes
- * done:    exactly once, last, with NULL for a clean end; never after a cancel
+ * drained: the end of one drained read, which is one batch; also of the read that found
+ * the end or a failure, which may have had no bytes done:    exactly once, last, with
+ * NULL for a clean end; never after a cancel
  */
 typedef struct
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Owns one run from start to end: its identity, its numbers, the batches that the sink has
- * not taken yet, its running children, and the promise that it ends exactly once. All of it
- * may be called from any thread unless its comment says otherwise; no lock is held while the
- * sink or a driver is called. It must never know who gets the events.
+/* Owns one run from start to end: its identity, its numbers, the batches that the sink
+ * has not taken yet, its running children, and the promise that it ends exactly once. All
+ * of it may be called from any thread unless its comment says otherwise; no lock is held
+ * while the sink or a driver is called. It must never know who gets the events.
  */
 
 #include "runs/raddle-run-record.h"
@@ -55,7 +55,8 @@ raddle_run_record_new (RaddleRunSink *sink,
       self->info.parent_id = g_strdup (parent->info.id);
     }
   self->created = g_get_monotonic_time ();
-  self->children = g_ptr_array_new_with_free_func ((GDestroyNotify) raddle_run_record_unref);
+  self->children =
+    g_ptr_array_new_with_free_func ((GDestroyNotify) raddle_run_record_unref);
   g_mutex_init (&self->lock);
   g_queue_init (&self->pending);
 
@@ -141,8 +142,8 @@ begin (RaddleRunRecord *self,
   raddle_unlock (&self->lock);
 }
 
-/* Under the parent's lock, so that a stop of the parent finds the child running or not there
- * at all. A parent's lock is always taken before its child's. */
+/* Under the parent's lock, so that a stop of the parent finds the child running or not
+ * there at all. A parent's lock is always taken before its child's. */
 static gboolean
 begin_below (RaddleRunRecord *parent,
              RaddleRunRecord *self,
@@ -260,8 +261,8 @@ forget_end (RaddleRunRecord *self)
     }
 }
 
-/* A run that has ended stays below its parent for as long as it has children itself, so that
- * a stop of the parent finds them. */
+/* A run that has ended stays below its parent for as long as it has children itself, so
+ * that a stop of the parent finds them. */
 static void
 leave_parent (RaddleRunRecord *self)
 {
@@ -281,8 +282,8 @@ leave_parent (RaddleRunRecord *self)
     }
 }
 
-/* Ends the run; takes @detail, which may be NULL. FALSE when it had ended before, or never
- * started. Children that still run go on. */
+/* Ends the run; takes @detail, which may be NULL. FALSE when it had ended before, or
+ * never started. Children that still run go on. */
 gboolean
 raddle_run_record_end (RaddleRunRecord *self,
                        RaddleOutcome outcome,
@@ -295,7 +296,8 @@ raddle_run_record_end (RaddleRunRecord *self,
   gboolean ended, announced;
 
   own->outcome = outcome;
-  batch = raddle_batch_new_single (&self->info, end_type (self->info.kind, complete), NULL, own);
+  batch = raddle_batch_new_single (&self->info, end_type (self->info.kind, complete),
+                                   NULL, own);
   announce_end (self);
 
   raddle_lock (&self->lock);
@@ -330,7 +332,8 @@ early_end_error (RaddleOutcome outcome,
     return g_error_new (G_IO_ERROR, G_IO_ERROR_CANCELLED, "%s",
                         reason != NULL ? reason : "The run was cancelled");
   if (outcome == RADDLE_OUTCOME_STOPPED)
-    return g_error_new (RADDLE_ERROR, RADDLE_ERROR_STOPPED, "A handler stopped the run: %s",
+    return g_error_new (RADDLE_ERROR, RADDLE_ERROR_STOPPED,
+                        "A handler stopped the run: %s",
                         reason != NULL ? reason : "no reason given");
   return g_error_new (RADDLE_ERROR, RADDLE_ERROR_CLOSED, "%s",
                       reason != NULL ? reason : "The run was dropped before it ended");
@@ -351,7 +354,8 @@ end_without_driver (RaddleRunRecord *self,
 static GPtrArray *
 copy_children_locked (RaddleRunRecord *self)
 {
-  GPtrArray *copy = g_ptr_array_new_with_free_func ((GDestroyNotify) raddle_run_record_unref);
+  GPtrArray *copy =
+    g_ptr_array_new_with_free_func ((GDestroyNotify) raddle_run_record_unref);
 
   for (guint i = 0; i < self->children->len; i++)
     g_ptr_array_add (copy, raddle_run_record_ref (g_ptr_array_index (self->children, i)));
@@ -437,7 +441,8 @@ raddle_run_record_is_over (RaddleRunRecord *self)
   gboolean over;
 
   raddle_lock (&self->lock);
-  over = self->state == RADDLE_RUN_RECORD_STOPPING || self->state == RADDLE_RUN_RECORD_ENDED;
+  over =
+    self->state == RADDLE_RUN_RECORD_STOPPING || self->state == RADDLE_RUN_RECORD_ENDED;
   raddle_unlock (&self->lock);
 
   return over;
@@ -468,7 +473,8 @@ raddle_run_record_dup_stop_reason (RaddleRunRecord *self)
   return reason;
 }
 
-/* Loop only, before the start. The driver is called at most once, and must end the run. */
+/* Loop only, before the start. The driver is called at most once, and
+ * must end the run. */
 void
 raddle_run_record_set_driver (RaddleRunRecord *self,
                               RaddleRunDriver driver,
@@ -482,8 +488,8 @@ raddle_run_record_set_driver (RaddleRunRecord *self,
   self->driver_data = user_data;
 }
 
-/* Moves what is waiting to the end of @batches, and tells once whether the driver is to be
- * called. */
+/* Moves what is waiting to the end of @batches, and tells once whether the driver is to
+ * be called. */
 void
 raddle_run_record_take_pending (RaddleRunRecord *self,
                                 GQueue *batches,

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* A run's inner record: what events, lanes, children and the dispatcher hold, so that the
- * run can end when its last handle goes. It numbers the run's events, keeps what nobody has
- * taken yet, and sees to it that there is exactly one end. It hands on to a sink and does
- * not know what is behind it. */
+ * run can end when its last handle goes. It numbers the run's events, keeps what nobody
+ * has taken yet, and sees to it that there is exactly one end. It hands on to a sink and
+ * does not know what is behind it. */
 
 #pragma once
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Owns a program's handle on a run. The handle of whoever made the run is its owner: when
- * the owner goes before the run ended, the run ends with the outcome dropped. Handles that
- * handlers get only look. Any thread.
+ * the owner goes before the run ended, the run ends with the outcome dropped. Handles
+ * that handlers get only look. Any thread.
  */
 
 #include "runs/raddle-run-private.h"
@@ -164,9 +164,9 @@ raddle_run_get_outcome (RaddleRun *self)
  * @reason: (nullable): why, for people
  *
  * Ends the run, and all runs below it, because a handler says so: the connection to the
- * model is closed, the caller gets %RADDLE_ERROR_STOPPED, and handlers get what was accepted
- * before and then the last event with the outcome stopped. Never waits; may be called from
- * inside a handler.
+ * model is closed, the caller gets %RADDLE_ERROR_STOPPED, and handlers get what was
+ * accepted before and then the last event with the outcome stopped. Never waits; may be
+ * called from inside a handler.
  *
  * Returns: %FALSE if the run had ended already
  *

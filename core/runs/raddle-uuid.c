@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Owns the making of run ids: UUIDs of version 7 (RFC 9562), which begin with the time and so
- * sort by it, also those of one millisecond: its fraction follows, and what would not be more
- * than the last one is that plus one (the RFC's methods 3 and 1). Any thread. GLib makes only
- * version 4.
+/* Owns the making of run ids: UUIDs of version 7 (RFC 9562), which begin with the time
+ * and so sort by it, also those of one millisecond: its fraction follows, and what would
+ * not be more than the last one is that plus one (the RFC's methods 3 and 1). Any thread.
+ * GLib makes only version 4.
  */
 
 #include "runs/raddle-uuid.h"
@@ -25,7 +25,8 @@ fill_random (guint8 *bytes,
     bytes[i] = g_random_int_range (0, 256);
 }
 
-/* Milliseconds since 1970 and twelve bits of their fraction, each time more than before. */
+/* Milliseconds since 1970 and twelve bits of their fraction, each time
+ * more than before. */
 static guint64
 make_stamp (void)
 {
@@ -55,8 +56,8 @@ raddle_uuid_new (void)
   bytes[7] = stamp;
   bytes[8] = (bytes[8] & 0x3f) | 0x80;
 
-  return g_strdup_printf ("%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
-                          bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5], bytes[6],
-                          bytes[7], bytes[8], bytes[9], bytes[10], bytes[11], bytes[12],
-                          bytes[13], bytes[14], bytes[15]);
+  return g_strdup_printf (
+    "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", bytes[0],
+    bytes[1], bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7], bytes[8],
+    bytes[9], bytes[10], bytes[11], bytes[12], bytes[13], bytes[14], bytes[15]);
 }

@@ -28,8 +28,8 @@ doze_over_cb (gpointer user_data)
   return G_SOURCE_REMOVE;
 }
 
-/* The timer belongs to the context that called, and keeps the task alive. Cancelling makes
- * it fire at once. */
+/* The timer belongs to the context that called, and keeps the task alive. Cancelling
+ * makes it fire at once. */
 static void
 doze (GTask      *task,
       const char *what_happens)

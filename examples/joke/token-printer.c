@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A sync handler: prints one line per token. It keeps no state, and runs on a thread of the
- * host's pool, so the main loop goes on while it prints. The host lets in one thread at a
- * time, with the tokens in the order of the stream. */
+/* A sync handler: prints one line per token. It keeps no state, and runs on a thread of
+ * the host's pool, so the main loop goes on while it prints. The host lets in one thread
+ * at a time, with the tokens in the order of the stream. */
 
 #include <raddle/raddle-plugin.h>
 

@@ -41,8 +41,8 @@ typedef enum
  * RaddleOption:
  * @key: the key in the handler's group
  * @type: a #RaddleOptionType
- * @default_value: what holds when the key is not there, written as in a keyfile; %NULL when
- *   the setting has no default and must be given
+ * @default_value: what holds when the key is not there, written as in a keyfile; %NULL
+ * when the setting has no default and must be given
  * @help: one line for people
  * @choices: for #RADDLE_OPTION_ENUM, the words, separated by `|`; else %NULL
  *

@@ -47,7 +47,8 @@ typedef enum
 
 RADDLE_PUBLIC
 GType               raddle_plugin_state_get_type  (void);
-/* The cast is RADDLE_PLUGIN_INFO (): RADDLE_PLUGIN () is what authors of plugins write. */
+/* The cast is RADDLE_PLUGIN_INFO (): RADDLE_PLUGIN () is what authors
+ * of plugins write. */
 RADDLE_PUBLIC
 G_DECLARE_FINAL_TYPE (RaddlePlugin, raddle_plugin, RADDLE, PLUGIN_INFO, GObject)
 

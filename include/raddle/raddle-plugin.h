@@ -121,8 +121,8 @@ RADDLE_PUBLIC const RaddlePluginDescriptor raddle_plugin_descriptor;
  */
 #define RADDLE_NO_OPTIONS ((const RaddleOption[]) { })
 
-/* Called once before the handler's first event and once after its last, on the pool or, for
- * a handler with async events or inline delivery, on the loop. */
+/* Called once before the handler's first event and once after its last, on the pool or,
+ * for a handler with async events or inline delivery, on the loop. */
 RADDLE_PUBLIC
 gboolean raddle_setup    (RaddleHandler  *self,
                           GError        **error);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* What a slow sync handler costs the main loop. A stream of 1,000 tokens/s flows for two
- * seconds through a host on this loop, in turns without any handler and with one that sleeps
- * 50 ms a token. Printed are, as medians over the turns, the longest wait of a 1 ms timer and
- * the longest single turn of the loop in CPU time of its thread (all that is dispatched
- * between two polls, so an upper bound of a single dispatch), and the ratios of both. A
- * third column is the floor: the same timer on a loop that has nothing else to do.
+ * seconds through a host on this loop, in turns without any handler and with one that
+ * sleeps 50 ms a token. Printed are, as medians over the turns, the longest wait of a 1
+ * ms timer and the longest single turn of the loop in CPU time of its thread (all that is
+ * dispatched between two polls, so an upper bound of a single dispatch), and the ratios
+ * of both. A third column is the floor: the same timer on a loop that has nothing else to
+ * do.
  *
  * usage: bench-loop PLUGIN-FOLDER [PAIRS]
  */
@@ -119,7 +120,8 @@ write_cassette (const char *file)
   g_autoptr (GString) text = g_string_new (
     "{\"raddle-cassette\":1,\"provider\":\"anthropic\",\"status\":200,"
     "\"headers\":{\"content-type\":\"text/event-stream\"}}\n"
-    "{\"t\":0,\"data\":\"event: message_start\\ndata: {\\\"type\\\":\\\"message_start\\\","
+    "{\"t\":0,\"data\":\"event: message_start\\ndata: "
+    "{\\\"type\\\":\\\"message_start\\\","
     "\\\"message\\\":{\\\"id\\\":\\\"msg_1\\\",\\\"type\\\":\\\"message\\\","
     "\\\"role\\\":\\\"assistant\\\",\\\"model\\\":\\\"bench\\\",\\\"content\\\":[],"
     "\\\"usage\\\":{\\\"input_tokens\\\":1,\\\"output_tokens\\\":1}}}\\n\\n\"}\n");
@@ -158,7 +160,8 @@ make_host (const char *folder,
   raddle_host_set_use_keyfile (host, FALSE);
   raddle_host_set_use_plugins (host, mode == WITH);
   raddle_host_add_plugin_folder (host, folder);
-  if (!raddle_host_start (host, &error) || !raddle_host_add_handler (host, counter, &error))
+  if (!raddle_host_start (host, &error) ||
+      !raddle_host_add_handler (host, counter, &error))
     {
       g_printerr ("%s\n", error->message);
       exit (1);
@@ -264,8 +267,8 @@ main (int argc,
 
   printf ("%d tokens/s for %d s, medians of %u turns each; %u tokens in the last turn\n",
           TOKENS_PER_SECOND, SECONDS, n_pairs, figures[WITH][n_pairs - 1].n_tokens);
-  printf ("%-44s %10s %12s %10s %8s   %s\n", "", "idle loop", "no handler", "50 ms", "ratio",
-          "reach");
+  printf ("%-44s %10s %12s %10s %8s   %s\n", "", "idle loop", "no handler", "50 ms",
+          "ratio", "reach");
   print_row ("longest wait of a 1 ms timer, ms", figures, n_pairs,
              G_STRUCT_OFFSET (Figures, longest_wait_ms), "ratio <= 1.5");
   print_row ("longest turn of the loop, ms of CPU", figures, n_pairs,

@@ -8,7 +8,8 @@ static const RaddleOption options[] = {
   { "sleep", RADDLE_OPTION_DURATION, "50ms", "How long each token takes", NULL },
 };
 
-RADDLE_PLUGIN_FULL ("slow", "1.0", "Sleeps for each token", RADDLE_PLUGIN_FLAGS_NONE, options)
+RADDLE_PLUGIN_FULL (
+  "slow", "1.0", "Sleeps for each token", RADDLE_PLUGIN_FLAGS_NONE, options)
 
 gboolean
 raddle_on_llm_new_token (RaddleHandler *self,

@@ -283,7 +283,8 @@ test_decode_usage (Scene *scene,
     { "$0 decode --help", 0, "Usage:\n  raddle decode [OPTION…] FILE", NULL },
     { "$0 help decode", 0, "--provider=NAME", NULL },
     { "$0 decode - <a.sse", 0, "{\"type\":\"end\",\"complete\":true", NULL },
-    { "$0 decode a.sse >/dev/full", 1, NULL, "raddle: cannot write to the standard output" },
+    { "$0 decode a.sse >/dev/full", 1, NULL,
+      "raddle: cannot write to the standard output" },
   };
 
   scene_write (scene, "a.sse", "%s", STREAM_WHOLE);
@@ -324,11 +325,12 @@ test_replay (Scene *scene,
                whole);
   scene_write (scene, "broken.cassette",
                "%s{\"t\":1,\"data\":\"%s\"}\n{\"t\":2,\"end\":\"error\"}\n", start, part);
-  scene_write (scene, "529.cassette",
-               "{\"raddle-cassette\":1,\"provider\":\"anthropic\",\"status\":529,"
-               "\"headers\":{\"content-type\":\"application/json\"}}\n"
-               "{\"t\":1,\"data\":\"{\\\"type\\\":\\\"error\\\",\\\"error\\\":{\\\"type\\\":"
-               "\\\"overloaded_error\\\",\\\"message\\\":\\\"Overloaded\\\"}}\"}\n");
+  scene_write (
+    scene, "529.cassette",
+    "{\"raddle-cassette\":1,\"provider\":\"anthropic\",\"status\":529,"
+    "\"headers\":{\"content-type\":\"application/json\"}}\n"
+    "{\"t\":1,\"data\":\"{\\\"type\\\":\\\"error\\\",\\\"error\\\":{\\\"type\\\":"
+    "\\\"overloaded_error\\\",\\\"message\\\":\\\"Overloaded\\\"}}\"}\n");
   scene_write (scene, "zebra.cassette", "{\"raddle-cassette\":99}\n");
   check_cases (scene, cases, G_N_ELEMENTS (cases));
 }

@@ -171,8 +171,9 @@ test_soup_server (Scene *scene,
   g_slist_free_full (uris, (GDestroyNotify) g_uri_unref);
   scene_write_keyfile (scene, url, "max-tokens=25\n");
 
-  program = scene_run (scene, WITH_KEY "run -c raddle.conf "
-                                       "\"$(printf 'line\\none \"two\" \\001 \\342\\202\\254')\"");
+  program = scene_run (scene, WITH_KEY
+                       "run -c raddle.conf "
+                       "\"$(printf 'line\\none \"two\" \\001 \\342\\202\\254')\"");
   g_assert_cmpint (program->status, ==, 0);
   g_assert_cmpstr (program->output->str, ==, "Hello world\n");
   g_assert_cmpstr (request.path, ==, "/v1/messages");
@@ -564,10 +565,11 @@ test_key_alone (Scene *scene,
 
   raddle_test_reply_chunk (raddle_test_server_reply (server, 200, SSE), 0, STREAM_WHOLE,
                            -1);
-  program = scene_run (scene,
-                       WITH_KEY "run --set model.default.provider=anthropic "
-                                "--set model.default.model=m --set model.default.base-url=%s hi",
-                       raddle_test_server_get_url (server));
+  program =
+    scene_run (scene,
+               WITH_KEY "run --set model.default.provider=anthropic "
+                        "--set model.default.model=m --set model.default.base-url=%s hi",
+               raddle_test_server_get_url (server));
   g_assert_cmpint (program->status, ==, 0);
   g_assert_cmpstr (program->output->str, ==, "Hello world\n");
   g_assert_cmpstr (program->messages->str, ==, "");

@@ -326,9 +326,10 @@ test_models (Scene *scene,
   scene_write_keyfile (scene, raddle_test_server_get_url (server),
                        "[model tape]\nprovider=cassette\nfile=tape.sse\n"
                        "[model foreign]\nprovider=cassette\nfile=foreign.cassette\n");
-  scene_write (scene, "foreign.cassette",
-               "{\"raddle-cassette\":1,\"provider\":\"zebra\",\"status\":200,\"headers\":{}}\n"
-               "{\"t\":0,\"end\":\"eof\"}\n");
+  scene_write (
+    scene, "foreign.cassette",
+    "{\"raddle-cassette\":1,\"provider\":\"zebra\",\"status\":200,\"headers\":{}}\n"
+    "{\"t\":0,\"end\":\"eof\"}\n");
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++)
     {
       g_autoptr (Program) program =

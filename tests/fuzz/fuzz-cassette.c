@@ -34,7 +34,8 @@ LLVMFuzzerTestOneInput (const guint8 *bytes,
 
   for (gsize i = 0; i < G_N_ELEMENTS (names); i++)
     {
-      g_autoptr (RaddleCassette) cassette = raddle_cassette_new_from_bytes (input, names[i], NULL);
+      g_autoptr (RaddleCassette) cassette =
+        raddle_cassette_new_from_bytes (input, names[i], NULL);
 
       if (cassette != NULL)
         check_round_trip (cassette);

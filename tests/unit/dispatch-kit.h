@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A dispatcher with handlers that write down what they see. A kit holds one log for all its
- * probes: each call of a handler writes a line when it is entered ('a>R:llm-start') and one
- * when it is done ('a<R:llm-start'), so that what a promise says about order is a comparison
- * of two lines. A probe can be held inside a call until the test lets it go. */
+/* A dispatcher with handlers that write down what they see. A kit holds one log for all
+ * its probes: each call of a handler writes a line when it is entered ('a>R:llm-start')
+ * and one when it is done ('a<R:llm-start'), so that what a promise says about order is a
+ * comparison of two lines. A probe can be held inside a call until the test lets it go.
+ */
 
 #pragma once
 
@@ -468,7 +469,8 @@ probe_release (Probe *probe,
 
 /* ---- the kit ---- */
 
-/* The test's thread owns the context all the time, so what it emits comes from the loop. */
+/* The test's thread owns the context all the time, so what it emits
+ * comes from the loop. */
 static Kit *
 kit_new (guint n_threads)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* An HTTP/1.1 server for tests, on the thread's default context, that does as it is told:
- * also what no good server would do. It reads on while it answers, so that it sees a client
- * close. */
+ * also what no good server would do. It reads on while it answers, so that it sees a
+ * client close. */
 
 #include "raddle-test-server.h"
 
@@ -101,7 +101,8 @@ raddle_test_server_reply (RaddleTestServer *self,
 
   reply->head = g_string_new (NULL);
   reply->steps = g_ptr_array_new_with_free_func (step_free);
-  g_string_printf (reply->head, "HTTP/1.1 %u Status\r\nTransfer-Encoding: chunked\r\n", status);
+  g_string_printf (reply->head, "HTTP/1.1 %u Status\r\nTransfer-Encoding: chunked\r\n",
+                   status);
   if (content_type != NULL)
     raddle_test_reply_header (reply, "Content-Type", content_type);
   g_ptr_array_add (self->replies, reply);
@@ -242,7 +243,8 @@ connection_reset (Connection *self)
 {
   struct linger linger = { 1, 0 };
 
-  setsockopt (g_socket_get_fd (self->socket), SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+  setsockopt (g_socket_get_fd (self->socket), SOL_SOCKET, SO_LINGER, &linger,
+              sizeof linger);
   connection_close (self);
 }
 
@@ -253,8 +255,8 @@ written_cb (GObject      *source,
 {
   Connection *self = user_data;
   gsize written = 0;
-  gboolean good = g_output_stream_write_all_finish (G_OUTPUT_STREAM (source), result, &written,
-                                                    NULL);
+  gboolean good =
+    g_output_stream_write_all_finish (G_OUTPUT_STREAM (source), result, &written, NULL);
 
   if (self->server != NULL)
     {
@@ -272,8 +274,9 @@ write_output (Connection *self)
 {
   self->ref_count++;
   g_output_stream_write_all_async (g_io_stream_get_output_stream (self->stream),
-                                   self->output->str, self->output->len, G_PRIORITY_DEFAULT,
-                                   self->cancellable, written_cb, self);
+                                   self->output->str, self->output->len,
+                                   G_PRIORITY_DEFAULT, self->cancellable, written_cb,
+                                   self);
 }
 
 static void
@@ -474,8 +477,8 @@ incoming_cb (GSocketService    *service,
   if (server->certificate != NULL)
     {
       g_object_unref (self->stream);
-      self->stream = g_tls_server_connection_new (G_IO_STREAM (stream), server->certificate,
-                                                  NULL);
+      self->stream =
+        g_tls_server_connection_new (G_IO_STREAM (stream), server->certificate, NULL);
     }
   self->cancellable = g_cancellable_new ();
   self->input = g_byte_array_new ();
@@ -504,12 +507,12 @@ server_new (GTlsCertificate *certificate)
   self->service = g_socket_service_new ();
   g_socket_listener_set_backlog (G_SOCKET_LISTENER (self->service), 1024);
   g_socket_listener_add_address (G_SOCKET_LISTENER (self->service), address,
-                                 G_SOCKET_TYPE_STREAM, G_SOCKET_PROTOCOL_TCP, NULL, &bound,
-                                 &error);
+                                 G_SOCKET_TYPE_STREAM, G_SOCKET_PROTOCOL_TCP, NULL,
+                                 &bound, &error);
   g_assert_no_error (error);
   self->port = g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (bound));
-  self->url = g_strdup_printf ("%s://127.0.0.1:%u", certificate != NULL ? "https" : "http",
-                               self->port);
+  self->url = g_strdup_printf ("%s://127.0.0.1:%u",
+                               certificate != NULL ? "https" : "http", self->port);
   g_signal_connect (self->service, "incoming", G_CALLBACK (incoming_cb), self);
   return self;
 }
@@ -523,7 +526,8 @@ raddle_test_server_new (void)
 RaddleTestServer *
 raddle_test_server_new_tls (void)
 {
-  g_autofree char *file = g_test_build_filename (G_TEST_DIST, "data", "tls-certificate.pem", NULL);
+  g_autofree char *file =
+    g_test_build_filename (G_TEST_DIST, "data", "tls-certificate.pem", NULL);
   g_autofree char *key = g_test_build_filename (G_TEST_DIST, "data", "tls-key.pem", NULL);
   g_autoptr (GError) error = NULL;
   GTlsCertificate *certificate = g_tls_certificate_new_from_files (file, key, &error);
@@ -604,7 +608,8 @@ char *
 raddle_test_server_dup_header (RaddleTestServer *self,
                                const char       *name)
 {
-  g_auto (GStrv) lines = g_strsplit (self->headers != NULL ? self->headers : "", "\r\n", -1);
+  g_auto (GStrv) lines =
+    g_strsplit (self->headers != NULL ? self->headers : "", "\r\n", -1);
   gsize length = strlen (name);
 
   for (guint i = 0; lines[i] != NULL; i++)

@@ -54,7 +54,8 @@ const char       *raddle_test_server_get_body    (RaddleTestServer *self);
 char             *raddle_test_server_dup_header  (RaddleTestServer *self,
                                                   const char       *name);
 
-/* Turns the thread's default context until @done is TRUE; fails the test after ten seconds. */
+/* Turns the thread's default context until @done is TRUE; fails the test after ten
+ * seconds. */
 #define raddle_test_wait(done)                                                                \
   G_STMT_START                                                                                \
   {                                                                                           \

@@ -9,7 +9,8 @@
   "data: {\"type\":\"message_start\",\"message\":{\"id\":\"m\",\"model\":\"c\"}}\n\n"
 #define START_LINE "{\"type\":\"start\",\"id\":\"m\",\"model\":\"c\"}\n"
 #define TEXT(json_)                                                                      \
-  "data: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\"," \
+  "data: "                                                                               \
+  "{\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\","    \
   "\"text\":" json_ "}}\n\n"
 #define TEXT_LINE(text_) "{\"type\":\"text\",\"block\":0,\"text\":\"" text_ "\"}\n"
 #define STOP                                                                             \
@@ -23,7 +24,8 @@
 #define ARGUMENTS(index_, json_)                                                         \
   "data: {\"type\":\"content_block_delta\",\"index\":" index_ ",\"delta\":{"             \
   "\"type\":\"input_json_delta\",\"partial_json\":" json_ "}}\n\n"
-#define BLOCK_STOP(index_) "data: {\"type\":\"content_block_stop\",\"index\":" index_ "}\n\n"
+#define BLOCK_STOP(index_)                                                               \
+  "data: {\"type\":\"content_block_stop\",\"index\":" index_ "}\n\n"
 #define TOOL_LINE(tool_, name_)                                                          \
   "{\"type\":\"tool_start\",\"tool\":" tool_ ",\"id\":\"t\",\"name\":\"" name_ "\"}\n"
 #define MALFORMED                                                                        \
@@ -53,14 +55,18 @@ static const Case cases[] = {
     START_LINE MALFORMED },
   { "trap/empty", START "data:\n\ndata:   \n\n" STOP, START_LINE STOP_LINE END_LINE },
   { "trap/single-quotes", START "data: {'type':'ping'}\n\n" STOP, START_LINE MALFORMED },
-  { "trap/comment", START "data: {\"type\":\"ping\"} // x\n\n" STOP, START_LINE MALFORMED },
+  { "trap/comment", START "data: {\"type\":\"ping\"} // x\n\n" STOP,
+    START_LINE MALFORMED },
   { "trap/control-character", START TEXT ("\"a\tb\"") STOP, START_LINE MALFORMED },
-  { "trap/invalid-utf8", START TEXT ("\"a\xff" "b\xf0\x9f\x98\"") STOP,
+  { "trap/invalid-utf8",
+    START TEXT ("\"a\xff"
+                "b\xf0\x9f\x98\"") STOP,
     START_LINE TEXT_LINE ("a" FFFD "b" FFFD) STOP_LINE END_LINE },
   { "trap/big-counts",
-    START "data: {\"type\":\"message_delta\",\"usage\":{\"input_tokens\":9223372036854775808,"
-          "\"output_tokens\":18446744073709551615,\"cache_read_input_tokens\":1e400,"
-          "\"cache_creation_input_tokens\":-1}}\n\n" STOP,
+    START
+    "data: {\"type\":\"message_delta\",\"usage\":{\"input_tokens\":9223372036854775808,"
+    "\"output_tokens\":18446744073709551615,\"cache_read_input_tokens\":1e400,"
+    "\"cache_creation_input_tokens\":-1}}\n\n" STOP,
     START_LINE STOP_LINE END_LINE },
   { "trap/odd-counts",
     START "data: {\"type\":\"message_delta\",\"usage\":{\"input_tokens\":\"12\","
@@ -72,7 +78,8 @@ static const Case cases[] = {
   /* members that are missing or of another type */
   { "odd/no-members",
     "data: {\"type\":\"message_start\"}\n\ndata: {\"type\":\"content_block_start\"}\n\n"
-    "data: {\"type\":\"content_block_delta\"}\n\ndata: {\"type\":\"content_block_stop\"}\n\n"
+    "data: {\"type\":\"content_block_delta\"}\n\ndata: "
+    "{\"type\":\"content_block_stop\"}\n\n"
     "data: {\"type\":\"message_delta\"}\n\n" STOP,
     "{\"type\":\"start\",\"id\":null,\"model\":null}\n" STOP_LINE END_LINE },
   { "odd/wrong-types",
@@ -83,17 +90,21 @@ static const Case cases[] = {
     "data: {\"type\":\"content_block_start\",\"content_block\":{\"type\":\"text\","
     "\"text\":{},\"citations\":[1,null]}}\n\n"
     "data: {\"type\":\"content_block_delta\",\"delta\":\"x\"}\n\n"
-    "data: {\"type\":\"content_block_delta\",\"delta\":{\"type\":\"text_delta\",\"text\":null}}"
-    "\n\ndata: {\"type\":\"content_block_delta\",\"delta\":{\"type\":\"citations_delta\"}}\n\n"
+    "data: "
+    "{\"type\":\"content_block_delta\",\"delta\":{\"type\":\"text_delta\",\"text\":null}}"
+    "\n\ndata: "
+    "{\"type\":\"content_block_delta\",\"delta\":{\"type\":\"citations_delta\"}}\n\n"
     "data: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":{}},\"usage\":[]}\n\n"
     "data: {\"type\":{}}\n\ndata: []\n\ndata: 5\n\ndata: \"x\"\n\ndata: null\n\n" STOP,
     "{\"type\":\"start\",\"id\":null,\"model\":null}\n" STOP_LINE END_LINE },
-  { "odd/index", START "data: {\"type\":\"content_block_delta\",\"index\":-1,\"delta\":{"
-                       "\"type\":\"text_delta\",\"text\":\"x\"}}\n\n"
-                       "data: {\"type\":\"content_block_delta\",\"index\":4294967296,\"delta\":{"
-                       "\"type\":\"text_delta\",\"text\":\"y\"}}\n\n" STOP,
-    START_LINE "{\"type\":\"text\",\"text\":\"x\"}\n{\"type\":\"text\",\"text\":\"y\"}\n"
-    STOP_LINE END_LINE },
+  { "odd/index",
+    START "data: {\"type\":\"content_block_delta\",\"index\":-1,\"delta\":{"
+          "\"type\":\"text_delta\",\"text\":\"x\"}}\n\n"
+          "data: {\"type\":\"content_block_delta\",\"index\":4294967296,\"delta\":{"
+          "\"type\":\"text_delta\",\"text\":\"y\"}}\n\n" STOP,
+    START_LINE
+    "{\"type\":\"text\",\"text\":\"x\"}\n{\"type\":\"text\",\"text\":\"y\"}\n" STOP_LINE
+      END_LINE },
   { "odd/no-type-but-event", START "event: ping\ndata: {}\n\n" STOP,
     START_LINE "{\"type\":\"ping\"}\n" STOP_LINE END_LINE },
   { "odd/keep-alive-in-data", START "data: : keepalive\n\n" STOP,
@@ -105,74 +116,98 @@ static const Case cases[] = {
   { "odd/single-line-feeds-malformed",
     START "data: {\"type\":\"ping\"}\ndata: {\"type\":\n\n" STOP, START_LINE MALFORMED },
   { "odd/done-mark", START TEXT ("\"x\"") "data: [DONE]\n\n" STOP,
-    START_LINE TEXT_LINE ("x") "{\"type\":\"end\",\"complete\":false,\"via\":\"[DONE]\"}\n" },
+    START_LINE TEXT_LINE (
+      "x") "{\"type\":\"end\",\"complete\":false,\"via\":\"[DONE]\"}\n" },
   { "odd/stop-without-reason", START "data: {\"type\":\"message_stop\"}\n\n",
     START_LINE "{\"type\":\"end\",\"complete\":false,\"via\":\"message_stop\"}\n" },
   { "odd/two-starts-two-stops",
-    START START "data: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"max_tokens\"}}"
-                "\n\n" STOP,
-    START_LINE "{\"type\":\"stop\",\"reason\":\"length\",\"raw\":\"max_tokens\"}\n" END_LINE },
+    START START
+    "data: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"max_tokens\"}}"
+    "\n\n" STOP,
+    START_LINE
+    "{\"type\":\"stop\",\"reason\":\"length\",\"raw\":\"max_tokens\"}\n" END_LINE },
   { "odd/unknown-reason",
-    START "data: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"tired\"}}\n\n" STOP,
-    START_LINE "{\"type\":\"stop\",\"reason\":\"unknown\",\"raw\":\"tired\"}\n" END_LINE },
+    START
+    "data: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"tired\"}}\n\n" STOP,
+    START_LINE
+    "{\"type\":\"stop\",\"reason\":\"unknown\",\"raw\":\"tired\"}\n" END_LINE },
   { "odd/after-the-end", START STOP START TEXT ("\"x\"") "data: {\n\n",
     START_LINE STOP_LINE END_LINE },
   { "odd/empty-stream", "", INCOMPLETE },
   { "odd/cut-in-line", START "data: {\"type\":\"pi", START_LINE INCOMPLETE },
   /* tools */
-  { "tool/order-and-mending", START TOOL ("0", "f")
-      ARGUMENTS ("0", "\"{\\\"z\\\":\\\"\\\\ud83d\\\",\"") ARGUMENTS ("0", "\"\\\"a\\\":1.50}\"")
-      BLOCK_STOP ("0") STOP,
-    START_LINE TOOL_LINE ("0", "f")
-    "{\"type\":\"tool_args\",\"tool\":0,\"delta\":\"{\\\"z\\\":\\\"\\\\ud83d\\\",\"}\n"
-    "{\"type\":\"tool_args\",\"tool\":0,\"delta\":\"\\\"a\\\":1.50}\"}\n"
-    "{\"type\":\"tool_end\",\"tool\":0,\"arguments\":{\"z\":\"" FFFD "\",\"a\":1.5}}\n"
-    "{\"type\":\"stop\",\"reason\":\"tool_use\",\"raw\":\"end_turn\"}\n" END_LINE },
-  { "tool/trailing-data", START TOOL ("0", "f") ARGUMENTS ("0", "\"{}{}\"") BLOCK_STOP ("0")
-      STOP,
-    START_LINE TOOL_LINE ("0", "f") "{\"type\":\"tool_args\",\"tool\":0,\"delta\":\"{}{}\"}\n"
-    "{\"type\":\"tool_end\",\"tool\":0,\"invalid\":true,\"raw\":\"{}{}\"}\n"
-    "{\"type\":\"stop\",\"reason\":\"tool_use\",\"raw\":\"end_turn\"}\n" END_LINE },
-  { "tool/infinite-number", START TOOL ("0", "f") ARGUMENTS ("0", "\"[1e999]\"")
-      BLOCK_STOP ("0") STOP,
-    START_LINE TOOL_LINE ("0", "f") "{\"type\":\"tool_args\",\"tool\":0,\"delta\":\"[1e999]\"}\n"
-    "{\"type\":\"tool_end\",\"tool\":0,\"invalid\":true,\"raw\":\"[1e999]\"}\n"
-    "{\"type\":\"stop\",\"reason\":\"tool_use\",\"raw\":\"end_turn\"}\n" END_LINE },
-  { "tool/blank-arguments", START TOOL ("0", "f") ARGUMENTS ("0", "\" \"") BLOCK_STOP ("0")
-      STOP,
-    START_LINE TOOL_LINE ("0", "f") "{\"type\":\"tool_args\",\"tool\":0,\"delta\":\" \"}\n"
-    "{\"type\":\"tool_end\",\"tool\":0,\"arguments\":{}}\n"
-    "{\"type\":\"stop\",\"reason\":\"tool_use\",\"raw\":\"end_turn\"}\n" END_LINE },
+  { "tool/order-and-mending",
+    START TOOL ("0", "f") ARGUMENTS ("0", "\"{\\\"z\\\":\\\"\\\\ud83d\\\",\"")
+      ARGUMENTS ("0", "\"\\\"a\\\":1.50}\"") BLOCK_STOP ("0") STOP,
+    START_LINE TOOL_LINE (
+      "0", "f") "{\"type\":\"tool_args\",\"tool\":0,\"delta\":\"{\\\"z\\\":"
+                "\\\"\\\\ud83d\\\",\"}\n"
+                "{\"type\":\"tool_args\",\"tool\":0,\"delta\":\"\\\"a\\\":1.50}\"}\n"
+                "{\"type\":\"tool_end\",\"tool\":0,\"arguments\":{\"z\":\"" FFFD
+                "\",\"a\":1.5}}\n"
+                "{\"type\":\"stop\",\"reason\":\"tool_use\",\"raw\":\"end_turn\"}"
+                "\n" END_LINE },
+  { "tool/trailing-data",
+    START TOOL ("0", "f") ARGUMENTS ("0", "\"{}{}\"") BLOCK_STOP ("0") STOP,
+    START_LINE TOOL_LINE (
+      "0", "f") "{\"type\":\"tool_args\",\"tool\":0,\"delta\":\"{}{}\"}\n"
+                "{\"type\":\"tool_end\",\"tool\":0,\"invalid\":true,\"raw\":\"{}{}\"}\n"
+                "{\"type\":\"stop\",\"reason\":\"tool_use\",\"raw\":\"end_turn\"}"
+                "\n" END_LINE },
+  { "tool/infinite-number",
+    START TOOL ("0", "f") ARGUMENTS ("0", "\"[1e999]\"") BLOCK_STOP ("0") STOP,
+    START_LINE TOOL_LINE (
+      "0",
+      "f") "{\"type\":\"tool_args\",\"tool\":0,\"delta\":\"[1e999]\"}\n"
+           "{\"type\":\"tool_end\",\"tool\":0,\"invalid\":true,\"raw\":\"[1e999]\"}\n"
+           "{\"type\":\"stop\",\"reason\":\"tool_use\",\"raw\":\"end_turn\"}"
+           "\n" END_LINE },
+  { "tool/blank-arguments",
+    START TOOL ("0", "f") ARGUMENTS ("0", "\" \"") BLOCK_STOP ("0") STOP,
+    START_LINE TOOL_LINE ("0",
+                          "f") "{\"type\":\"tool_args\",\"tool\":0,\"delta\":\" \"}\n"
+                               "{\"type\":\"tool_end\",\"tool\":0,\"arguments\":{}}\n"
+                               "{\"type\":\"stop\",\"reason\":\"tool_use\",\"raw\":\"end_"
+                               "turn\"}\n" END_LINE },
   { "tool/never-stopped", START TOOL ("0", "f") ARGUMENTS ("0", "\"{}\"") STOP,
-    START_LINE TOOL_LINE ("0", "f") "{\"type\":\"tool_args\",\"tool\":0,\"delta\":\"{}\"}\n"
-    "{\"type\":\"stop\",\"reason\":\"tool_use\",\"raw\":\"end_turn\"}\n"
-    "{\"type\":\"tool_end\",\"tool\":0,\"arguments\":{}}\n" END_LINE },
-  { "tool/same-index-again", START TOOL ("0", "f") TOOL ("0", "g") BLOCK_STOP ("0")
-      BLOCK_STOP ("0") STOP,
-    START_LINE TOOL_LINE ("0", "f") "{\"type\":\"tool_end\",\"tool\":0,\"arguments\":{}}\n"
-    TOOL_LINE ("1", "g") "{\"type\":\"tool_end\",\"tool\":1,\"arguments\":{}}\n"
-    "{\"type\":\"stop\",\"reason\":\"tool_use\",\"raw\":\"end_turn\"}\n" END_LINE },
+    START_LINE TOOL_LINE (
+      "0", "f") "{\"type\":\"tool_args\",\"tool\":0,\"delta\":\"{}\"}\n"
+                "{\"type\":\"stop\",\"reason\":\"tool_use\",\"raw\":\"end_turn\"}\n"
+                "{\"type\":\"tool_end\",\"tool\":0,\"arguments\":{}}\n" END_LINE },
+  { "tool/same-index-again",
+    START TOOL ("0", "f") TOOL ("0", "g") BLOCK_STOP ("0") BLOCK_STOP ("0") STOP,
+    START_LINE
+      TOOL_LINE ("0", "f") "{\"type\":\"tool_end\",\"tool\":0,\"arguments\":{}}"
+                           "\n" TOOL_LINE (
+                             "1",
+                             "g") "{\"type\":\"tool_end\",\"tool\":1,\"arguments\":{}}\n"
+                                  "{\"type\":\"stop\",\"reason\":\"tool_use\",\"raw\":"
+                                  "\"end_turn\"}\n" END_LINE },
   { "tool/arguments-without-tool", START ARGUMENTS ("3", "\"{}\"") BLOCK_STOP ("3") STOP,
     START_LINE STOP_LINE END_LINE },
   /* errors in other shapes */
-  { "error/bare-object", START "event: error\ndata: {\"code\":500,\"message\":\"full\","
-                               "\"type\":\"server_error\"}\n\n" STOP,
+  { "error/bare-object",
+    START "event: error\ndata: {\"code\":500,\"message\":\"full\","
+          "\"type\":\"server_error\"}\n\n" STOP,
     START_LINE "{\"type\":\"error\",\"phase\":\"stream\",\"kind\":\"server_error\","
-    "\"message\":\"full\",\"retryable\":true,\"code\":500}\n" ERROR_END },
-  { "error/openai-shape", START "data: {\"error\":{\"message\":\"m\",\"type\":null,"
-                                "\"code\":502}}\n\n" STOP,
+               "\"message\":\"full\",\"retryable\":true,\"code\":500}\n" ERROR_END },
+  { "error/openai-shape",
+    START "data: {\"error\":{\"message\":\"m\",\"type\":null,"
+          "\"code\":502}}\n\n" STOP,
     START_LINE "{\"type\":\"error\",\"phase\":\"stream\",\"kind\":null,\"message\":\"m\","
-    "\"retryable\":true,\"code\":502}\n" ERROR_END },
+               "\"retryable\":true,\"code\":502}\n" ERROR_END },
   { "error/text", "data: {\"error\":\"no\"}\n\n",
     "{\"type\":\"error\",\"phase\":\"stream\",\"kind\":null,\"message\":\"no\","
     "\"retryable\":false}\n" ERROR_END },
   { "error/no-message", "data: {\"type\":\"error\"}\n\n",
     "{\"type\":\"error\",\"phase\":\"stream\",\"kind\":null,"
     "\"message\":\"the provider reported an error\",\"retryable\":false}\n" ERROR_END },
-  { "error/quota", "data: {\"type\":\"error\",\"error\":{\"type\":\"rate_limit_exceeded\","
-                   "\"code\":\"insufficient_quota\",\"message\":\"m\"}}\n\n",
+  { "error/quota",
+    "data: {\"type\":\"error\",\"error\":{\"type\":\"rate_limit_exceeded\","
+    "\"code\":\"insufficient_quota\",\"message\":\"m\"}}\n\n",
     "{\"type\":\"error\",\"phase\":\"stream\",\"kind\":\"rate_limit_exceeded\","
-    "\"message\":\"m\",\"retryable\":false,\"code\":\"insufficient_quota\"}\n" ERROR_END },
+    "\"message\":\"m\",\"retryable\":false,\"code\":\"insufficient_quota\"}"
+    "\n" ERROR_END },
 };
 
 static void
@@ -224,8 +259,8 @@ static const Answer answers[] = {
     "{\"type\":\"error\",\"error\":{\"type\":\"authentication_error\","
     "\"message\":\"invalid\\nkey\"}}",
     "{\"type\":\"error\",\"phase\":\"http\",\"kind\":\"authentication_error\","
-    "\"message\":\"invalid\\nkey\",\"retryable\":false,\"status\":401,\"request_id\":\"r1\"}\n"
-    ERROR_END,
+    "\"message\":\"invalid\\nkey\",\"retryable\":false,\"status\":401,\"request_id\":"
+    "\"r1\"}\n" ERROR_END,
     "invalid key (HTTP 401, authentication_error, request r1)" },
   { "request-id-first", 400, "x-request-id: r1\nrequest-id: r2\n", "{\"message\":\"m\"}",
     "{\"type\":\"error\",\"phase\":\"http\",\"kind\":null,\"message\":\"m\","
@@ -254,17 +289,19 @@ static const Answer answers[] = {
     "Full (HTTP 200, overloaded_error)" },
   { "body-is-something-else", 200, "content-type: application/json\n", "{\"hello\":1}",
     "{\"type\":\"error\",\"phase\":\"http\",\"kind\":\"unexpected_body\","
-    "\"message\":\"body is not a message\",\"retryable\":false,\"status\":200}\n" ERROR_END,
+    "\"message\":\"body is not a "
+    "message\",\"retryable\":false,\"status\":200}\n" ERROR_END,
     "body is not a message (HTTP 200, unexpected_body)" },
   { "body-without-reason", 200, "content-type: application/json\n",
     "{\"type\":\"message\",\"id\":\"m\",\"model\":\"c\",\"content\":[{\"type\":\"text\","
     "\"text\":\"x\"},null,7],\"stop_reason\":null}",
-    START_LINE TEXT_LINE ("x")
-    "{\"type\":\"error\",\"phase\":\"stream\",\"kind\":\"incomplete_stream\","
-    "\"message\":\"body has no stop reason\",\"retryable\":true}\n"
-    "{\"type\":\"end\",\"complete\":false,\"via\":\"body\"}\n",
+    START_LINE TEXT_LINE (
+      "x") "{\"type\":\"error\",\"phase\":\"stream\",\"kind\":\"incomplete_stream\","
+           "\"message\":\"body has no stop reason\",\"retryable\":true}\n"
+           "{\"type\":\"end\",\"complete\":false,\"via\":\"body\"}\n",
     "body has no stop reason (incomplete_stream)" },
-  { "body-with-mark-and-blank-lines", 200, "content-type: APPLICATION/JSON; charset=utf-8\n",
+  { "body-with-mark-and-blank-lines", 200,
+    "content-type: APPLICATION/JSON; charset=utf-8\n",
     "\xef\xbb\xbf\n\n {\"type\":\"message\",\"id\":\"m\",\"model\":\"c\",\"content\":["
     "{\"type\":\"text\",\"text\":\"a\xff\"}],\"stop_reason\":\"end_turn\"}\n",
     START_LINE TEXT_LINE ("a" FFFD) STOP_LINE
@@ -274,8 +311,10 @@ static const Answer answers[] = {
     START STOP, START_LINE STOP_LINE END_LINE, NULL },
   { "stream-with-semicolon", 200, "content-type: text/event-stream;\n", START STOP,
     START_LINE STOP_LINE END_LINE, NULL },
-  { "request-id-of-a-stream", 200, "content-type: text/event-stream\nrequest-id: r9\n", START,
-    START_LINE "{\"type\":\"error\",\"phase\":\"stream\",\"kind\":\"incomplete_stream\","
+  { "request-id-of-a-stream", 200, "content-type: text/event-stream\nrequest-id: r9\n",
+    START,
+    START_LINE
+    "{\"type\":\"error\",\"phase\":\"stream\",\"kind\":\"incomplete_stream\","
     "\"message\":\"stream ended before a stop reason\",\"retryable\":true,"
     "\"request_id\":\"r9\"}\n{\"type\":\"end\",\"complete\":false,\"via\":\"eof\"}\n",
     "stream ended before a stop reason (incomplete_stream, request r9)" },
@@ -367,8 +406,9 @@ test_retry_after_date (void)
 static GString *
 make_long_text (gsize length)
 {
-  GString *stream = g_string_new (START "data: {\"type\":\"content_block_delta\",\"index\":0,"
-                                        "\"delta\":{\"type\":\"text_delta\",\"text\":\"");
+  GString *stream =
+    g_string_new (START "data: {\"type\":\"content_block_delta\",\"index\":0,"
+                        "\"delta\":{\"type\":\"text_delta\",\"text\":\"");
   gsize from = stream->len;
 
   g_string_set_size (stream, from + length);
@@ -400,10 +440,11 @@ test_line_too_long (void)
       g_autofree char *lines = decode_lines ("anthropic", NULL, stream->str, stream->len,
                                              (Cutting) { chunk, 0 });
 
-      g_assert_cmpstr (lines, ==, START_LINE
-                       "{\"type\":\"error\",\"phase\":\"stream\",\"kind\":\"line_too_long\","
-                       "\"message\":\"a line of the stream is longer than 16.0\302\240MiB\","
-                       "\"retryable\":false}\n" ERROR_END);
+      g_assert_cmpstr (
+        lines, ==,
+        START_LINE "{\"type\":\"error\",\"phase\":\"stream\",\"kind\":\"line_too_long\","
+                   "\"message\":\"a line of the stream is longer than 16.0\302\240MiB\","
+                   "\"retryable\":false}\n" ERROR_END);
     }
 }
 
@@ -426,9 +467,11 @@ decode_limited (const RaddleResponseHead *head,
 static void
 test_arguments_too_long (void)
 {
-  g_autofree char *fits = decode_limited (NULL, START TOOL ("0", "f")
-    ARGUMENTS ("0", "\"                    \"") ARGUMENTS ("0", "\"                    \"")
-    STOP, 200);
+  g_autofree char *fits =
+    decode_limited (NULL,
+                    START TOOL ("0", "f") ARGUMENTS ("0", "\"                    \"")
+                      ARGUMENTS ("0", "\"                    \"") STOP,
+                    200);
   g_autoptr (GString) stream = g_string_new (START TOOL ("0", "f"));
   g_autofree char *lines = NULL;
 
@@ -448,8 +491,10 @@ test_too_many_tools (void)
   g_autofree char *lines = NULL;
 
   for (guint i = 0; i < 2000; i++)
-    g_string_append_printf (stream, "data: {\"type\":\"content_block_start\",\"index\":%u,"
-                                    "\"content_block\":{\"type\":\"tool_use\"}}\n\n", i);
+    g_string_append_printf (stream,
+                            "data: {\"type\":\"content_block_start\",\"index\":%u,"
+                            "\"content_block\":{\"type\":\"tool_use\"}}\n\n",
+                            i);
   lines = decode_lines ("anthropic", NULL, stream->str, stream->len, (Cutting) { 0, 0 });
   g_assert_nonnull (strstr (lines, "{\"type\":\"tool_start\",\"tool\":1023,"));
   g_assert_null (strstr (lines, "{\"type\":\"tool_start\",\"tool\":1024,"));
@@ -462,10 +507,10 @@ test_body_too_large (void)
   g_autoptr (RaddleResponseHead) head = make_head (200, "content-type: text/json\n");
   g_autofree char *lines = decode_limited (head, "                              {}", 20);
 
-  g_assert_cmpstr (lines, ==,
-                   "{\"type\":\"error\",\"phase\":\"http\",\"kind\":\"body_too_large\","
-                   "\"message\":\"body is too large\",\"retryable\":false,\"status\":200}\n"
-                   ERROR_END);
+  g_assert_cmpstr (
+    lines, ==,
+    "{\"type\":\"error\",\"phase\":\"http\",\"kind\":\"body_too_large\","
+    "\"message\":\"body is too large\",\"retryable\":false,\"status\":200}\n" ERROR_END);
 }
 
 /* The connection need not be read on once the error is clear. */
@@ -488,9 +533,10 @@ test_error_body_is_cut (void)
   g_assert_true (raddle_decoder_is_done (decoder));
   raddle_decoder_feed (decoder, piece, 65536);
   raddle_decoder_finish (decoder);
-  g_assert_cmpstr (out->str, ==,
-                   "{\"type\":\"error\",\"phase\":\"http\",\"kind\":null,"
-                   "\"message\":\"HTTP 500\",\"retryable\":true,\"status\":500}\n" ERROR_END);
+  g_assert_cmpstr (
+    out->str, ==,
+    "{\"type\":\"error\",\"phase\":\"http\",\"kind\":null,"
+    "\"message\":\"HTTP 500\",\"retryable\":true,\"status\":500}\n" ERROR_END);
 }
 
 static void

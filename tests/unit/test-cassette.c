@@ -18,7 +18,8 @@ parse_len (const char *data,
            const char *name,
            GError    **error)
 {
-  g_autoptr (GBytes) bytes = g_bytes_new (data, length < 0 ? strlen (data) : (gsize) length);
+  g_autoptr (GBytes) bytes =
+    g_bytes_new (data, length < 0 ? strlen (data) : (gsize) length);
 
   return raddle_cassette_new_from_bytes (bytes, name, error);
 }
@@ -31,7 +32,8 @@ join (RaddleCassette *cassette)
   for (guint i = 0; i < raddle_cassette_get_n_chunks (cassette); i++)
     {
       gsize length;
-      const char *data = g_bytes_get_data (raddle_cassette_get_chunk (cassette, i, NULL), &length);
+      const char *data =
+        g_bytes_get_data (raddle_cassette_get_chunk (cassette, i, NULL), &length);
 
       g_string_append_len (body, data, length);
     }
@@ -42,14 +44,15 @@ static void
 test_read (void)
 {
   static const char text[] =
-      "\xef\xbb\xbf { \"raddle-cassette\" : 1, \"provider\":\"anthropic\",\"status\":429,"
-      "\"headers\":{\"Content-Type\":\"Text/Event-Stream; charset=utf-8\",\"retry-after\":\"3\"},"
-      "\"request\":{\"model\":\"m\"},\"new-member\":[1,{}]}\r\n"
-      "\n"
-      "{\"t\":0,\"data\":\"caf\xc3\xa9 \\u00e9 \\ud83d\\ude00 \\\\u0000\\n\"}\n"
-      "  {\"t\":1500,\"base64\":\"AAH/\"}  \n"
-      "{\"t\":1500,\"data\":\"\"}\n"
-      "{\"t\":2000,\"end\":\"error\"}";
+    "\xef\xbb\xbf { \"raddle-cassette\" : 1, \"provider\":\"anthropic\",\"status\":429,"
+    "\"headers\":{\"Content-Type\":\"Text/Event-Stream; "
+    "charset=utf-8\",\"retry-after\":\"3\"},"
+    "\"request\":{\"model\":\"m\"},\"new-member\":[1,{}]}\r\n"
+    "\n"
+    "{\"t\":0,\"data\":\"caf\xc3\xa9 \\u00e9 \\ud83d\\ude00 \\\\u0000\\n\"}\n"
+    "  {\"t\":1500,\"base64\":\"AAH/\"}  \n"
+    "{\"t\":1500,\"data\":\"\"}\n"
+    "{\"t\":2000,\"end\":\"error\"}";
   g_autoptr (GError) error = NULL;
   g_autoptr (RaddleCassette) cassette = parse_len (text, -1, "x.cassette", &error);
   const RaddleResponseHead *head;
@@ -63,14 +66,17 @@ test_read (void)
   g_assert_cmpstr (raddle_cassette_get_provider (cassette), ==, "anthropic");
   g_assert_cmpstr (raddle_cassette_get_request (cassette), ==, "{\"model\":\"m\"}");
   g_assert_cmpuint (raddle_cassette_get_n_chunks (cassette), ==, 2);
-  g_assert_cmpmem (g_bytes_get_data (raddle_cassette_get_chunk (cassette, 0, &time_us), NULL),
+  g_assert_cmpmem (g_bytes_get_data (raddle_cassette_get_chunk (cassette, 0, &time_us),
+                                     NULL),
                    g_bytes_get_size (raddle_cassette_get_chunk (cassette, 0, NULL)),
                    "caf\xc3\xa9 \xc3\xa9 \xf0\x9f\x98\x80 \\u0000\n", 21);
   g_assert_cmpint (time_us, ==, 0);
-  g_assert_cmpmem (g_bytes_get_data (raddle_cassette_get_chunk (cassette, 1, &time_us), NULL), 3,
-                   "\0\1\377", 3);
+  g_assert_cmpmem (g_bytes_get_data (raddle_cassette_get_chunk (cassette, 1, &time_us),
+                                     NULL),
+                   3, "\0\1\377", 3);
   g_assert_cmpint (time_us, ==, 1500);
-  g_assert_cmpint (raddle_cassette_get_end (cassette, &time_us), ==, RADDLE_CASSETTE_END_BROKEN);
+  g_assert_cmpint (raddle_cassette_get_end (cassette, &time_us), ==,
+                   RADDLE_CASSETTE_END_BROKEN);
   g_assert_cmpint (time_us, ==, 2000);
 }
 
@@ -96,13 +102,15 @@ static const struct
   { "{\"raddle-cassette\":1,\"headers\":{\"a b\":\"x\"}}", "'a b'" },
   { "{\"raddle-cassette\":1,\"headers\":{\"a\":\"x\\r\\nb: y\"}}", "'a'" },
   { "{\"raddle-cassette\":1,\"headers\":{\"a\":null}}", "'a'" },
-  { HEADER "{\"t\":1,\"data\":\"a\"}{\"t\":2,\"data\":\"b\"}", ":2: something follows the JSON" },
+  { HEADER "{\"t\":1,\"data\":\"a\"}{\"t\":2,\"data\":\"b\"}",
+    ":2: something follows the JSON" },
   { HEADER "\n\n[1]", ":4: this is not a JSON object" },
   { HEADER "{\"t\":1,\"data\":\"\\u0000\"}", "base64" },
   { HEADER "{\"t\":1,\"data\":\"\\ud83dx\"}", ":2:" },
   { HEADER "{\"t\":1,\"data\":\"\xff\"}", ":2: this is not UTF-8" },
   { HEADER "{\"t\":1}", "one of data, base64 and end" },
-  { HEADER "{\"t\":1,\"data\":\"a\",\"base64\":\"YQ==\"}", "one of data, base64 and end" },
+  { HEADER "{\"t\":1,\"data\":\"a\",\"base64\":\"YQ==\"}",
+    "one of data, base64 and end" },
   { HEADER "{\"t\":1,\"data\":[\"a\"]}", "one of data, base64 and end" },
   { HEADER "{\"t\":1,\"base64\":\"YQ=\"}", "not base64" },
   { HEADER "{\"t\":1,\"base64\":\"Y*==\"}", "not base64" },
@@ -114,7 +122,8 @@ static const struct
   { HEADER "{\"t\":9223372036854775807,\"data\":\"a\"}", ":2: t must be" },
   { HEADER "{\"t\":2,\"data\":\"a\"}\n{\"t\":1,\"data\":\"a\"}", ":3: t is before" },
   { HEADER "{\"t\":2,\"end\":\"well\"}", "end must be" },
-  { HEADER "{\"t\":2,\"end\":\"eof\"}\n{\"t\":2,\"data\":\"a\"}", ":3: something follows the end" },
+  { HEADER "{\"t\":2,\"end\":\"eof\"}\n{\"t\":2,\"data\":\"a\"}",
+    ":3: something follows the end" },
 };
 
 static void
@@ -148,8 +157,8 @@ test_deep (void)
   g_string_free (text, TRUE);
 }
 
-/* The built-in one, cut at every byte: a cassette or an error, never anything else; and with
- * every byte of its beginning spoilt. */
+/* The built-in one, cut at every byte: a cassette or an error, never anything else; and
+ * with every byte of its beginning spoilt. */
 static void
 test_cut_and_spoil (void)
 {
@@ -208,7 +217,8 @@ test_bare (void)
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++)
     {
       g_autoptr (GError) error = NULL;
-      g_autoptr (RaddleCassette) cassette = parse_len (cases[i].text, -1, cases[i].name, &error);
+      g_autoptr (RaddleCassette) cassette =
+        parse_len (cases[i].text, -1, cases[i].name, &error);
       g_autofree char *body = NULL;
 
       g_assert_no_error (error);
@@ -260,7 +270,8 @@ test_write (void)
                                   raddle_cassette_get_chunk (again, i, NULL)));
   raddle_cassette_get_chunk (again, 5, &time_us);
   g_assert_cmpint (time_us, ==, 4000);
-  g_assert_cmpint (raddle_cassette_get_end (again, &time_us), ==, RADDLE_CASSETTE_END_BROKEN);
+  g_assert_cmpint (raddle_cassette_get_end (again, &time_us), ==,
+                   RADDLE_CASSETTE_END_BROKEN);
   g_assert_cmpint (time_us, ==, 9000);
 }
 

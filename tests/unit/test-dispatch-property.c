@@ -91,8 +91,8 @@ start_one (Tree *tree)
     parent = tree->works[work->parent].record;
   work->name = g_strdup_printf ("%u.%u", tree->number, tree->n_works);
   work->texts = g_string_new (NULL);
-  work->record =
-    kit_make_run (tree->kit, kinds[g_rand_int_range (tree->random, 0, 4)], work->name, parent);
+  work->record = kit_make_run (tree->kit, kinds[g_rand_int_range (tree->random, 0, 4)],
+                               work->name, parent);
   work->started = start_run (work->record, NULL);
   tree->n_works++;
 }
@@ -166,7 +166,8 @@ do_step (Tree *tree)
     return TRUE;
   if (chance (tree->random, 20))
     end_one (tree, index);
-  else if (tree->works[index].record->info.kind == RADDLE_RUN_CHAIN && chance (tree->random, 20))
+  else if (tree->works[index].record->info.kind == RADDLE_RUN_CHAIN &&
+           chance (tree->random, 20))
     push_step (tree->works[index].record);
   else
     push_some (tree, &tree->works[index]);
@@ -177,7 +178,8 @@ static void
 end_all (Tree *tree)
 {
   for (guint i = tree->n_works; i > 0; i--)
-    if (tree->works[i - 1].started && !raddle_run_record_is_over (tree->works[i - 1].record))
+    if (tree->works[i - 1].started &&
+        !raddle_run_record_is_over (tree->works[i - 1].record))
       {
         note_what_is_over (tree, i - 1);
         end_run (tree->works[i - 1].record);
@@ -234,11 +236,12 @@ stop_now_and_then (RaddleHandler *handler,
 static Probe *
 make_probe (Round *round)
 {
-  static const ProbeFlags flags[] = { PROBE_SYNC, PROBE_SYNC | PROBE_THREAD_SAFE, PROBE_ASYNC,
-                                      PROBE_MIXED };
-  static const RaddleDelivery deliveries[] = { RADDLE_DELIVERY_AWAITED, RADDLE_DELIVERY_AWAITED,
-                                               RADDLE_DELIVERY_LOCKSTEP, RADDLE_DELIVERY_DETACHED,
-                                               RADDLE_DELIVERY_INLINE };
+  static const ProbeFlags flags[] = { PROBE_SYNC, PROBE_SYNC | PROBE_THREAD_SAFE,
+                                      PROBE_ASYNC, PROBE_MIXED };
+  static const RaddleDelivery deliveries[] = {
+    RADDLE_DELIVERY_AWAITED, RADDLE_DELIVERY_AWAITED, RADDLE_DELIVERY_LOCKSTEP,
+    RADDLE_DELIVERY_DETACHED, RADDLE_DELIVERY_INLINE
+  };
   GRand *random = round->random;
   ProbeFlags flag = flags[g_rand_int_range (random, 0, 4)];
   RaddleDelivery delivery =
@@ -303,7 +306,8 @@ tree_worker (gpointer user_data)
   return NULL;
 }
 
-/* The first tree is driven from the loop, with changes of the handlers between its steps. */
+/* The first tree is driven from the loop, with changes of the handlers
+ * between its steps. */
 static void
 drive_from_the_loop (Round *round)
 {
@@ -338,8 +342,8 @@ run_round (Round *round)
       threads[i] = g_thread_new ("tree", tree_worker, &works[i]);
     }
   drive_from_the_loop (round);
-  kit_iterate_until (round->kit,
-                     g_atomic_int_get (&round->n_threads_done) == (int) round->n_trees - 1);
+  kit_iterate_until (round->kit, g_atomic_int_get (&round->n_threads_done) ==
+                                   (int) round->n_trees - 1);
   for (guint i = 1; i < round->n_trees; i++)
     g_thread_join (threads[i]);
   kit_close (round->kit);
@@ -367,7 +371,8 @@ static gboolean
 is_steady (Round *round,
            guint probe)
 {
-  return !round->joined_late[probe] && !round->left[probe] && !round->probes[probe]->setup_fails;
+  return !round->joined_late[probe] && !round->left[probe] &&
+         !round->probes[probe]->setup_fails;
 }
 
 static gboolean
@@ -390,7 +395,8 @@ get_mark (Round *round,
   return round->kit->marks->pdata[i];
 }
 
-/* The place of the first or last mark of a probe for a run and class; -1 if there is none. */
+/* The place of the first or last mark of a probe for a run and class; -1 if there is
+ * none. */
 static int
 find_mark (Round *round,
            Probe *probe,
@@ -454,17 +460,19 @@ check_run_of_probe (Round *round,
   if (wants (probe, RADDLE_EVENT_TEXT) &&
       (steady && !round->closed_early ? !g_str_equal (texts->str, work->texts->str)
                                       : strstr (work->texts->str, texts->str) == NULL))
-    fail (round, "handler %s got “%s” of %s, not “%s”", probe->name, texts->str, work->name,
-          work->texts->str);
+    fail (round, "handler %s got “%s” of %s, not “%s”", probe->name, texts->str,
+          work->name, work->texts->str);
   if (steady && work->started && probe->types == KIT_ALL_TYPES &&
       (n_marks > 0 || !round->closed_early) && (n_starts != 1 || n_ends != 1))
-    fail (round, "handler %s got %u starts and %u ends of %s", probe->name, n_starts, n_ends,
-          work->name);
-  if (n_starts == 1 && n_ends == 0 && !round->left[probe_index] && probe->types == KIT_ALL_TYPES)
+    fail (round, "handler %s got %u starts and %u ends of %s", probe->name, n_starts,
+          n_ends, work->name);
+  if (n_starts == 1 && n_ends == 0 && !round->left[probe_index] &&
+      probe->types == KIT_ALL_TYPES)
     fail (round, "handler %s got no end of %s", probe->name, work->name);
 }
 
-/* A barrier is entered by nobody before those that the run waits for have left all before. */
+/* A barrier is entered by nobody before those that the run waits for have left all
+ * before. */
 static void
 check_barriers (Round *round,
                 Work *work)
@@ -473,8 +481,8 @@ check_barriers (Round *round,
     {
       Mark *barrier = get_mark (round, i);
 
-      if (barrier->run == NULL || !g_str_equal (barrier->run, work->name) || !barrier->enter ||
-          barrier->event_class == RADDLE_EVENT_CLASS_START)
+      if (barrier->run == NULL || !g_str_equal (barrier->run, work->name) ||
+          !barrier->enter || barrier->event_class == RADDLE_EVENT_CLASS_START)
         continue;
       for (guint j = i + 1; j < round->kit->marks->len; j++)
         {
@@ -508,7 +516,8 @@ check_lockstep (Round *round,
 
           if (mark->run != NULL && !mark->enter && g_str_equal (mark->run, work->name) &&
               mark->seq < token->seq && is_steady (round, mark->probe->name[0] - '0') &&
-              raddle_handler_get_delivery (mark->probe->handler) == RADDLE_DELIVERY_LOCKSTEP)
+              raddle_handler_get_delivery (mark->probe->handler) ==
+                RADDLE_DELIVERY_LOCKSTEP)
             fail (round, "%s: is over after %s", mark->line, token->line);
         }
     }
@@ -525,7 +534,8 @@ check_family (Round *round,
   int start = find_mark (round, probe, work->name, RADDLE_EVENT_CLASS_START, TRUE);
   int end = find_mark (round, probe, work->name, RADDLE_EVENT_CLASS_END, TRUE);
 
-  for (int above = work->parent; start >= 0 && above >= 0; above = tree->works[above].parent)
+  for (int above = work->parent; start >= 0 && above >= 0;
+       above = tree->works[above].parent)
     {
       const char *name = tree->works[above].name;
       int entered = find_mark (round, probe, name, RADDLE_EVENT_CLASS_START, TRUE);
@@ -554,7 +564,8 @@ check_probe (Round *round,
   if (probe->n_entered_twice > 0)
     fail (round, "handler %s was entered twice for a run", probe->name);
   if (serial && probe->max_inside > 1)
-    fail (round, "handler %s was entered %u times at once", probe->name, probe->max_inside);
+    fail (round, "handler %s was entered %u times at once", probe->name,
+          probe->max_inside);
   if (probe->n_setups != 1 || probe->n_teardowns != !probe->setup_fails)
     fail (round, "handler %s was set up %u and torn down %u times", probe->name,
           probe->n_setups, probe->n_teardowns);

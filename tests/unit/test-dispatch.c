@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The promises of dispatch, sentence by sentence: order and entry of handlers, barriers, the
- * one end of each run, late joiners, deliveries, failures, and the close. */
+/* The promises of dispatch, sentence by sentence: order and entry of handlers, barriers,
+ * the one end of each run, late joiners, deliveries, failures, and the close. */
 
 #include "dispatch-kit.h"
 
@@ -203,7 +203,8 @@ make_words (guint n_words)
 static void
 test_barriers_pass_by_tokens (void)
 {
-  static const ProbeFlags flags[] = { PROBE_SYNC, PROBE_ASYNC, PROBE_SYNC | PROBE_THREAD_SAFE };
+  static const ProbeFlags flags[] = { PROBE_SYNC, PROBE_ASYNC,
+                                      PROBE_SYNC | PROBE_THREAD_SAFE };
 
   for (guint i = 0; i < G_N_ELEMENTS (flags); i++)
     {
@@ -256,8 +257,8 @@ test_runs_take_turns (void)
   kit_assert_before (kit, "a>P:llm-new-token:40", "a>Q:llm-new-token:100");
 }
 
-/* A child's start is entered after the parent's start was left, also by a handler that could
- * take both at once and that nobody waits for. */
+/* A child's start is entered after the parent's start was left, also by a handler that
+ * could take both at once and that nobody waits for. */
 static void
 check_start_order (ProbeFlags flags,
                    RaddleDelivery delivery)
@@ -298,8 +299,9 @@ static void
 test_middle_start_not_wanted (void)
 {
   g_autoptr (Kit) kit = kit_new (4);
-  Probe *a = probe_new (kit, "a", PROBE_SYNC | PROBE_THREAD_SAFE, RADDLE_DELIVERY_DETACHED,
-                        MASK (CHAIN_START) | MASK (LLM_START) | MASK (LLM_END));
+  Probe *a =
+    probe_new (kit, "a", PROBE_SYNC | PROBE_THREAD_SAFE, RADDLE_DELIVERY_DETACHED,
+               MASK (CHAIN_START) | MASK (LLM_START) | MASK (LLM_END));
   RaddleRunRecord *p, *c, *g;
 
   kit_add (kit, a);
@@ -318,8 +320,8 @@ test_middle_start_not_wanted (void)
   kit_assert_before (kit, "a<P:chain-start", "a>G:llm-start");
 }
 
-/* The parent is over, and its track gone, when the child's start comes in; a detached handler
- * is still in the parent's start. */
+/* The parent is over, and its track gone, when the child's start comes in; a detached
+ * handler is still in the parent's start. */
 static gpointer
 start_child_worker (gpointer user_data)
 {
@@ -336,7 +338,8 @@ static void
 test_child_start_after_parent_is_over (void)
 {
   g_autoptr (Kit) kit = kit_new (4);
-  Probe *a = kit_add_new (kit, "a", PROBE_SYNC | PROBE_THREAD_SAFE, RADDLE_DELIVERY_DETACHED);
+  Probe *a =
+    kit_add_new (kit, "a", PROBE_SYNC | PROBE_THREAD_SAFE, RADDLE_DELIVERY_DETACHED);
   RaddleRunRecord *runs[2];
 
   probe_hold (a, "P:chain-start");
@@ -355,7 +358,8 @@ test_child_start_after_parent_is_over (void)
   raddle_run_record_unref (runs[0]);
 }
 
-/* The parent was started on another thread and not yet taken when the loop starts a child. */
+/* The parent was started on another thread and not yet taken when the loop starts a
+ * child. */
 static gpointer
 start_worker (gpointer user_data)
 {
@@ -384,8 +388,8 @@ test_parent_from_thread_child_from_loop (void)
     }
 }
 
-/* A child's end comes before its parent's, if it came before, also where the handler is slow
- * and nobody waits for it. */
+/* A child's end comes before its parent's, if it came before, also where the handler is
+ * slow and nobody waits for it. */
 static void
 test_child_ends_first (void)
 {
@@ -636,8 +640,9 @@ test_lockstep (void)
   probe_release (b, "R:llm-new-token:x");
   kit_finish (kit, run);
   kit_assert_before (kit, "a<R:llm-new-token:x", "d>R:llm-new-token:y");
-  probe_assert_saw (b, "R:llm-start R:llm-new-token:x R:llm-new-token:y R:llm-new-token:z "
-                       "R:llm-end");
+  probe_assert_saw (b,
+                    "R:llm-start R:llm-new-token:x R:llm-new-token:y R:llm-new-token:z "
+                    "R:llm-end");
 }
 
 static void
@@ -656,8 +661,9 @@ test_lockstep_that_leaves (void)
   probe_release (a, "R:llm-new-token:x");
   kit_finish (kit, run);
   probe_assert_saw (a, "R:llm-start R:llm-new-token:x");
-  probe_assert_saw (b, "R:llm-start R:llm-new-token:x R:llm-new-token:y R:llm-new-token:z "
-                       "R:llm-end");
+  probe_assert_saw (b,
+                    "R:llm-start R:llm-new-token:x R:llm-new-token:y R:llm-new-token:z "
+                    "R:llm-end");
 }
 
 /* Neither a start nor an end nor the caller waits; in the end it has everything. */
@@ -698,7 +704,8 @@ test_chat_model_start (void)
   kit_add (kit, b);
   run = kit_make_run (kit, RADDLE_RUN_LLM, "R", NULL);
   start = raddle_batch_new_single (&run->info, RADDLE_EVENT_CHAT_MODEL_START, NULL, NULL);
-  start->fallback = raddle_batch_new_single (&run->info, RADDLE_EVENT_LLM_START, "Human: hi", NULL);
+  start->fallback =
+    raddle_batch_new_single (&run->info, RADDLE_EVENT_LLM_START, "Human: hi", NULL);
   g_assert_true (raddle_run_record_start (run, start, NULL));
   kit_settle (kit, run);
   kit_add (kit, c);
@@ -779,7 +786,8 @@ end_early (Kit *kit,
     }
 }
 
-/* While a token call is under way: what was accepted comes, then the end, once and last. */
+/* While a token call is under way: what was accepted comes, then the
+ * end, once and last. */
 static void
 test_early_ends (void)
 {
@@ -830,7 +838,8 @@ test_stop_of_a_tree (void)
   raddle_run_record_unref (p);
 }
 
-/* The run below is ended by its driver, which takes its time; the end above waits for it. */
+/* The run below is ended by its driver, which takes its time; the end
+ * above waits for it. */
 typedef struct
 {
   RaddleRunRecord *run;
@@ -872,8 +881,8 @@ test_stop_with_driver_below (void)
   raddle_run_record_unref (p);
 }
 
-/* A handler that comes late gets the starts of the runs under way, those of parents first,
- * and nothing from before. */
+/* A handler that comes late gets the starts of the runs under way, those of parents
+ * first, and nothing from before. */
 static void
 test_late_joiner (void)
 {
@@ -897,7 +906,8 @@ test_late_joiner (void)
     }
 }
 
-/* The run in the middle is over; the late handler still gets the grandparent's start first. */
+/* The run in the middle is over; the late handler still gets the grandparent's start
+ * first. */
 static void
 test_late_joiner_with_a_gap (void)
 {
@@ -977,7 +987,8 @@ test_leaver (void)
       push_tokens (run, "x y");
       kit_wait (kit, "a>R:llm-new-token:x");
       raddle_dispatcher_remove (kit->dispatcher, a->handler);
-      g_assert_cmpint (raddle_handler_get_state (a->handler), ==, RADDLE_HANDLER_DRAINING);
+      g_assert_cmpint (raddle_handler_get_state (a->handler), ==,
+                       RADDLE_HANDLER_DRAINING);
       push_tokens (run, "z");
       probe_release (a, "R:llm-new-token:x");
       kit_finish (kit, run);
@@ -1013,7 +1024,8 @@ test_leaver_at_once (void)
 static void
 test_setup_and_teardown (void)
 {
-  static const RaddleDelivery deliveries[] = { RADDLE_DELIVERY_AWAITED, RADDLE_DELIVERY_INLINE };
+  static const RaddleDelivery deliveries[] = { RADDLE_DELIVERY_AWAITED,
+                                               RADDLE_DELIVERY_INLINE };
 
   for (guint i = 0; i < G_N_ELEMENTS (all_flags) * 2; i++)
     {
@@ -1040,7 +1052,8 @@ test_setup_that_fails (void)
   for (guint i = 0; i < G_N_ELEMENTS (all_flags); i++)
     {
       g_autoptr (Kit) kit = kit_new (2);
-      Probe *a = probe_new (kit, "a", all_flags[i], RADDLE_DELIVERY_AWAITED, KIT_ALL_TYPES);
+      Probe *a =
+        probe_new (kit, "a", all_flags[i], RADDLE_DELIVERY_AWAITED, KIT_ALL_TYPES);
       g_autofree char *reason = NULL;
       RaddleRunRecord *run;
 
@@ -1070,7 +1083,8 @@ forget_run_data (gpointer data)
   Probe *probe = data;
   raddle_lock (&probe->kit->lock);
   probe->n_run_data--;
-  write_mark_locked (probe, TRUE, &(Mark) { .line = (char *) "run data gone", .probe = probe });
+  write_mark_locked (probe, TRUE,
+                     &(Mark){ .line = (char *) "run data gone", .probe = probe });
   raddle_unlock (&probe->kit->lock);
 }
 
@@ -1086,7 +1100,8 @@ keep_run_data (RaddleHandler *handler,
       raddle_lock (&probe->kit->lock);
       probe->n_run_data++;
       raddle_unlock (&probe->kit->lock);
-      g_assert_true (raddle_handler_set_run_data (handler, event, probe, forget_run_data));
+      g_assert_true (
+        raddle_handler_set_run_data (handler, event, probe, forget_run_data));
     }
   g_assert_true (raddle_handler_get_run_data (handler, event) == probe);
   return probe_sync (handler, event, error);
@@ -1151,7 +1166,8 @@ forget_handler_data (gpointer data)
 
   g_assert_cmpuint (probe->n_teardowns, ==, 1);
   raddle_lock (&probe->kit->lock);
-  write_mark_locked (probe, TRUE, &(Mark) { .line = (char *) "data gone", .probe = probe });
+  write_mark_locked (probe, TRUE,
+                     &(Mark){ .line = (char *) "data gone", .probe = probe });
   raddle_unlock (&probe->kit->lock);
 }
 
@@ -1178,13 +1194,15 @@ test_errors_are_harmless (void)
   for (guint i = 0; i < G_N_ELEMENTS (all_flags); i++)
     {
       g_autoptr (Kit) kit = kit_new (2);
-      Probe *a = probe_new (kit, "a", all_flags[i], RADDLE_DELIVERY_AWAITED, KIT_ALL_TYPES);
+      Probe *a =
+        probe_new (kit, "a", all_flags[i], RADDLE_DELIVERY_AWAITED, KIT_ALL_TYPES);
       Probe *b = kit_add_new (kit, "b", PROBE_SYNC, RADDLE_DELIVERY_AWAITED);
       RaddleRunRecord *run;
 
       a->fails = TRUE;
       kit_add (kit, a);
-      g_test_expect_message ("Raddle", G_LOG_LEVEL_MESSAGE, "*'a': llm-start failed: on purpose");
+      g_test_expect_message ("Raddle", G_LOG_LEVEL_MESSAGE,
+                             "*'a': llm-start failed: on purpose");
       g_test_expect_message ("Raddle", G_LOG_LEVEL_MESSAGE,
                              "*llm-new-token failed: on purpose (2 failures so far)");
       g_test_expect_message ("Raddle", G_LOG_LEVEL_MESSAGE,
@@ -1301,7 +1319,8 @@ test_async_other_thread_idle_context (void)
                                           KIT_ALL_TYPES, NULL);
   raddle_handler_set_data (handler, &kept, NULL);
   raddle_dispatcher_add (dispatcher, handler, &kit_limits);
-  run = raddle_run_record_new (raddle_dispatcher_get_sink (dispatcher), RADDLE_RUN_LLM, "R", NULL);
+  run = raddle_run_record_new (raddle_dispatcher_get_sink (dispatcher), RADDLE_RUN_LLM,
+                               "R", NULL);
   start_run (run, NULL);
   while (kept.callback == NULL)
     g_main_context_iteration (NULL, TRUE);
@@ -1439,7 +1458,8 @@ emit_from_handler (RaddleHandler *handler,
 static void
 test_emitting_from_a_handler (void)
 {
-  static const RaddleDelivery deliveries[] = { RADDLE_DELIVERY_AWAITED, RADDLE_DELIVERY_INLINE };
+  static const RaddleDelivery deliveries[] = { RADDLE_DELIVERY_AWAITED,
+                                               RADDLE_DELIVERY_INLINE };
 
   for (guint i = 0; i < G_N_ELEMENTS (deliveries); i++)
     {
@@ -1602,15 +1622,16 @@ test_close_delivers (void)
 
       push_tokens (c, "x y");
       kit_close (kit);
-      probe_assert_saw (a, "P:chain-start C:llm-start C:llm-new-token:x C:llm-new-token:y "
-                           "C:llm-error=dropped P:chain-error=dropped");
+      probe_assert_saw (a,
+                        "P:chain-start C:llm-start C:llm-new-token:x C:llm-new-token:y "
+                        "C:llm-error=dropped P:chain-error=dropped");
       raddle_run_record_unref (c);
       raddle_run_record_unref (p);
     }
 }
 
-/* The deadline came while a handler sleeps in the middle of a batch: the rest of the batch is
- * thrown away too, and counted. */
+/* The deadline came while a handler sleeps in the middle of a batch: the rest of the
+ * batch is thrown away too, and counted. */
 static void
 test_abandon (void)
 {
@@ -1636,8 +1657,8 @@ test_abandon (void)
   kit_free (kit);
 }
 
-/* The run below was waited for when all was given up; the one above is ended by its driver
- * afterwards. Nobody hangs. */
+/* The run below was waited for when all was given up; the one above is ended by its
+ * driver afterwards. Nobody hangs. */
 static void
 test_abandon_with_driver_above (void)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Events: the one table, what an event can be asked, batches and their references, replays,
- * and the JSON forms of events and results. */
+/* Events: the one table, what an event can be asked, batches and their references,
+ * replays, and the JSON forms of events and results. */
 
 #include "events/raddle-batch.h"
 
@@ -96,12 +96,14 @@ test_table_classes (void)
       g_assert_cmpint (event_class == RADDLE_EVENT_CLASS_START, ==,
                        g_str_has_suffix (nick, "-start"));
       g_assert_cmpint (event_class == RADDLE_EVENT_CLASS_END, ==,
-                       g_str_has_suffix (nick, "-end") || g_str_has_suffix (nick, "-error"));
+                       g_str_has_suffix (nick, "-end") ||
+                         g_str_has_suffix (nick, "-error"));
       g_assert_cmpint (event_class == RADDLE_EVENT_CLASS_STEP, ==,
                        g_str_has_prefix (nick, "agent-"));
       *strchrnul (kind, '-') = '\0';
       if (event_class == RADDLE_EVENT_CLASS_START && i != RADDLE_EVENT_CHAT_MODEL_START)
-        g_assert_cmpstr (raddle_run_kind_get_nick (raddle_event_type_get_kind (i)), ==, kind);
+        g_assert_cmpstr (raddle_run_kind_get_nick (raddle_event_type_get_kind (i)), ==,
+                         kind);
     }
   g_assert_cmpint (raddle_event_type_get_kind (RADDLE_EVENT_CHAT_MODEL_START), ==,
                    RADDLE_RUN_LLM);
@@ -110,7 +112,8 @@ test_table_classes (void)
 static void
 test_unknown_nick (void)
 {
-  static const char *const nicks[] = { "", "llm_start", "LLM-START", "llm-start ", "llm" };
+  static const char *const nicks[] = { "", "llm_start", "LLM-START", "llm-start ",
+                                       "llm" };
   RaddleEventType type = RADDLE_EVENT_GAP;
 
   for (guint i = 0; i < G_N_ELEMENTS (nicks); i++)
@@ -287,8 +290,10 @@ test_replay (void)
   detail->label = g_strdup ("model");
   detail->data = json_from_string ("[1]", NULL);
   json_node_seal (detail->data);
-  start = raddle_batch_new_single (&run.info, RADDLE_EVENT_CHAT_MODEL_START, "hi", detail);
-  start->fallback = raddle_batch_new_single (&run.info, RADDLE_EVENT_LLM_START, "Human: hi", NULL);
+  start =
+    raddle_batch_new_single (&run.info, RADDLE_EVENT_CHAT_MODEL_START, "hi", detail);
+  start->fallback =
+    raddle_batch_new_single (&run.info, RADDLE_EVENT_LLM_START, "Human: hi", NULL);
   start->first_seq = start->fallback->first_seq = 3;
   start->time = 17;
   start->wall_time = 18;
@@ -298,7 +303,8 @@ test_replay (void)
   g_assert_cmpstr (raddle_event_get_text (&replay->events[0]), ==, "hi");
   g_assert_cmpstr (raddle_event_get_label (&replay->events[0]), ==, "model");
   g_assert_cmpint (json_array_get_int_element (
-                     json_node_get_array (raddle_event_get_data (&replay->events[0])), 0), ==, 1);
+                     json_node_get_array (raddle_event_get_data (&replay->events[0])), 0),
+                   ==, 1);
   g_assert_true (raddle_event_is_replayed (&replay->events[0]));
   g_assert_cmpuint (raddle_event_get_seq (&replay->events[0]), ==, 3);
   g_assert_cmpint (raddle_event_get_time (&replay->events[0]), ==, 17);
@@ -365,7 +371,8 @@ test_json_shares_nothing (void)
   object = json_node_get_object (first);
   json_object_set_int_member (json_object_get_object_member (object, "metadata"), "a", 2);
   json_array_add_int_element (
-    json_object_get_array_member (json_object_get_object_member (object, "data"), "b"), 2);
+    json_object_get_array_member (json_object_get_object_member (object, "data"), "b"),
+    2);
   second = raddle_event_to_json (&batch->events[0]);
   after = to_text (second);
   g_assert_cmpstr (before, ==, after);
@@ -385,10 +392,13 @@ test_json_of_an_end (void)
   node = raddle_event_to_json (&batch->events[0]);
   object = json_node_get_object (node);
   g_assert_cmpstr (json_object_get_string_member (object, "outcome"), ==, "stopped");
+  g_assert_cmpstr (json_object_get_string_member (json_object_get_object_member (object,
+                                                                                 "error"),
+                                                  "message"),
+                   ==, "stopped");
   g_assert_cmpstr (json_object_get_string_member (
-                     json_object_get_object_member (object, "error"), "message"), ==, "stopped");
-  g_assert_cmpstr (json_object_get_string_member (
-                     json_object_get_object_member (object, "result"), "text"), ==, "half");
+                     json_object_get_object_member (object, "result"), "text"),
+                   ==, "half");
   g_assert_false (json_object_has_member (object, "delta"));
   g_assert_false (json_object_has_member (object, "block"));
   g_assert_false (json_object_has_member (object, "replayed"));
@@ -409,9 +419,10 @@ test_json_of_a_retry (void)
   g_assert_cmpuint (raddle_event_get_attempt (&batch->events[0]), ==, 2);
   g_assert_cmpint (raddle_event_get_delay (&batch->events[0]), ==, 500000);
   node = raddle_event_to_json (&batch->events[0]);
-  g_assert_cmpint (json_object_get_int_member (json_node_get_object (node), "attempt"), ==, 2);
-  g_assert_cmpint (json_object_get_int_member (json_node_get_object (node), "delay_us"), ==,
-                   500000);
+  g_assert_cmpint (json_object_get_int_member (json_node_get_object (node), "attempt"),
+                   ==, 2);
+  g_assert_cmpint (json_object_get_int_member (json_node_get_object (node), "delay_us"),
+                   ==, 500000);
 }
 
 /* ---- results ---- */
@@ -438,12 +449,13 @@ test_result_unknown (void)
   result->outcome = RADDLE_OUTCOME_ERROR;
   node = raddle_result_to_json (result);
   text = to_text (node);
-  g_assert_cmpstr (text, ==,
-                   "{\"run_id\":\"id\",\"outcome\":\"error\",\"id\":null,\"model\":null,"
-                   "\"text\":\"\",\"thinking\":\"\",\"tool_calls\":[],\"stop_reason\":null,"
-                   "\"raw_stop_reason\":null,\"usage\":{\"source\":\"unknown\",\"input\":null,"
-                   "\"output\":null,\"cache_read\":null,\"cache_write\":null,"
-                   "\"reasoning\":null},\"first_token_us\":null,\"duration_us\":0}");
+  g_assert_cmpstr (
+    text, ==,
+    "{\"run_id\":\"id\",\"outcome\":\"error\",\"id\":null,\"model\":null,"
+    "\"text\":\"\",\"thinking\":\"\",\"tool_calls\":[],\"stop_reason\":null,"
+    "\"raw_stop_reason\":null,\"usage\":{\"source\":\"unknown\",\"input\":null,"
+    "\"output\":null,\"cache_read\":null,\"cache_write\":null,"
+    "\"reasoning\":null},\"first_token_us\":null,\"duration_us\":0}");
 }
 
 static void
@@ -465,8 +477,9 @@ test_result_known (void)
   json_array_add_object_element (result->tool_calls, call);
   node = raddle_result_to_json (result);
   text = to_text (node);
-  g_assert_nonnull (strstr (text, "\"usage\":{\"source\":\"reported\",\"input\":10,\"output\":0,"
-                                  "\"cache_read\":null,\"cache_write\":5,\"reasoning\":null}"));
+  g_assert_nonnull (
+    strstr (text, "\"usage\":{\"source\":\"reported\",\"input\":10,\"output\":0,"
+                  "\"cache_read\":null,\"cache_write\":5,\"reasoning\":null}"));
   g_assert_nonnull (strstr (text, "\"stop_reason\":\"tool_use\""));
   g_assert_nonnull (strstr (text, "\"tool_calls\":[{\"name\":\"look\"}]"));
   g_assert_nonnull (strstr (text, "\"first_token_us\":7,\"duration_us\":9"));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Loading: what the host gets from a good plugin, and why others are refused only then.
- */
+/* Loading: what the host gets from a good plugin, and why others are
+ * refused only then. */
 
 #include "plugin-kit.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* One model call over real HTTP on loopback: what is sent, what handlers and the caller get
- * and when, and every way in which a call can end. */
+/* One model call over real HTTP on loopback: what is sent, what handlers and the caller
+ * get and when, and every way in which a call can end. */
 
 #include <glib/gstdio.h>
 #include <string.h>
@@ -13,18 +13,19 @@
 #include "raddle-test-server.h"
 #include "raddle/raddle.h"
 
-#define START                                                                              \
-  "event: message_start\n"                                                                 \
-  "data: {\"type\":\"message_start\",\"message\":{\"id\":\"msg_1\",\"type\":\"message\","  \
-  "\"role\":\"assistant\",\"model\":\"m-1\",\"content\":[],\"usage\":"                     \
+#define START                                                                            \
+  "event: message_start\n"                                                               \
+  "data: "                                                                               \
+  "{\"type\":\"message_start\",\"message\":{\"id\":\"msg_1\",\"type\":\"message\","      \
+  "\"role\":\"assistant\",\"model\":\"m-1\",\"content\":[],\"usage\":"                   \
   "{\"input_tokens\":7,\"output_tokens\":1}}}\n\n"
-#define TEXT(text)                                                                         \
-  "event: content_block_delta\n"                                                           \
-  "data: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":"                         \
+#define TEXT(text)                                                                       \
+  "event: content_block_delta\n"                                                         \
+  "data: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":"                       \
   "{\"type\":\"text_delta\",\"text\":\"" text "\"}}\n\n"
-#define STOP                                                                               \
-  "event: message_delta\n"                                                                 \
-  "data: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},"            \
+#define STOP                                                                             \
+  "event: message_delta\n"                                                               \
+  "data: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},"          \
   "\"usage\":{\"output_tokens\":3}}\n\n"
 #define END "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"
 
@@ -85,7 +86,8 @@ generate_cb (GObject *source,
   Fixture *self = user_data;
 
   g_assert_false (self->done);
-  self->answer = raddle_model_generate_finish (RADDLE_MODEL (source), result, &self->error);
+  self->answer =
+    raddle_model_generate_finish (RADDLE_MODEL (source), result, &self->error);
   self->done = TRUE;
 }
 
@@ -120,8 +122,8 @@ set_up (Fixture *self,
   g_assert_true (raddle_host_start (self->host, &error));
   g_assert_no_error (error);
 
-  handler = raddle_handler_new_with_func ("see", types, G_N_ELEMENTS (types), see_cb, self,
-                                          NULL);
+  handler =
+    raddle_handler_new_with_func ("see", types, G_N_ELEMENTS (types), see_cb, self, NULL);
   g_assert_true (raddle_host_add_handler (self->host, handler, &error));
   self->model = raddle_host_dup_model (self->host, NULL, &error);
   g_assert_no_error (error);
@@ -174,7 +176,8 @@ assert_ended (Fixture *self,
   raddle_test_wait (self->last != NULL);
   g_assert_cmpstr (raddle_outcome_get_nick (raddle_result_get_outcome (self->last)), ==,
                    raddle_outcome_get_nick (outcome));
-  g_assert_cmpuint (count (self->seen->str, "llm-end:") + count (self->seen->str, "llm-error:"),
+  g_assert_cmpuint (count (self->seen->str, "llm-end:") +
+                      count (self->seen->str, "llm-error:"),
                     ==, 1);
   g_assert_true (g_str_has_suffix (self->seen->str, "|"));
   g_assert_cmpuint (count (strstr (self->seen->str, outcome == RADDLE_OUTCOME_COMPLETE
@@ -215,7 +218,8 @@ test_answer (Fixture *self,
   g_assert_cmpstr (raddle_result_get_id (self->answer), ==, "msg_1");
   g_assert_cmpstr (raddle_result_get_model (self->answer), ==, "m-1");
   g_assert_cmpint (raddle_result_get_stop_reason (self->answer), ==, RADDLE_STOP_STOP);
-  g_assert_cmpint (raddle_result_get_usage (self->answer)->source, ==, RADDLE_USAGE_REPORTED);
+  g_assert_cmpint (raddle_result_get_usage (self->answer)->source, ==,
+                   RADDLE_USAGE_REPORTED);
   g_assert_cmpint (raddle_result_get_usage (self->answer)->input, ==, 7);
   g_assert_cmpint (raddle_result_get_usage (self->answer)->output, ==, 3);
   g_assert_cmpint (raddle_result_get_usage (self->answer)->cache_read, ==, -1);
@@ -244,7 +248,8 @@ test_many_at_once (Fixture *self,
 
   raddle_test_reply_chunk (reply_stream (self), 3, START TEXT ("x") STOP END, -1);
   for (guint i = 0; i < G_N_ELEMENTS (others); i++)
-    raddle_model_generate_async (self->model, self->request, NULL, generate_cb, &others[i]);
+    raddle_model_generate_async (self->model, self->request, NULL, generate_cb,
+                                 &others[i]);
   self->many = TRUE;
   while (n_done < G_N_ELEMENTS (others))
     {
@@ -423,7 +428,8 @@ test_cancelled_in_stream (Fixture *self,
   assert_cancelled (self);
 
   g_assert_cmpstr (raddle_result_get_text (self->last), ==, "ab");
-  g_assert_cmpint (raddle_result_get_usage (self->last)->source, ==, RADDLE_USAGE_ESTIMATED);
+  g_assert_cmpint (raddle_result_get_usage (self->last)->source, ==,
+                   RADDLE_USAGE_ESTIMATED);
   g_assert_cmpint (raddle_result_get_usage (self->last)->output, ==, 2);
 }
 
@@ -463,8 +469,9 @@ test_cancelled_anywhere (Fixture *self,
       generate (self);
       raddle_test_wait (self->done);
       raddle_test_wait (self->last != NULL);
-      g_assert_cmpuint (
-        count (self->seen->str, "llm-end:") + count (self->seen->str, "llm-error:"), ==, 1);
+      g_assert_cmpuint (count (self->seen->str, "llm-end:") +
+                          count (self->seen->str, "llm-error:"),
+                        ==, 1);
       g_assert_true (self->error == NULL ||
                      g_error_matches (self->error, G_IO_ERROR, G_IO_ERROR_CANCELLED));
       g_assert_cmpint (raddle_result_get_outcome (self->last), ==,
@@ -532,10 +539,12 @@ typedef struct
 
 static const Failure failures[] = {
   { 401, "application/json",
-    "{\"type\":\"error\",\"error\":{\"type\":\"authentication_error\",\"message\":\"bad key\"}}",
+    "{\"type\":\"error\",\"error\":{\"type\":\"authentication_error\",\"message\":\"bad "
+    "key\"}}",
     RADDLE_ERROR_AUTH, "bad key", "" },
   { 404, "application/json",
-    "{\"type\":\"error\",\"error\":{\"type\":\"not_found_error\",\"message\":\"no m-1\"}}",
+    "{\"type\":\"error\",\"error\":{\"type\":\"not_found_error\",\"message\":\"no "
+    "m-1\"}}",
     RADDLE_ERROR_NOT_FOUND, "no m-1", "" },
   { 429, "application/json",
     "{\"type\":\"error\",\"error\":{\"type\":\"rate_limit_error\",\"message\":\"slow\"}}",
@@ -544,13 +553,13 @@ static const Failure failures[] = {
   { 529, "application/json",
     "{\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"full\"}}",
     RADDLE_ERROR_OVERLOADED, "full", "" },
-  { 502, "text/html", "<html><title>Bad Gateway</title></html>", RADDLE_ERROR_SERVER, "HTML",
-    "" },
+  { 502, "text/html", "<html><title>Bad Gateway</title></html>", RADDLE_ERROR_SERVER,
+    "HTML", "" },
   { 200, "text/html", "<html>login</html>", RADDLE_ERROR_PROTOCOL, "HTML", "" },
   { 200, "text/event-stream", START TEXT ("ab"), RADDLE_ERROR_INCOMPLETE, "", "ab" },
   { 200, "text/event-stream", START TEXT ("ab") END, RADDLE_ERROR_INCOMPLETE, "", "ab" },
-  { 200, "text/event-stream", START TEXT ("ab") "data: {\"type\":\n\n", RADDLE_ERROR_PROTOCOL,
-    "", "ab" },
+  { 200, "text/event-stream", START TEXT ("ab") "data: {\"type\":\n\n",
+    RADDLE_ERROR_PROTOCOL, "", "ab" },
   { 200, "text/event-stream",
     START TEXT ("ab") "event: error\ndata: {\"type\":\"error\",\"error\":"
                       "{\"type\":\"overloaded_error\",\"message\":\"Overloaded\"}}\n\n",
@@ -661,8 +670,8 @@ test_unknown_provider (Fixture *self,
 {
   g_autoptr (GError) error = NULL;
 
-  replay (self, "{\"raddle-cassette\":1,\"provider\":\"nobody\",\"status\":200}\n", ".cassette",
-          &error);
+  replay (self, "{\"raddle-cassette\":1,\"provider\":\"nobody\",\"status\":200}\n",
+          ".cassette", &error);
   g_assert_error (error, RADDLE_ERROR, RADDLE_ERROR_CONFIG);
   g_assert_nonnull (strstr (error->message, "nobody"));
 }
@@ -708,7 +717,8 @@ test_back_pressure (Fixture *self,
     {
       g_main_context_iteration (NULL, TRUE);
       /* A drained read is at most 64 reads and 64 KiB; one event is over 100 bytes. */
-      g_assert_cmpuint (raddle_dispatcher_get_n_queued (dispatcher, handler), <=, 64 + 700);
+      g_assert_cmpuint (raddle_dispatcher_get_n_queued (dispatcher, handler), <=,
+                        64 + 700);
     }
 
   g_assert_no_error (self->error);
@@ -729,7 +739,8 @@ main (int argc,
     { "many-at-once", test_many_at_once },
     { "start-handlers-first", test_start_handlers_first },
     { "caller-after-end-handlers", test_caller_after_end_handlers },
-    { "cancel-does-not-wait-for-end-handlers", test_cancel_does_not_wait_for_end_handlers },
+    { "cancel-does-not-wait-for-end-handlers",
+      test_cancel_does_not_wait_for_end_handlers },
     { "cancelled-before", test_cancelled_before },
     { "cancelled-in-start", test_cancelled_in_start },
     { "cancelled-before-head", test_cancelled_before_head },

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Run records without a dispatcher: identity, numbers, and the one end of each run, however
- * many ask for it. */
+/* Run records without a dispatcher: identity, numbers, and the one end of each run,
+ * however many ask for it. */
 
 #include "runs/raddle-run-private.h"
 
@@ -30,7 +30,8 @@ take_batch_locked (TestSink *self,
   guint64 next = GPOINTER_TO_SIZE (g_hash_table_lookup (self->seqs, run));
 
   g_assert_cmpuint (batch->first_seq, >=, next);
-  g_hash_table_insert (self->seqs, run, GSIZE_TO_POINTER (batch->first_seq + batch->n_seqs));
+  g_hash_table_insert (self->seqs, run,
+                       GSIZE_TO_POINTER (batch->first_seq + batch->n_seqs));
   if (batch->event_class == RADDLE_EVENT_CLASS_END)
     g_ptr_array_add (self->ends,
                      g_strdup_printf ("%s:%s", run->info.name,
@@ -122,7 +123,8 @@ try_start (RaddleRunRecord *run,
            GError **error)
 {
   return raddle_run_record_start (
-    run, raddle_batch_new_single (&run->info, RADDLE_EVENT_CHAIN_START, "input", NULL), error);
+    run, raddle_batch_new_single (&run->info, RADDLE_EVENT_CHAIN_START, "input", NULL),
+    error);
 }
 
 static RaddleRunRecord *
@@ -167,7 +169,8 @@ test_uuid (void)
       char *id = raddle_uuid_new ();
 
       g_assert_true (g_regex_match_simple (
-        "^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$", id, 0, 0));
+        "^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$", id, 0,
+        0));
       g_assert_cmpstr (last, <, id);
       g_free (last);
       last = id;
@@ -194,7 +197,8 @@ make_ids_worker (gpointer user_data)
 static void
 test_uuid_from_threads (void)
 {
-  g_autoptr (GHashTable) seen = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  g_autoptr (GHashTable) seen =
+    g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   g_autofree char **ids = g_new0 (char *, 4 * N_IDS);
   GThread *threads[4];
 

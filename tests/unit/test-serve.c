@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* `raddle serve` as its users see it: this program runs itself as the command, with --serve. */
+/* `raddle serve` as its users see it: this program runs itself as the command, with
+ * --serve. */
 
 #include "cli/raddle-cli-serve.h"
 #include "models/raddle-http-transport.h"
@@ -34,9 +35,10 @@ spawn (const char * const *arguments)
   for (gsize i = 0; arguments[i] != NULL; i++)
     g_ptr_array_add (argv, (gpointer) arguments[i]);
   g_ptr_array_add (argv, NULL);
-  process = g_subprocess_newv ((const char * const *) argv->pdata,
-                               G_SUBPROCESS_FLAGS_STDOUT_PIPE | G_SUBPROCESS_FLAGS_STDERR_PIPE,
-                               &error);
+  process =
+    g_subprocess_newv ((const char *const *) argv->pdata,
+                       G_SUBPROCESS_FLAGS_STDOUT_PIPE | G_SUBPROCESS_FLAGS_STDERR_PIPE,
+                       &error);
   g_assert_no_error (error);
   return process;
 }
@@ -61,7 +63,8 @@ begin (Fixture            *fixture,
 
   fixture->process = spawn (arguments);
   output = g_data_input_stream_new (g_subprocess_get_stdout_pipe (fixture->process));
-  fixture->log = g_data_input_stream_new (g_subprocess_get_stderr_pipe (fixture->process));
+  fixture->log =
+    g_data_input_stream_new (g_subprocess_get_stderr_pipe (fixture->process));
   fixture->url = g_data_input_stream_read_line (output, NULL, NULL, NULL);
   g_assert_nonnull (fixture->url);
   g_assert_true (g_str_has_prefix (fixture->url, "http://127.0.0.1:"));
@@ -185,7 +188,8 @@ start (Fixture    *fixture,
        const char *method,
        const char *path)
 {
-  static const char *const headers[] = { "x-api-key", SECRET, "authorization", SECRET, NULL };
+  static const char *const headers[] = { "x-api-key", SECRET, "authorization", SECRET,
+                                         NULL };
   Exchange *exchange = g_new0 (Exchange, 1);
   g_autofree char *url = g_strconcat (fixture->url, path, NULL);
   g_autoptr (GBytes) body = g_bytes_new_static ("{}", 2);
@@ -228,11 +232,12 @@ test_files (Fixture      *fixture,
             gconstpointer data)
 {
   g_autofree char *one = put (fixture, "one.sse", "data: 1\n\ndata: 2\n\n");
-  g_autofree char *two = put (fixture, "two.cassette",
-                              "{\"raddle-cassette\":1,\"status\":429,\"headers\":{"
-                              "\"content-type\":\"application/json\",\"retry-after\":\"7\","
-                              "\"content-length\":\"999\",\"transfer-encoding\":\"gzip\"}}\n"
-                              "{\"t\":0,\"base64\":\"AAH/\"}\n");
+  g_autofree char *two =
+    put (fixture, "two.cassette",
+         "{\"raddle-cassette\":1,\"status\":429,\"headers\":{"
+         "\"content-type\":\"application/json\",\"retry-after\":\"7\","
+         "\"content-length\":\"999\",\"transfer-encoding\":\"gzip\"}}\n"
+         "{\"t\":0,\"base64\":\"AAH/\"}\n");
   static const char query[] = "/v1/messages?key=" SECRET;
   static const char *const order[] = { "/v1/messages", "/", query,
                                        "/two/v1/messages", "/two", "/other/x" };
@@ -361,7 +366,8 @@ test_broken (Fixture      *fixture,
   connection = g_socket_client_connect_to_uri (client, fixture->url, 80, NULL, NULL);
   g_assert_nonnull (connection);
   output = g_io_stream_get_output_stream (G_IO_STREAM (connection));
-  g_assert_true (g_output_stream_write_all (output, request, strlen (request), NULL, NULL, NULL));
+  g_assert_true (
+    g_output_stream_write_all (output, request, strlen (request), NULL, NULL, NULL));
   input = g_io_stream_get_input_stream (G_IO_STREAM (connection));
   g_input_stream_read_all (input, buffer, sizeof buffer - 1, &length, NULL, NULL);
   g_assert_nonnull (strstr (buffer, "HTTP/1.1 200"));
@@ -433,7 +439,8 @@ test_bad_input (Fixture      *fixture,
                 gconstpointer data)
 {
   g_autofree char *good = put (fixture, "good.sse", "data: 1\n\n");
-  g_autofree char *bad = put (fixture, "bad.cassette", "{\"raddle-cassette\":1}\n{\"t\":1}\n");
+  g_autofree char *bad =
+    put (fixture, "bad.cassette", "{\"raddle-cassette\":1}\n{\"t\":1}\n");
   g_autofree char *missing = g_build_filename (fixture->folder, "missing.sse", NULL);
   g_autofree char *port = NULL;
 

@@ -74,11 +74,13 @@ static const Case cases[] = {
         "\ndata:4\n\n\n\n",
         "1\n2\n3\n4|"),
   CASE ("data-before-final-empty-line/unfinished",
-        "retry:1000\ndata:test1\n\nid:test\ndata:test2\n", "retry=1000|test1|"),
+        "retry:1000\ndata:test1\n\nid:test\ndata:test2\n",
+        "retry=1000|test1|"),
   CASE ("field-data", "data:\n\ndata\ndata\n\ndata:test\n\n\n", "|\n|test|"),
   CASE ("field-event", "event:test\ndata:x\n\ndata:x\n\n\n", "test:x|x|"),
   CASE ("field-event-empty", "event: \ndata:data\n\n\n", "data|"),
-  CASE ("field-id", "id: \xe2\x80\xa6\nretry: 200\ndata: hello\n\n\n",
+  CASE ("field-id",
+        "id: \xe2\x80\xa6\nretry: 200\ndata: hello\n\n\n",
         "retry=200|hello@\xe2\x80\xa6|"),
   CASE ("field-id-persists", "id: 1\ndata:a\n\ndata:b\n\n\n", "a@1|b@1|"),
   CASE ("field-id-changes", "id: 1\ndata:a\n\nid: 2\ndata:b\n\n\n", "a@1|b@2|"),
@@ -99,21 +101,26 @@ static const Case cases[] = {
   CASE ("field-retry-sign", "retry: -5\nretry: +5\ndata:x\n\n\n", "x|"),
   CASE ("field-retry-huge", "retry:99999999999999999999\n", "retry=9223372036854775807|"),
   CASE ("field-unknown",
-        "data:test\n data\ndata\nfoobar:xxx\njustsometext\n:thisisacommentyay\ndata:test\n\n\n",
+        "data:test\n "
+        "data\ndata\nfoobar:xxx\njustsometext\n:thisisacommentyay\ndata:test\n\n\n",
         "test\n\ntest|"),
   CASE ("leading-space", "data:\ttest\rdata: \ndata:test\n\n\n", "\ttest\n\ntest|"),
   CASE ("newlines", "data:test\r\ndata\ndata:test\r\n\r\n\n\n", "test\n\ntest|"),
   CASE ("newlines-end", "data:test\r\ndata\ndata:test\r\n\r", "test\n\ntest|"),
   CASE ("null-character", "data:\0\n\n\n\n", "\0|"),
   CASE ("utf-8", "data:ok\xe2\x80\xa6\n\n\n", "ok\xe2\x80\xa6|"),
-  CASE ("event-data",
-        "data:msg\ndata: msg\n\n:\nfalsefield:msg\n\nfalsefield:msg\nData:data\n\ndata\n\n"
-        "data:end\n\n\n",
-        "msg\nmsg||end|"),
+  CASE (
+    "event-data",
+    "data:msg\ndata: msg\n\n:\nfalsefield:msg\n\nfalsefield:msg\nData:data\n\ndata\n\n"
+    "data:end\n\n\n",
+    "msg\nmsg||end|"),
   CASE ("id-only-block-commits", "id: 3\n\ndata:x\n\n", "x@3|"),
   CASE ("last-event-name-wins", "event:a\nevent:b\ndata:x\n\n", "b:x|"),
   CASE ("bom-cut-short", BOM, ""),
-  CASE ("bom-broken", "\xef\xbb" "data:x\ndata:y\n\n", "y|"),
+  CASE ("bom-broken",
+        "\xef\xbb"
+        "data:x\ndata:y\n\n",
+        "y|"),
   CASE ("cr-only", "data:1\r\rdata:2\r\r", "1|2|"),
 };
 

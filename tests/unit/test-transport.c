@@ -162,7 +162,8 @@ static void
 set_up (Fixture      *fixture,
         gconstpointer data)
 {
-  fixture->server = data != NULL ? raddle_test_server_new_tls () : raddle_test_server_new ();
+  fixture->server =
+    data != NULL ? raddle_test_server_new_tls () : raddle_test_server_new ();
   fixture->client = raddle_http_client_new ();
   fixture->owner = owner_new ();
 }
@@ -188,14 +189,16 @@ static void
 start_at (Fixture    *fixture,
           const char *url)
 {
-  static const char *const headers[] = { "X-Api-Key", SECRET, "Content-Type", "application/json",
-                                         NULL };
+  static const char *const headers[] = { "X-Api-Key", SECRET, "Content-Type",
+                                         "application/json", NULL };
   g_autoptr (GBytes) body = g_bytes_new_static ("{\"stream\":true}", 15);
   g_autoptr (GError) error = NULL;
 
-  fixture->owner->transport = raddle_http_transport_start (
-      fixture->client, "POST", url, headers, body, G_PRIORITY_DEFAULT, fixture->connect_timeout,
-      fixture->idle_timeout, &callbacks, fixture->owner, &error);
+  fixture->owner->transport =
+    raddle_http_transport_start (fixture->client, "POST", url, headers, body,
+                                 G_PRIORITY_DEFAULT, fixture->connect_timeout,
+                                 fixture->idle_timeout, &callbacks, fixture->owner,
+                                 &error);
   g_assert_no_error (error);
   g_assert_nonnull (fixture->owner->transport);
 }
@@ -219,7 +222,8 @@ assert_failed (Fixture    *fixture,
                const char *words)
 {
   GError *error = fixture->owner->error;
-  g_autofree char *port = g_strdup_printf (":%u", raddle_test_server_get_port (fixture->server));
+  g_autofree char *port =
+    g_strdup_printf (":%u", raddle_test_server_get_port (fixture->server));
 
   g_assert_error (error, RADDLE_ERROR, code);
   g_test_message ("%s", error->message);
@@ -262,7 +266,8 @@ test_stream (Fixture      *fixture,
   g_assert_cmpstr (fixture->owner->body->str, ==, "onetwothree");
   g_assert_cmpuint (fixture->owner->n_drained, >=, 3);
   g_assert_cmpstr (raddle_test_server_get_line (fixture->server), ==, "POST / HTTP/1.1");
-  g_assert_cmpstr (raddle_test_server_get_body (fixture->server), ==, "{\"stream\":true}");
+  g_assert_cmpstr (raddle_test_server_get_body (fixture->server), ==,
+                   "{\"stream\":true}");
   key = raddle_test_server_dup_header (fixture->server, "x-api-key");
   agent = raddle_test_server_dup_header (fixture->server, "user-agent");
   accept = raddle_test_server_dup_header (fixture->server, "accept-encoding");
@@ -287,7 +292,8 @@ static void
 test_keep_alive (Fixture      *fixture,
                  gconstpointer data)
 {
-  raddle_test_reply_chunk (raddle_test_server_reply (fixture->server, 200, NULL), 0, "x", 1);
+  raddle_test_reply_chunk (raddle_test_server_reply (fixture->server, 200, NULL), 0, "x",
+                           1);
   for (guint i = 0; i < 3; i++)
     {
       again (fixture);
@@ -320,7 +326,8 @@ static void
 test_pool_dies (Fixture      *fixture,
                 gconstpointer data)
 {
-  raddle_test_reply_chunk (raddle_test_server_reply (fixture->server, 200, NULL), 0, "x", 1);
+  raddle_test_reply_chunk (raddle_test_server_reply (fixture->server, 200, NULL), 0, "x",
+                           1);
   raddle_test_reply_bare (raddle_test_server_reply (fixture->server, 200, NULL));
   again (fixture);
   g_assert_no_error (fixture->owner->error);
@@ -362,14 +369,17 @@ static void
 test_gzip (Fixture      *fixture,
            gconstpointer data)
 {
-  RaddleTestReply *reply = raddle_test_server_reply (fixture->server, 200, "text/event-stream");
-  g_autoptr (GZlibCompressor) gzip = g_zlib_compressor_new (G_ZLIB_COMPRESSOR_FORMAT_GZIP, 6);
+  RaddleTestReply *reply =
+    raddle_test_server_reply (fixture->server, 200, "text/event-stream");
+  g_autoptr (GZlibCompressor) gzip =
+    g_zlib_compressor_new (G_ZLIB_COMPRESSOR_FORMAT_GZIP, 6);
   char packed[256];
   gsize read, written;
   GConverterResult result;
 
-  result = g_converter_convert (G_CONVERTER (gzip), EVENT, strlen (EVENT), packed, sizeof packed,
-                                G_CONVERTER_INPUT_AT_END, &read, &written, NULL);
+  result =
+    g_converter_convert (G_CONVERTER (gzip), EVENT, strlen (EVENT), packed, sizeof packed,
+                         G_CONVERTER_INPUT_AT_END, &read, &written, NULL);
   g_assert_cmpint (result, ==, G_CONVERTER_FINISHED);
   raddle_test_reply_header (reply, "Content-Encoding", "gzip");
   raddle_test_reply_chunk (reply, 0, packed, 5);
@@ -384,7 +394,8 @@ static void
 test_encoding (Fixture      *fixture,
                gconstpointer data)
 {
-  RaddleTestReply *reply = raddle_test_server_reply (fixture->server, 200, "text/event-stream");
+  RaddleTestReply *reply =
+    raddle_test_server_reply (fixture->server, 200, "text/event-stream");
 
   raddle_test_reply_header (reply, "Content-Encoding", "br");
   raddle_test_reply_chunk (reply, 0, "x", 1);
@@ -401,7 +412,11 @@ static void
 test_bad_start (Fixture      *fixture,
                 gconstpointer data)
 {
-  static const char *const urls[] = { "", "nonsense", "ftp://host/x", "http://", "http:///x",
+  static const char *const urls[] = { "",
+                                      "nonsense",
+                                      "ftp://host/x",
+                                      "http://",
+                                      "http:///x",
                                       "https://user:" SECRET "@",
                                       "http://x:99999/" };
   static const char *const bad_headers[][3] = {
@@ -414,8 +429,9 @@ test_bad_start (Fixture      *fixture,
     {
       g_autoptr (GError) error = NULL;
 
-      g_assert_null (raddle_http_transport_start (fixture->client, "POST", urls[i], NULL, NULL, 0,
-                                                  0, 0, &callbacks, fixture->owner, &error));
+      g_assert_null (raddle_http_transport_start (fixture->client, "POST", urls[i], NULL,
+                                                  NULL, 0, 0, 0, &callbacks,
+                                                  fixture->owner, &error));
       g_assert_error (error, RADDLE_ERROR, RADDLE_ERROR_REQUEST);
       g_test_message ("%s", error->message);
       g_assert_null (strstr (error->message, SECRET));
@@ -424,8 +440,9 @@ test_bad_start (Fixture      *fixture,
     {
       g_autoptr (GError) error = NULL;
 
-      g_assert_null (raddle_http_transport_start (fixture->client, "POST", "http://localhost/",
-                                                  bad_headers[i], NULL, 0, 0, 0, &callbacks,
+      g_assert_null (raddle_http_transport_start (fixture->client, "POST",
+                                                  "http://localhost/", bad_headers[i],
+                                                  NULL, 0, 0, 0, &callbacks,
                                                   fixture->owner, &error));
       g_assert_error (error, RADDLE_ERROR, RADDLE_ERROR_REQUEST);
       g_assert_null (strstr (error->message, SECRET));
@@ -462,7 +479,8 @@ test_unknown_host (Fixture      *fixture,
   start_at (fixture, "https://no-such-host.invalid/v1/messages");
   wait_done (fixture);
   /* Without a network the resolver says "temporary failure". */
-  assert_failed (fixture, RADDLE_ERROR_TRANSPORT, "no-such-host.invalid:443", "check the");
+  assert_failed (fixture, RADDLE_ERROR_TRANSPORT, "no-such-host.invalid:443",
+                 "check the");
 }
 
 static void
@@ -471,7 +489,8 @@ test_tls_refused (Fixture      *fixture,
 {
   start (fixture);
   wait_done (fixture);
-  assert_failed (fixture, RADDLE_ERROR_TRANSPORT, "127.0.0.1", "not signed by an authority");
+  assert_failed (fixture, RADDLE_ERROR_TRANSPORT, "127.0.0.1",
+                 "not signed by an authority");
   assert_closed (fixture);
   g_assert_cmpuint (raddle_test_server_n_requests (fixture->server), ==, 0);
 }
@@ -480,10 +499,12 @@ static void
 test_tls (Fixture      *fixture,
           gconstpointer data)
 {
-  g_autofree char *file = g_test_build_filename (G_TEST_DIST, "data", "tls-certificate.pem", NULL);
+  g_autofree char *file =
+    g_test_build_filename (G_TEST_DIST, "data", "tls-certificate.pem", NULL);
   g_autoptr (GError) error = NULL;
   g_autoptr (GTlsDatabase) database = g_tls_file_database_new (file, &error);
-  RaddleTestReply *reply = raddle_test_server_reply (fixture->server, 200, "text/event-stream");
+  RaddleTestReply *reply =
+    raddle_test_server_reply (fixture->server, 200, "text/event-stream");
 
   g_assert_no_error (error);
   raddle_http_client_set_tls_database (fixture->client, database);
@@ -500,9 +521,11 @@ static void
 test_tls_cancel (Fixture      *fixture,
                  gconstpointer data)
 {
-  g_autofree char *file = g_test_build_filename (G_TEST_DIST, "data", "tls-certificate.pem", NULL);
+  g_autofree char *file =
+    g_test_build_filename (G_TEST_DIST, "data", "tls-certificate.pem", NULL);
   g_autoptr (GTlsDatabase) database = g_tls_file_database_new (file, NULL);
-  RaddleTestReply *reply = raddle_test_server_reply (fixture->server, 200, "text/event-stream");
+  RaddleTestReply *reply =
+    raddle_test_server_reply (fixture->server, 200, "text/event-stream");
 
   raddle_http_client_set_tls_database (fixture->client, database);
   raddle_test_reply_chunk (reply, 0, "one", -1);
@@ -563,13 +586,15 @@ static void
 test_reset (Fixture      *fixture,
             gconstpointer data)
 {
-  RaddleTestReply *reply = raddle_test_server_reply (fixture->server, 200, "text/event-stream");
+  RaddleTestReply *reply =
+    raddle_test_server_reply (fixture->server, 200, "text/event-stream");
 
   raddle_test_reply_chunk (reply, 0, EVENT, -1);
   raddle_test_reply_reset (reply, 50);
   start (fixture);
   wait_done (fixture);
-  assert_failed (fixture, RADDLE_ERROR_TRANSPORT, "127.0.0.1", "in the middle of the answer");
+  assert_failed (fixture, RADDLE_ERROR_TRANSPORT, "127.0.0.1",
+                 "in the middle of the answer");
   g_assert_cmpstr (fixture->owner->body->str, ==, EVENT);
 }
 
@@ -578,7 +603,8 @@ static void
 test_truncated (Fixture      *fixture,
                 gconstpointer data)
 {
-  RaddleTestReply *reply = raddle_test_server_reply (fixture->server, 200, "text/event-stream");
+  RaddleTestReply *reply =
+    raddle_test_server_reply (fixture->server, 200, "text/event-stream");
 
   raddle_test_reply_chunk (reply, 0, EVENT, -1);
   raddle_test_reply_truncate (reply, 20);
@@ -636,7 +662,8 @@ test_first_byte_timeout (Fixture      *fixture,
   fixture->idle_timeout = 200 * 1000;
   start (fixture);
   wait_done (fixture);
-  assert_failed (fixture, RADDLE_ERROR_TRANSPORT, "127.0.0.1", "did not answer within 0.2 s");
+  assert_failed (fixture, RADDLE_ERROR_TRANSPORT, "127.0.0.1",
+                 "did not answer within 0.2 s");
   assert_closed (fixture);
 }
 
@@ -644,7 +671,8 @@ static void
 test_idle_timeout (Fixture      *fixture,
                    gconstpointer data)
 {
-  RaddleTestReply *reply = raddle_test_server_reply (fixture->server, 200, "text/event-stream");
+  RaddleTestReply *reply =
+    raddle_test_server_reply (fixture->server, 200, "text/event-stream");
 
   for (guint i = 0; i < 6; i++)
     raddle_test_reply_chunk (reply, 60, ":\n", -1);
@@ -661,7 +689,8 @@ static void
 test_idle_paused (Fixture      *fixture,
                   gconstpointer data)
 {
-  RaddleTestReply *reply = raddle_test_server_reply (fixture->server, 200, "text/event-stream");
+  RaddleTestReply *reply =
+    raddle_test_server_reply (fixture->server, 200, "text/event-stream");
 
   raddle_test_reply_chunk (reply, 0, "one", -1);
   raddle_test_reply_chunk (reply, 250, "two", -1);
@@ -682,7 +711,8 @@ static void
 test_idle_stalled_loop (Fixture      *fixture,
                         gconstpointer data)
 {
-  RaddleTestReply *reply = raddle_test_server_reply (fixture->server, 200, "text/event-stream");
+  RaddleTestReply *reply =
+    raddle_test_server_reply (fixture->server, 200, "text/event-stream");
 
   raddle_test_reply_chunk (reply, 0, "one", -1);
   raddle_test_reply_chunk (reply, 20, "two", -1);
@@ -704,7 +734,8 @@ test_pause (Fixture      *fixture,
 {
   const guint n_events = 4000;
   g_autofree char *event = g_strnfill (16 * 1024, 'x');
-  RaddleTestReply *reply = raddle_test_server_reply (fixture->server, 200, "text/event-stream");
+  RaddleTestReply *reply =
+    raddle_test_server_reply (fixture->server, 200, "text/event-stream");
   guint64 written, before;
   gsize read;
 
@@ -735,7 +766,8 @@ static void
 test_pause_early (Fixture      *fixture,
                   gconstpointer data)
 {
-  RaddleTestReply *reply = raddle_test_server_reply (fixture->server, 200, "text/event-stream");
+  RaddleTestReply *reply =
+    raddle_test_server_reply (fixture->server, 200, "text/event-stream");
 
   raddle_test_reply_chunk (reply, 0, "x", -1);
   start (fixture);
@@ -773,7 +805,8 @@ test_flat_out (Fixture      *fixture,
                gconstpointer data)
 {
   const guint n_events = 50000;
-  RaddleTestReply *reply = raddle_test_server_reply (fixture->server, 200, "text/event-stream");
+  RaddleTestReply *reply =
+    raddle_test_server_reply (fixture->server, 200, "text/event-stream");
   guint turns = 0;
   guint timer;
 
@@ -784,8 +817,9 @@ test_flat_out (Fixture      *fixture,
   g_source_remove (timer);
   g_assert_no_error (fixture->owner->error);
   g_assert_cmpuint (fixture->owner->body->len, ==, n_events * strlen (EVENT));
-  g_test_message ("%u reads, %u batches, longest %" G_GINT64_FORMAT " us", fixture->owner->n_bytes,
-                  fixture->owner->n_drained, fixture->owner->longest_drain);
+  g_test_message ("%u reads, %u batches, longest %" G_GINT64_FORMAT " us",
+                  fixture->owner->n_bytes, fixture->owner->n_drained,
+                  fixture->owner->longest_drain);
   g_assert_cmpuint (fixture->owner->max_reads, <=, RADDLE_DRAIN_READS);
   g_assert_cmpuint (fixture->owner->n_drained, >=, n_events / RADDLE_DRAIN_READS / 2);
   g_assert_cmpuint (turns, >=, fixture->owner->n_drained / 2);
@@ -796,8 +830,10 @@ static void
 test_many (Fixture      *fixture,
            gconstpointer data)
 {
-  RaddleTestReply *reply = raddle_test_server_reply (fixture->server, 200, "text/event-stream");
-  g_autoptr (GPtrArray) owners = g_ptr_array_new_with_free_func ((GDestroyNotify) owner_free);
+  RaddleTestReply *reply =
+    raddle_test_server_reply (fixture->server, 200, "text/event-stream");
+  g_autoptr (GPtrArray) owners =
+    g_ptr_array_new_with_free_func ((GDestroyNotify) owner_free);
   guint done = 0;
 
   raddle_test_reply_chunk (reply, 0, "one", -1);
@@ -828,7 +864,8 @@ assert_silent (Owner *owner)
   guint heard = owner->n_head + owner->n_bytes + owner->n_drained + owner->n_done;
 
   raddle_test_spin (50);
-  g_assert_cmpuint (owner->n_head + owner->n_bytes + owner->n_drained + owner->n_done, ==, heard);
+  g_assert_cmpuint (owner->n_head + owner->n_bytes + owner->n_drained + owner->n_done, ==,
+                    heard);
 }
 
 static void
@@ -896,7 +933,8 @@ test_cancel_streaming (Fixture      *fixture,
   g_autoptr (GSocketListener) listener = g_socket_listener_new ();
   guint16 port = g_socket_listener_add_any_inet_port (listener, NULL, NULL);
   g_autofree char *url = g_strdup_printf ("http://127.0.0.1:%u/", port);
-  static const char answer[] = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n";
+  static const char answer[] =
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n";
   g_autoptr (GSocketConnection) peer = NULL;
   int fd;
 
@@ -916,7 +954,8 @@ static void
 test_cancel_inside (Fixture      *fixture,
                     gconstpointer data)
 {
-  RaddleTestReply *reply = raddle_test_server_reply (fixture->server, 200, "text/event-stream");
+  RaddleTestReply *reply =
+    raddle_test_server_reply (fixture->server, 200, "text/event-stream");
   When when = GPOINTER_TO_UINT (data);
 
   raddle_test_reply_repeat (reply, 200, EVENT, -1);
@@ -940,7 +979,8 @@ static void
 test_unref_inside (Fixture      *fixture,
                    gconstpointer data)
 {
-  RaddleTestReply *reply = raddle_test_server_reply (fixture->server, 200, "text/event-stream");
+  RaddleTestReply *reply =
+    raddle_test_server_reply (fixture->server, 200, "text/event-stream");
   When when = GPOINTER_TO_UINT (data);
 
   raddle_test_reply_repeat (reply, 200, EVENT, -1);
@@ -961,7 +1001,8 @@ test_own_context (void)
 
   g_main_context_push_thread_default (context);
   set_up (&fixture, NULL);
-  raddle_test_reply_chunk (raddle_test_server_reply (fixture.server, 200, NULL), 10, "x", 1);
+  raddle_test_reply_chunk (raddle_test_server_reply (fixture.server, 200, NULL), 10, "x",
+                           1);
   start (&fixture);
   wait_done (&fixture);
   g_assert_no_error (fixture.owner->error);
@@ -977,18 +1018,20 @@ cassette_of (const char *text)
 {
   g_autoptr (GBytes) bytes = g_bytes_new (text, strlen (text));
   g_autoptr (GError) error = NULL;
-  RaddleCassette *cassette = raddle_cassette_new_from_bytes (bytes, "test.cassette", &error);
+  RaddleCassette *cassette =
+    raddle_cassette_new_from_bytes (bytes, "test.cassette", &error);
 
   g_assert_no_error (error);
   return cassette;
 }
 
-static const char three_chunks[] = "{\"raddle-cassette\":1,\"status\":429,"
-                                   "\"headers\":{\"Content-Type\":\"text/event-stream\"}}\n"
-                                   "{\"t\":20000,\"data\":\"one\"}\n"
-                                   "{\"t\":60000,\"data\":\"two\"}\n"
-                                   "{\"t\":100000,\"data\":\"three\"}\n"
-                                   "{\"t\":140000,\"end\":\"eof\"}\n";
+static const char three_chunks[] =
+  "{\"raddle-cassette\":1,\"status\":429,"
+  "\"headers\":{\"Content-Type\":\"text/event-stream\"}}\n"
+  "{\"t\":20000,\"data\":\"one\"}\n"
+  "{\"t\":60000,\"data\":\"two\"}\n"
+  "{\"t\":100000,\"data\":\"three\"}\n"
+  "{\"t\":140000,\"end\":\"eof\"}\n";
 
 static gint64
 play_for (const char *text,
@@ -1033,8 +1076,9 @@ test_cassette_broken (void)
 {
   g_autoptr (Owner) owner = owner_new ();
 
-  play_for ("{\"raddle-cassette\":1}\n{\"t\":0,\"data\":\"x\"}\n{\"t\":1,\"end\":\"error\"}\n", 1,
-            owner);
+  play_for (
+    "{\"raddle-cassette\":1}\n{\"t\":0,\"data\":\"x\"}\n{\"t\":1,\"end\":\"error\"}\n", 1,
+    owner);
   g_assert_error (owner->error, RADDLE_ERROR, RADDLE_ERROR_TRANSPORT);
   g_assert_nonnull (strstr (owner->error->message, "test.cassette"));
   g_assert_cmpstr (owner->body->str, ==, "x");
@@ -1059,8 +1103,8 @@ test_cassette_pause (void)
   gint64 start = g_get_monotonic_time ();
 
   owner->pause_at = AT_BYTES;
-  owner->transport = raddle_cassette_transport_start (cassette, 1, G_PRIORITY_DEFAULT, &callbacks,
-                                                      owner);
+  owner->transport =
+    raddle_cassette_transport_start (cassette, 1, G_PRIORITY_DEFAULT, &callbacks, owner);
   raddle_test_wait (owner->n_bytes == 1);
   raddle_test_spin (200);
   g_assert_cmpuint (owner->n_bytes, ==, 1);
@@ -1102,7 +1146,8 @@ test_cassette_flat_out (void)
   g_autoptr (RaddleResponseHead) head = raddle_response_head_new (200);
   g_autoptr (RaddleCassette) cassette = raddle_cassette_new (NULL, head);
   g_autoptr (GBytes) event = g_bytes_new_static (EVENT, strlen (EVENT));
-  g_autoptr (GBytes) huge = g_bytes_new_take (g_malloc0 (10 * 1024 * 1024), 10 * 1024 * 1024);
+  g_autoptr (GBytes) huge =
+    g_bytes_new_take (g_malloc0 (10 * 1024 * 1024), 10 * 1024 * 1024);
   g_autoptr (Owner) owner = owner_new ();
   guint turns = 0;
   guint timer;
@@ -1111,8 +1156,8 @@ test_cassette_flat_out (void)
     raddle_cassette_add_chunk (cassette, i, event);
   raddle_cassette_add_chunk (cassette, 50000, huge);
   timer = g_idle_add_full (G_PRIORITY_DEFAULT, count_turns, &turns, NULL);
-  owner->transport = raddle_cassette_transport_start (cassette, 0, G_PRIORITY_DEFAULT, &callbacks,
-                                                      owner);
+  owner->transport =
+    raddle_cassette_transport_start (cassette, 0, G_PRIORITY_DEFAULT, &callbacks, owner);
   raddle_test_wait (owner->n_done == 1);
   g_source_remove (timer);
   g_assert_cmpuint (owner->body->len, ==, 50000 * strlen (EVENT) + 10 * 1024 * 1024);
@@ -1134,7 +1179,8 @@ test_builtin (void)
   g_assert_no_error (error);
   g_assert_cmpstr (raddle_cassette_get_provider (cassette), ==, "anthropic");
   g_assert_cmpuint (raddle_cassette_get_n_chunks (cassette), ==, 24);
-  g_assert_cmpint (raddle_cassette_get_end (cassette, &end), ==, RADDLE_CASSETTE_END_CLEAN);
+  g_assert_cmpint (raddle_cassette_get_end (cassette, &end), ==,
+                   RADDLE_CASSETTE_END_CLEAN);
   g_assert_cmpint (end, <, 1500 * 1000);
 }
 
@@ -1183,9 +1229,9 @@ add_failure_tests (void)
 }
 
 #undef ADD
-#define ADD(name, when, function)                                                            \
-  g_test_add ("/transport/" name, Fixture, GUINT_TO_POINTER (when), set_up_plain, function,  \
-              tear_down)
+#define ADD(name, when, function)                                                        \
+  g_test_add ("/transport/" name, Fixture, GUINT_TO_POINTER (when), set_up_plain,        \
+              function, tear_down)
 
 static void
 add_cancel_tests (void)
@@ -1220,7 +1266,8 @@ add_cassette_tests (void)
   g_test_add_func ("/transport/cassette/builtin", test_builtin);
   for (guint when = AT_HEAD; when <= AT_DONE; when++)
     {
-      g_autofree char *path = g_strdup_printf ("/transport/cassette/cancel-in-%s", names[when]);
+      g_autofree char *path =
+        g_strdup_printf ("/transport/cassette/cancel-in-%s", names[when]);
 
       g_test_add_data_func (path, GUINT_TO_POINTER (when), test_cassette_inside);
     }
