@@ -10,6 +10,40 @@
 
 G_BEGIN_DECLS
 
+typedef struct
+{
+  gpointer data;
+  GDestroyNotify destroy;
+} RaddleHandlerData;
+
+struct _RaddleHandler
+{
+  GObject parent_instance;
+
+  /* Immutable once made. */
+  char *name;
+  const RaddleHandlerCalls *calls;
+  RaddleHandlerCalls *own_calls; /* of a handler of the program */
+  RaddleHandlerFunc func;
+  gpointer func_data;
+  GDestroyNotify func_destroy;
+  RaddleSettings *settings;
+  RaddleDelivery delivery;
+  guint32 types;
+  GObject *plugin; /* what the functions live in */
+
+  GMutex lock;
+  RaddleHandlerState state; /* lock */
+  char *reason;             /* lock */
+  gboolean claimed;         /* lock: some host has it */
+  guint64 n_failures;       /* lock */
+  RaddleHandlerData data;   /* lock */
+  GHashTable *run_data;     /* lock: RaddleRunInfo to RaddleHandlerData; all open runs */
+};
+
+void                      raddle_handler_data_clear    (RaddleHandlerData        *self);
+void                      raddle_handler_data_free     (gpointer                  data);
+
 RaddleHandler            *raddle_handler_new_for_calls (const char               *name,
                                                         const RaddleHandlerCalls *calls,
                                                         RaddleSettings           *settings,

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Owns what a handler keeps, for itself and for each run that is open for it. Any thread; no
+ * lock is held while a destroy notify runs.
+ */
+
+#include "handlers/raddle-handler-private.h"
+
+#include "events/raddle-lock.h"
+
+void
+raddle_handler_data_clear (RaddleHandlerData *self)
+{
+  RaddleHandlerData old = *self;
+
+  *self = (RaddleHandlerData) { NULL, NULL };
+  if (old.data != NULL && old.destroy != NULL)
+    old.destroy (old.data);
+}
+
+void
+raddle_handler_data_free (gpointer data)
+{
+  raddle_handler_data_clear (data);
+  g_free (data);
+}
+
+/* From here on the handler may keep data for the run. */
+void
+raddle_handler_open_run (RaddleHandler *self,
+                         RaddleRunInfo *run)
+{
+  raddle_lock (&self->lock);
+  g_hash_table_insert (self->run_data, raddle_run_info_ref (run),
+                       g_new0 (RaddleHandlerData, 1));
+  raddle_unlock (&self->lock);
+}
+
+/* Frees what the handler kept for the run. */
+void
+raddle_handler_close_run (RaddleHandler *self,
+                          RaddleRunInfo *run)
+{
+  gpointer key = NULL, data = NULL;
+
+  raddle_lock (&self->lock);
+  g_hash_table_steal_extended (self->run_data, run, &key, &data);
+  raddle_unlock (&self->lock);
+
+  if (data != NULL)
+    raddle_handler_data_free (data);
+  if (key != NULL)
+    raddle_run_info_unref (key);
+}
+
+/**
+ * raddle_handler_get_data:
+ * @self: a handler
+ *
+ * Gets what raddle_handler_set_data() kept. Any thread.
+ *
+ * Returns: (transfer none) (nullable): the data
+ *
+ * Since: 0.1
+ */
+gpointer
+raddle_handler_get_data (RaddleHandler *self)
+{
+  gpointer data;
+
+  g_return_val_if_fail (RADDLE_IS_HANDLER (self), NULL);
+
+  raddle_lock (&self->lock);
+  data = self->data.data;
+  raddle_unlock (&self->lock);
+
+  return data;
+}
+
+/**
+ * raddle_handler_set_data:
+ * @self: a handler
+ * @data: (nullable): what to keep
+ * @destroy: (nullable): frees @data when it is replaced, and after raddle_teardown()
+ *
+ * Keeps the handler's state. Any thread.
+ *
+ * Since: 0.1
+ */
+void
+raddle_handler_set_data (RaddleHandler *self,
+                         gpointer data,
+                         GDestroyNotify destroy)
+{
+  RaddleHandlerData old;
+
+  g_return_if_fail (RADDLE_IS_HANDLER (self));
+
+  raddle_lock (&self->lock);
+  old = self->data;
+  self->data = (RaddleHandlerData) { data, destroy };
+  raddle_unlock (&self->lock);
+
+  raddle_handler_data_clear (&old);
+}
+
+/**
+ * raddle_handler_get_run_data:
+ * @self: a handler
+ * @event: an event of the run
+ *
+ * Gets what raddle_handler_set_run_data() kept for the run of @event. Any thread.
+ *
+ * Returns: (transfer none) (nullable): the data
+ *
+ * Since: 0.1
+ */
+gpointer
+raddle_handler_get_run_data (RaddleHandler *self,
+                             RaddleEvent *event)
+{
+  RaddleHandlerData *entry;
+  gpointer data;
+
+  g_return_val_if_fail (RADDLE_IS_HANDLER (self), NULL);
+  g_return_val_if_fail (event != NULL, NULL);
+
+  raddle_lock (&self->lock);
+  entry = g_hash_table_lookup (self->run_data, event->batch->run);
+  data = entry != NULL ? entry->data : NULL;
+  raddle_unlock (&self->lock);
+
+  return data;
+}
+
+/**
+ * raddle_handler_set_run_data:
+ * @self: a handler
+ * @event: an event of the run
+ * @data: (nullable): what to keep
+ * @destroy: (nullable): frees @data when it is replaced, and after the handler has got
+ * the run's last event
+ *
+ * Keeps state for the run of @event. Any thread. When the run has ended for this handler,
+ * @data is freed at once.
+ *
+ * Returns: %FALSE if the run has ended for this handler
+ *
+ * Since: 0.1
+ */
+gboolean
+raddle_handler_set_run_data (RaddleHandler *self,
+                             RaddleEvent *event,
+                             gpointer data,
+                             GDestroyNotify destroy)
+{
+  RaddleHandlerData old = { data, destroy };
+  RaddleHandlerData *entry;
+
+  g_return_val_if_fail (RADDLE_IS_HANDLER (self), FALSE);
+  g_return_val_if_fail (event != NULL, FALSE);
+
+  raddle_lock (&self->lock);
+  entry = g_hash_table_lookup (self->run_data, event->batch->run);
+  if (entry != NULL)
+    {
+      old = *entry;
+      *entry = (RaddleHandlerData) { data, destroy };
+    }
+  raddle_unlock (&self->lock);
+
+  raddle_handler_data_clear (&old);
+  return entry != NULL;
+}
