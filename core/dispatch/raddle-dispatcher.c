@@ -1,72 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Owns the tracks of all runs, the lanes of all handlers, the pool that serves sync
- * handlers and the one source on the host's context through which everything comes back
- * to the loop: runs with something to hand on, slots that fell idle, lanes with loop work
- * or news. What comes from the loop's own thread is handed on at once; other threads
- * leave a note and wake the source. Programs are called back from a second source.
- * Handlers are entered from the first one or from the pool, never from inside a call of a
- * run or of the dispatcher. One dispatch takes at most 2 ms unless a single call takes
- * longer.
+/* Owns what there is one of for all handlers: the pool that serves sync ones, the list of
+ * lanes, and the inbox in which other threads leave their notes. What comes from the
+ * loop's own thread is handed on at once. The turns on the loop stand in
+ * raddle-dispatcher-loop.c, the end in raddle-dispatcher-close.c.
  */
 
-#include "dispatch/raddle-dispatcher.h"
+#include "dispatch/raddle-dispatcher-private.h"
 
 #include "events/raddle-lock.h"
-
-#define TURN_US 2000
-
-struct _RaddleDispatcher
-{
-  RaddleRunSink sink;
-  RaddleLaneOwner owner;
-  int ref_count; /* atomic */
-  GSource *source;     /* lock to change: brings notes to the loop */
-  GSource *due_source; /* loop: calls programs back */
-  GThreadPool *pool;
-
-  GMutex lock;
-  gboolean awake;      /* lock: the source was woken */
-  GQueue noted_runs;   /* lock: of RaddleRunRecord, owned */
-  GQueue idle_slots;   /* lock: of RaddleSlot, owned */
-  GQueue noted_lanes;  /* lock: of RaddleLane, owned: with news */
-  GQueue loop_work;    /* lock: of RaddleLane, owned: to be served on the loop */
-  GPtrArray *lanes;    /* lock to write, loop to read: of RaddleLane, owned */
-  gboolean abandoned;  /* lock */
-
-  GPtrArray *leaving;  /* loop: of RaddleLane, owned: removed, not yet torn down */
-  GQueue tracks;       /* loop: by RaddleTrack.link */
-  GQueue due;          /* loop: of RaddleTrackWaiter */
-  GPtrArray *watchers; /* loop: of RaddleRoomWatcher, owned */
-  guint last_watcher;  /* loop */
-  gboolean advancing;  /* loop */
-  gboolean closing;    /* loop */
-  gboolean closed;     /* loop */
-  RaddleTrackFunc closed_func; /* loop */
-  gpointer closed_data;        /* loop */
-};
-
-typedef struct
-{
-  guint id;
-  RaddleTrackFunc func;
-  gpointer user_data;
-} RaddleRoomWatcher;
-
-typedef struct
-{
-  GSource source;
-  RaddleDispatcher *dispatcher; /* owned until the source is destroyed */
-} RaddleDispatcherSource;
 
 #define DISPATCHER_OF_SINK(sink_) \
   ((RaddleDispatcher *) ((char *) (sink_) -G_STRUCT_OFFSET (RaddleDispatcher, sink)))
 #define DISPATCHER_OF_OWNER(owner_) \
   ((RaddleDispatcher *) ((char *) (owner_) -G_STRUCT_OFFSET (RaddleDispatcher, owner)))
-
-static void take_run          (RaddleDispatcher *self,
-                               RaddleRunRecord  *run);
-static void attach_due_source (RaddleDispatcher *self);
 
 /* ---- notes from any thread ---- */
 
@@ -79,8 +26,8 @@ wake_locked (RaddleDispatcher *self)
   g_source_set_ready_time (self->source, 0);
 }
 
-static void
-wake (RaddleDispatcher *self)
+void
+raddle_dispatcher_wake (RaddleDispatcher *self)
 {
   raddle_lock (&self->lock);
   wake_locked (self);
@@ -144,7 +91,7 @@ sink_pending (RaddleRunSink *sink,
   RaddleDispatcher *self = DISPATCHER_OF_SINK (sink);
 
   if (g_main_context_is_owner (self->owner.context) && !self->advancing)
-    take_run (self, run);
+    raddle_dispatcher_take_run (self, run);
   else if (!note_run (self, run))
     discard_run (run);
 }
@@ -215,442 +162,6 @@ serve_worker (gpointer data,
   raddle_lane_serve (lane, RADDLE_LANE_POOL, 0);
 }
 
-/* ---- runs ---- */
-
-/* After the close the source comes back for as long as there is something to call. */
-static void
-wake_due (RaddleDispatcher *self)
-{
-  if (self->due.length == 0)
-    return;
-  if (self->due_source == NULL)
-    attach_due_source (self);
-  g_source_set_ready_time (self->due_source, 0);
-}
-
-/* Has @func called from a source of its own, never from inside a call of a program. */
-static void
-add_due (RaddleDispatcher *self,
-         RaddleTrackFunc func,
-         gpointer user_data)
-{
-  RaddleTrackWaiter *waiter = g_new (RaddleTrackWaiter, 1);
-
-  *waiter = (RaddleTrackWaiter) { func, user_data };
-  g_queue_push_tail (&self->due, waiter);
-  wake_due (self);
-}
-
-static void
-call_driver (gpointer user_data)
-{
-  g_autoptr (RaddleRunRecord) run = user_data;
-
-  if (run->driver != NULL)
-    run->driver (run, run->driver_data);
-}
-
-static RaddleTrack *
-open_track (RaddleDispatcher *self,
-            RaddleRunRecord *run)
-{
-  RaddleTrack *track = raddle_track_new (run);
-
-  run->track = track;
-  g_queue_push_tail_link (&self->tracks, &track->link);
-  for (guint i = 0; i < self->lanes->len; i++)
-    raddle_track_join (track, self->lanes->pdata[i]);
-
-  return track;
-}
-
-static void
-close_track (RaddleDispatcher *self,
-             RaddleTrack *track)
-{
-  g_queue_unlink (&self->tracks, &track->link);
-  track->run->track = NULL;
-  raddle_track_free (track);
-}
-
-static void
-advance_track (RaddleDispatcher *self,
-               RaddleTrack *track)
-{
-  gboolean outermost = !self->advancing;
-
-  self->advancing = TRUE;
-  raddle_track_advance (track, &self->due);
-  if (outermost)
-    self->advancing = FALSE;
-
-  if (track->settled && track->items.length == 0)
-    close_track (self, track);
-  wake_due (self);
-  if (self->closing || self->watchers->len > 0)
-    wake (self);
-}
-
-/* Takes what waits in the run and hands on as much as can be. Its parent's start may
- * still be a note of another thread's, so the runs above come first. */
-static void
-take_run (RaddleDispatcher *self,
-          RaddleRunRecord *run)
-{
-  G_GNUC_UNUSED g_autoptr (RaddleRunRecord) keep = raddle_run_record_ref (run);
-  g_auto (GQueue) batches = G_QUEUE_INIT;
-  gboolean stop_wanted = FALSE;
-  RaddleTrack *track;
-  RaddleBatch *batch;
-
-  if (run->track == NULL && run->parent != NULL && run->parent->sink == &self->sink)
-    take_run (self, run->parent);
-  raddle_run_record_take_pending (run, &batches, &stop_wanted);
-  track = run->track;
-  if (track == NULL && batches.length > 0)
-    track = open_track (self, run);
-  while ((batch = g_queue_pop_head (&batches)) != NULL)
-    raddle_track_add_batch (track, batch);
-  if (track != NULL)
-    advance_track (self, track);
-
-  if (stop_wanted)
-    add_due (self, call_driver, raddle_run_record_ref (run));
-  if (self->closing)
-    raddle_run_record_ask_to_end (run, RADDLE_OUTCOME_DROPPED, "The host was closed");
-}
-
-static void
-take_idle_slot (RaddleDispatcher *self,
-                RaddleSlot *slot)
-{
-  RaddleTrack *track = raddle_slot_get_run (slot)->track;
-
-  if (track != NULL && track->n_waiting > 0)
-    {
-      raddle_track_slot_idle (track);
-      advance_track (self, track);
-    }
-}
-
-/* ---- lanes ---- */
-
-static gboolean
-has_failed (RaddleLane *lane)
-{
-  return raddle_handler_get_state (raddle_lane_get_handler (lane)) ==
-         RADDLE_HANDLER_FAILED;
-}
-
-static void
-update_wanted (RaddleDispatcher *self)
-{
-  guint wanted = 0;
-
-  for (guint i = 0; i < self->lanes->len; i++)
-    if (!has_failed (self->lanes->pdata[i]))
-      wanted |= raddle_lane_get_accepted (self->lanes->pdata[i]);
-  g_atomic_int_set (&self->sink.wanted, wanted);
-}
-
-static void
-take_news (RaddleDispatcher *self,
-           RaddleLane *lane)
-{
-  RaddleHandler *handler = raddle_lane_get_handler (lane);
-
-  raddle_handler_notify_state (handler);
-  if (raddle_lane_is_closed (lane))
-    {
-      raddle_lock (&self->lock);
-      g_ptr_array_remove (self->lanes, lane);
-      raddle_unlock (&self->lock);
-      g_ptr_array_remove (self->leaving, lane);
-    }
-  update_wanted (self);
-}
-
-/* At least one is served, however long the notes took. Lanes that had no time come first
- * in the next turn. */
-static void
-put_back_loop_work (RaddleDispatcher *self,
-                    GQueue *lanes)
-{
-  gpointer lane;
-
-  raddle_lock (&self->lock);
-  while ((lane = g_queue_pop_tail (lanes)) != NULL)
-    g_queue_push_head (&self->loop_work, lane);
-  if (self->loop_work.length > 0)
-    wake_locked (self);
-  raddle_unlock (&self->lock);
-}
-
-static void
-serve_loop_work (RaddleDispatcher *self,
-                 GQueue *lanes,
-                 gint64 deadline)
-{
-  RaddleLane *lane;
-
-  while ((lane = g_queue_pop_head (lanes)) != NULL)
-    {
-      raddle_lane_serve (lane, RADDLE_LANE_LOOP, deadline);
-      raddle_lane_unref (lane);
-      if (g_get_monotonic_time () >= deadline)
-        break;
-    }
-  put_back_loop_work (self, lanes);
-}
-
-/* ---- the source ---- */
-
-static void
-destroy_source (GSource *source)
-{
-  g_source_destroy (source);
-  g_source_unref (source);
-}
-
-static void
-take_queue_locked (GQueue *from,
-                   GQueue *to)
-{
-  *to = *from;
-  g_queue_init (from);
-}
-
-/* No more notes; runs that were noted in the last moment find no handlers. */
-static void
-destroy_note_source (RaddleDispatcher *self)
-{
-  RaddleRunRecord *run;
-  GSource *source;
-  GQueue runs;
-
-  raddle_lock (&self->lock);
-  source = g_steal_pointer (&self->source);
-  take_queue_locked (&self->noted_runs, &runs);
-  raddle_unlock (&self->lock);
-
-  destroy_source (source);
-  while ((run = g_queue_pop_head (&runs)) != NULL)
-    {
-      take_run (self, run);
-      raddle_run_record_unref (run);
-    }
-}
-
-static void
-closed_cb (gpointer user_data)
-{
-  RaddleDispatcher *self = user_data;
-
-  if (self->closed_func != NULL)
-    self->closed_func (self->closed_data);
-  destroy_note_source (self);
-}
-
-static void
-finish_closing (RaddleDispatcher *self)
-{
-  if (!self->closing || self->closed || self->tracks.length > 0)
-    return;
-
-  for (guint i = 0; i < self->lanes->len; i++)
-    raddle_lane_close (self->lanes->pdata[i]);
-  if (self->lanes->len > 0 || self->leaving->len > 0)
-    return;
-
-  self->closed = TRUE;
-  add_due (self, closed_cb, self);
-}
-
-static void
-end_all_runs (RaddleDispatcher *self)
-{
-  g_autoptr (GPtrArray) runs =
-    g_ptr_array_new_with_free_func ((GDestroyNotify) raddle_run_record_unref);
-
-  for (GList *link = self->tracks.head; link != NULL; link = link->next)
-    g_ptr_array_add (runs, raddle_run_record_ref (((RaddleTrack *) link->data)->run));
-  for (guint i = 0; i < runs->len; i++)
-    raddle_run_record_ask_to_end (runs->pdata[i], RADDLE_OUTCOME_DROPPED,
-                                  "The host was closed");
-}
-
-static void
-give_up_tracks (RaddleDispatcher *self)
-{
-  end_all_runs (self);
-  while (self->tracks.head != NULL)
-    {
-      RaddleTrack *track = self->tracks.head->data;
-
-      raddle_track_give_up (track, &self->due);
-      close_track (self, track);
-    }
-}
-
-static void
-give_up (RaddleDispatcher *self)
-{
-  self->closing = TRUE;
-  give_up_tracks (self);
-  for (guint i = 0; i < self->leaving->len; i++)
-    raddle_lane_abandon (self->leaving->pdata[i]);
-}
-
-static RaddleRoomWatcher *
-find_watcher (RaddleDispatcher *self,
-              guint id)
-{
-  for (guint i = 0; i < self->watchers->len; i++)
-    if (((RaddleRoomWatcher *) self->watchers->pdata[i])->id == id)
-      return self->watchers->pdata[i];
-  return NULL;
-}
-
-/* A watcher may take away itself and others. */
-static void
-call_watchers (RaddleDispatcher *self)
-{
-  g_autoptr (GArray) ids = g_array_new (FALSE, FALSE, sizeof (guint));
-
-  for (guint i = 0; i < self->watchers->len; i++)
-    g_array_append_vals (ids, &((RaddleRoomWatcher *) self->watchers->pdata[i])->id, 1);
-  for (guint i = 0; i < ids->len; i++)
-    {
-      RaddleRoomWatcher *watcher = find_watcher (self, g_array_index (ids, guint, i));
-
-      if (watcher != NULL)
-        watcher->func (watcher->user_data);
-    }
-}
-
-static void
-dispatch_notes (RaddleDispatcher *self)
-{
-  gint64 deadline = g_get_monotonic_time () + TURN_US;
-  GQueue runs, slots, lanes, work;
-  gboolean abandoned;
-  gpointer thing;
-
-  raddle_lock (&self->lock);
-  self->awake = FALSE;
-  take_queue_locked (&self->noted_runs, &runs);
-  for (GList *link = runs.head; link != NULL; link = link->next)
-    ((RaddleRunRecord *) link->data)->noted = FALSE;
-  take_queue_locked (&self->idle_slots, &slots);
-  take_queue_locked (&self->noted_lanes, &lanes);
-  take_queue_locked (&self->loop_work, &work);
-  abandoned = self->abandoned;
-  raddle_unlock (&self->lock);
-
-  while ((thing = g_queue_pop_head (&runs)) != NULL)
-    {
-      take_run (self, thing);
-      raddle_run_record_unref (thing);
-    }
-  while ((thing = g_queue_pop_head (&slots)) != NULL)
-    {
-      take_idle_slot (self, thing);
-      raddle_slot_unref (thing);
-    }
-  while ((thing = g_queue_pop_head (&lanes)) != NULL)
-    {
-      take_news (self, thing);
-      raddle_lane_unref (thing);
-    }
-  if (abandoned)
-    give_up (self);
-  serve_loop_work (self, &work, deadline);
-  call_watchers (self);
-  finish_closing (self);
-}
-
-static gboolean
-dispatcher_source_dispatch (GSource *source,
-                            GSourceFunc callback,
-                            gpointer user_data)
-{
-  RaddleDispatcher *self = ((RaddleDispatcherSource *) source)->dispatcher;
-  G_GNUC_UNUSED g_autoptr (RaddleDispatcher) keep = raddle_dispatcher_ref (self);
-
-  g_source_set_ready_time (source, -1);
-  g_main_context_push_thread_default (self->owner.context);
-  dispatch_notes (self);
-  g_main_context_pop_thread_default (self->owner.context);
-
-  return G_SOURCE_CONTINUE;
-}
-
-/* A program that is called back may iterate the context, so each waiter is taken off the
- * queue before it is called, and this source may be dispatched inside itself. */
-static gboolean
-due_source_dispatch (GSource *source,
-                     GSourceFunc callback,
-                     gpointer user_data)
-{
-  RaddleDispatcher *self = ((RaddleDispatcherSource *) source)->dispatcher;
-  G_GNUC_UNUSED g_autoptr (RaddleDispatcher) keep = raddle_dispatcher_ref (self);
-  RaddleTrackWaiter *waiter;
-
-  g_source_set_ready_time (source, -1);
-  g_main_context_push_thread_default (self->owner.context);
-  while ((waiter = g_queue_pop_head (&self->due)) != NULL)
-    {
-      RaddleTrackWaiter due = *waiter;
-
-      g_free (waiter);
-      due.func (due.user_data);
-    }
-  g_main_context_pop_thread_default (self->owner.context);
-
-  if (self->closed && source == self->due_source)
-    destroy_source (g_steal_pointer (&self->due_source));
-  return G_SOURCE_CONTINUE;
-}
-
-static void
-dispatcher_source_finalize (GSource *source)
-{
-  g_clear_pointer (&((RaddleDispatcherSource *) source)->dispatcher,
-                   raddle_dispatcher_unref);
-}
-
-static GSourceFuncs dispatcher_source_funcs = {
-  .dispatch = dispatcher_source_dispatch,
-  .finalize = dispatcher_source_finalize,
-};
-
-static GSourceFuncs due_source_funcs = {
-  .dispatch = due_source_dispatch,
-  .finalize = dispatcher_source_finalize,
-};
-
-static GSource *
-attach_source (RaddleDispatcher *self,
-               GSourceFuncs *funcs,
-               const char *name)
-{
-  GSource *source = g_source_new (funcs, sizeof (RaddleDispatcherSource));
-
-  ((RaddleDispatcherSource *) source)->dispatcher = raddle_dispatcher_ref (self);
-  g_source_set_static_name (source, name);
-  g_source_set_priority (source, self->owner.priority);
-  g_source_attach (source, self->owner.context);
-
-  return source;
-}
-
-static void
-attach_due_source (RaddleDispatcher *self)
-{
-  self->due_source = attach_source (self, &due_source_funcs, "[raddle] call-backs");
-  g_source_set_can_recurse (self->due_source, TRUE);
-}
-
 /* ---- life ---- */
 
 /* Not inlined: tests/tsan.supp knows GLib's pool by the name of our caller. */
@@ -693,8 +204,7 @@ raddle_dispatcher_new (GMainContext *context,
   self->leaving = g_ptr_array_new_with_free_func ((GDestroyNotify) raddle_lane_unref);
   self->watchers = g_ptr_array_new_with_free_func (g_free);
   self->pool = make_pool (n_threads);
-  self->source = attach_source (self, &dispatcher_source_funcs, "[raddle] dispatcher");
-  attach_due_source (self);
+  raddle_dispatcher_attach_sources (self);
 
   return self;
 }
@@ -756,7 +266,7 @@ raddle_dispatcher_add (RaddleDispatcher *self,
   raddle_lock (&self->lock);
   g_ptr_array_add (self->lanes, lane);
   raddle_unlock (&self->lock);
-  update_wanted (self);
+  raddle_dispatcher_update_wanted (self);
 
   raddle_lane_open (lane);
   for (GList *link = self->tracks.head; link != NULL; link = link->next)
@@ -779,7 +289,7 @@ raddle_dispatcher_remove (RaddleDispatcher *self,
       raddle_lock (&self->lock);
       g_ptr_array_remove_index (self->lanes, i);
       raddle_unlock (&self->lock);
-      update_wanted (self);
+      raddle_dispatcher_update_wanted (self);
       return;
     }
 }
@@ -803,14 +313,14 @@ raddle_dispatcher_settle (RaddleDispatcher *self,
                           RaddleTrackFunc func,
                           gpointer user_data)
 {
-  take_run (self, run);
+  raddle_dispatcher_take_run (self, run);
   if (run->track != NULL)
     {
       raddle_track_add_waiter (run->track, func, user_data);
-      advance_track (self, run->track);
+      raddle_dispatcher_advance_track (self, run->track);
     }
   else
-    add_due (self, func, user_data);
+    raddle_dispatcher_add_due (self, func, user_data);
 }
 
 gboolean
@@ -838,58 +348,8 @@ void
 raddle_dispatcher_unwatch_room (RaddleDispatcher *self,
                                 guint id)
 {
-  RaddleRoomWatcher *watcher = find_watcher (self, id);
+  RaddleRoomWatcher *watcher = raddle_dispatcher_find_watcher (self, id);
 
   if (watcher != NULL)
     g_ptr_array_remove (self->watchers, watcher);
-}
-
-/* Ends all runs, delivers what the lanes have, and has the handlers torn down; then @func
- * is called, on the loop. */
-void
-raddle_dispatcher_close (RaddleDispatcher *self,
-                         RaddleTrackFunc func,
-                         gpointer user_data)
-{
-  g_assert (!self->closing);
-
-  self->closing = TRUE;
-  self->closed_func = func;
-  self->closed_data = user_data;
-  end_all_runs (self);
-  wake (self);
-}
-
-gboolean
-raddle_dispatcher_is_closing (RaddleDispatcher *self)
-{
-  return self->closing;
-}
-
-gboolean
-raddle_dispatcher_is_closed (RaddleDispatcher *self)
-{
-  return self->closed;
-}
-
-/* Closes without waiting for anything: what waits in the lanes is thrown away, and the
- * rest follows when the context is iterated again. Returns how many events were not
- * delivered. */
-guint
-raddle_dispatcher_abandon (RaddleDispatcher *self)
-{
-  g_autoptr (GPtrArray) lanes = NULL;
-  guint n_events = 0;
-
-  raddle_lock (&self->lock);
-  self->abandoned = TRUE;
-  lanes = g_ptr_array_copy (self->lanes, (GCopyFunc) raddle_lane_ref, NULL);
-  raddle_unlock (&self->lock);
-
-  g_ptr_array_set_free_func (lanes, (GDestroyNotify) raddle_lane_unref);
-  for (guint i = 0; i < lanes->len; i++)
-    n_events += raddle_lane_abandon (lanes->pdata[i]);
-  wake (self);
-
-  return n_events;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Owns what a handler keeps, for itself and for each run that is open for it. Any thread; no
- * lock is held while a destroy notify runs.
+/* Owns what a handler keeps, for itself and for each run that is open for it. Any thread;
+ * no lock is held while a destroy notify runs.
  */
 
 #include "handlers/raddle-handler-private.h"

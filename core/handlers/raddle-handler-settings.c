@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Owns what a handler's author asks of its settings. They were parsed and checked before the
- * handler was set up and do not change. Any thread.
+/* Owns what a handler's author asks of its settings. They were parsed and checked before
+ * the handler was set up and do not change. Any thread.
  */
 
 #include "handlers/raddle-handler-private.h"

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Owns the end: all runs are ended, what the lanes have is delivered or, where nobody waits
+ * for it, thrown away, handlers are torn down, and then there are no more sources. On the
+ * loop, but for the abandoning, which may come from any thread.
+ */
+
+#include "dispatch/raddle-dispatcher-private.h"
+
+#include "events/raddle-lock.h"
+
+/* No more notes; runs that were noted in the last moment find no handlers. */
+static void
+destroy_note_source (RaddleDispatcher *self)
+{
+  RaddleRunRecord *run;
+  GSource *source;
+  GQueue runs;
+
+  raddle_lock (&self->lock);
+  source = g_steal_pointer (&self->source);
+  runs = self->noted_runs;
+  g_queue_init (&self->noted_runs);
+  raddle_unlock (&self->lock);
+
+  g_source_destroy (source);
+  g_source_unref (source);
+  while ((run = g_queue_pop_head (&runs)) != NULL)
+    {
+      raddle_dispatcher_take_run (self, run);
+      raddle_run_record_unref (run);
+    }
+}
+
+static void
+closed_cb (gpointer user_data)
+{
+  RaddleDispatcher *self = user_data;
+
+  if (self->closed_func != NULL)
+    self->closed_func (self->closed_data);
+  destroy_note_source (self);
+}
+
+void
+raddle_dispatcher_finish_closing (RaddleDispatcher *self)
+{
+  if (!self->closing || self->closed || self->tracks.length > 0)
+    return;
+
+  for (guint i = 0; i < self->lanes->len; i++)
+    raddle_lane_close (self->lanes->pdata[i]);
+  if (self->lanes->len > 0 || self->leaving->len > 0)
+    return;
+
+  self->closed = TRUE;
+  raddle_dispatcher_add_due (self, closed_cb, self);
+}
+
+static void
+end_all_runs (RaddleDispatcher *self)
+{
+  g_autoptr (GPtrArray) runs =
+    g_ptr_array_new_with_free_func ((GDestroyNotify) raddle_run_record_unref);
+
+  for (GList *link = self->tracks.head; link != NULL; link = link->next)
+    g_ptr_array_add (runs, raddle_run_record_ref (((RaddleTrack *) link->data)->run));
+  for (guint i = 0; i < runs->len; i++)
+    raddle_run_record_ask_to_end (runs->pdata[i], RADDLE_OUTCOME_DROPPED,
+                                  "The host was closed");
+}
+
+static void
+give_up_tracks (RaddleDispatcher *self)
+{
+  end_all_runs (self);
+  while (self->tracks.head != NULL)
+    {
+      RaddleTrack *track = self->tracks.head->data;
+
+      raddle_track_give_up (track, &self->due);
+      raddle_dispatcher_close_track (self, track);
+    }
+}
+
+void
+raddle_dispatcher_give_up (RaddleDispatcher *self)
+{
+  self->closing = TRUE;
+  give_up_tracks (self);
+  for (guint i = 0; i < self->leaving->len; i++)
+    raddle_lane_abandon (self->leaving->pdata[i]);
+}
+
+/* Ends all runs, delivers what the lanes have, and has the handlers torn down; then @func
+ * is called, on the loop. */
+void
+raddle_dispatcher_close (RaddleDispatcher *self,
+                         RaddleTrackFunc func,
+                         gpointer user_data)
+{
+  g_assert (!self->closing);
+
+  self->closing = TRUE;
+  self->closed_func = func;
+  self->closed_data = user_data;
+  end_all_runs (self);
+  raddle_dispatcher_wake (self);
+}
+
+gboolean
+raddle_dispatcher_is_closing (RaddleDispatcher *self)
+{
+  return self->closing;
+}
+
+gboolean
+raddle_dispatcher_is_closed (RaddleDispatcher *self)
+{
+  return self->closed;
+}
+
+/* Closes without waiting for anything: what waits in the lanes is thrown away, and the
+ * rest follows when the context is iterated again. Returns how many events were not
+ * delivered. */
+guint
+raddle_dispatcher_abandon (RaddleDispatcher *self)
+{
+  g_autoptr (GPtrArray) lanes = NULL;
+  guint n_events = 0;
+
+  raddle_lock (&self->lock);
+  self->abandoned = TRUE;
+  lanes = g_ptr_array_copy (self->lanes, (GCopyFunc) raddle_lane_ref, NULL);
+  raddle_unlock (&self->lock);
+
+  g_ptr_array_set_free_func (lanes, (GDestroyNotify) raddle_lane_unref);
+  for (guint i = 0; i < lanes->len; i++)
+    n_events += raddle_lane_abandon (lanes->pdata[i]);
+  raddle_dispatcher_wake (self);
+
+  return n_events;
+}

@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Owns the turns on the host's context. One source brings the notes to the loop: runs with
+ * something to hand on, slots that fell idle, lanes with loop work or news; a second one
+ * calls programs back. Handlers are entered from the first or from the pool, never from
+ * inside a call of a run or of the dispatcher. One dispatch takes at most 2 ms unless a
+ * single call takes longer.
+ */
+
+#include "dispatch/raddle-dispatcher-private.h"
+
+#include "events/raddle-lock.h"
+
+#define TURN_US 2000
+
+typedef struct
+{
+  GSource source;
+  RaddleDispatcher *dispatcher; /* owned until the source is destroyed */
+} RaddleDispatcherSource;
+
+static void attach_due_source (RaddleDispatcher *self);
+
+/* ---- runs ---- */
+
+/* After the close the source comes back for as long as there is something to call. */
+static void
+wake_due (RaddleDispatcher *self)
+{
+  if (self->due.length == 0)
+    return;
+  if (self->due_source == NULL)
+    attach_due_source (self);
+  g_source_set_ready_time (self->due_source, 0);
+}
+
+/* Has @func called from a source of its own, never from inside a call of a program. */
+void
+raddle_dispatcher_add_due (RaddleDispatcher *self,
+                           RaddleTrackFunc func,
+                           gpointer user_data)
+{
+  RaddleTrackWaiter *waiter = g_new (RaddleTrackWaiter, 1);
+
+  *waiter = (RaddleTrackWaiter) { func, user_data };
+  g_queue_push_tail (&self->due, waiter);
+  wake_due (self);
+}
+
+static void
+call_driver (gpointer user_data)
+{
+  g_autoptr (RaddleRunRecord) run = user_data;
+
+  if (run->driver != NULL)
+    run->driver (run, run->driver_data);
+}
+
+static RaddleTrack *
+open_track (RaddleDispatcher *self,
+            RaddleRunRecord *run)
+{
+  RaddleTrack *track = raddle_track_new (run);
+
+  run->track = track;
+  g_queue_push_tail_link (&self->tracks, &track->link);
+  for (guint i = 0; i < self->lanes->len; i++)
+    raddle_track_join (track, self->lanes->pdata[i]);
+
+  return track;
+}
+
+void
+raddle_dispatcher_close_track (RaddleDispatcher *self,
+                               RaddleTrack *track)
+{
+  g_queue_unlink (&self->tracks, &track->link);
+  track->run->track = NULL;
+  raddle_track_free (track);
+}
+
+void
+raddle_dispatcher_advance_track (RaddleDispatcher *self,
+                                 RaddleTrack *track)
+{
+  gboolean outermost = !self->advancing;
+
+  self->advancing = TRUE;
+  raddle_track_advance (track, &self->due);
+  if (outermost)
+    self->advancing = FALSE;
+
+  if (track->settled && track->items.length == 0)
+    raddle_dispatcher_close_track (self, track);
+  wake_due (self);
+  if (self->closing || self->watchers->len > 0)
+    raddle_dispatcher_wake (self);
+}
+
+/* Takes what waits in the run and hands on as much as can be. Its parent's start may
+ * still be a note of another thread's, so the runs above come first. */
+void
+raddle_dispatcher_take_run (RaddleDispatcher *self,
+                            RaddleRunRecord *run)
+{
+  G_GNUC_UNUSED g_autoptr (RaddleRunRecord) keep = raddle_run_record_ref (run);
+  g_auto (GQueue) batches = G_QUEUE_INIT;
+  gboolean stop_wanted = FALSE;
+  RaddleTrack *track;
+  RaddleBatch *batch;
+
+  if (run->track == NULL && run->parent != NULL && run->parent->sink == &self->sink)
+    raddle_dispatcher_take_run (self, run->parent);
+  raddle_run_record_take_pending (run, &batches, &stop_wanted);
+  track = run->track;
+  if (track == NULL && batches.length > 0)
+    track = open_track (self, run);
+  while ((batch = g_queue_pop_head (&batches)) != NULL)
+    raddle_track_add_batch (track, batch);
+  if (track != NULL)
+    raddle_dispatcher_advance_track (self, track);
+
+  if (stop_wanted)
+    raddle_dispatcher_add_due (self, call_driver, raddle_run_record_ref (run));
+  if (self->closing)
+    raddle_run_record_ask_to_end (run, RADDLE_OUTCOME_DROPPED, "The host was closed");
+}
+
+static void
+take_idle_slot (RaddleDispatcher *self,
+                RaddleSlot *slot)
+{
+  RaddleTrack *track = raddle_slot_get_run (slot)->track;
+
+  if (track != NULL && track->n_waiting > 0)
+    {
+      raddle_track_slot_idle (track);
+      raddle_dispatcher_advance_track (self, track);
+    }
+}
+
+/* ---- lanes ---- */
+
+static gboolean
+has_failed (RaddleLane *lane)
+{
+  return raddle_handler_get_state (raddle_lane_get_handler (lane)) ==
+         RADDLE_HANDLER_FAILED;
+}
+
+void
+raddle_dispatcher_update_wanted (RaddleDispatcher *self)
+{
+  guint wanted = 0;
+
+  for (guint i = 0; i < self->lanes->len; i++)
+    if (!has_failed (self->lanes->pdata[i]))
+      wanted |= raddle_lane_get_accepted (self->lanes->pdata[i]);
+  g_atomic_int_set (&self->sink.wanted, wanted);
+}
+
+static void
+take_news (RaddleDispatcher *self,
+           RaddleLane *lane)
+{
+  RaddleHandler *handler = raddle_lane_get_handler (lane);
+
+  raddle_handler_notify_state (handler);
+  if (raddle_lane_is_closed (lane))
+    {
+      raddle_lock (&self->lock);
+      g_ptr_array_remove (self->lanes, lane);
+      raddle_unlock (&self->lock);
+      g_ptr_array_remove (self->leaving, lane);
+    }
+  raddle_dispatcher_update_wanted (self);
+}
+
+/* At least one is served, however long the notes took. Lanes that had no time come first
+ * in the next turn. */
+static void
+put_back_loop_work (RaddleDispatcher *self,
+                    GQueue *lanes)
+{
+  gboolean waiting;
+  gpointer lane;
+
+  raddle_lock (&self->lock);
+  while ((lane = g_queue_pop_tail (lanes)) != NULL)
+    g_queue_push_head (&self->loop_work, lane);
+  waiting = self->loop_work.length > 0;
+  raddle_unlock (&self->lock);
+
+  if (waiting)
+    raddle_dispatcher_wake (self);
+}
+
+static void
+serve_loop_work (RaddleDispatcher *self,
+                 GQueue *lanes,
+                 gint64 deadline)
+{
+  RaddleLane *lane;
+
+  while ((lane = g_queue_pop_head (lanes)) != NULL)
+    {
+      raddle_lane_serve (lane, RADDLE_LANE_LOOP, deadline);
+      raddle_lane_unref (lane);
+      if (g_get_monotonic_time () >= deadline)
+        break;
+    }
+  put_back_loop_work (self, lanes);
+}
+
+/* ---- the sources ---- */
+
+static void
+take_queue_locked (GQueue *from,
+                   GQueue *to)
+{
+  *to = *from;
+  g_queue_init (from);
+}
+
+RaddleRoomWatcher *
+raddle_dispatcher_find_watcher (RaddleDispatcher *self,
+                                guint id)
+{
+  for (guint i = 0; i < self->watchers->len; i++)
+    if (((RaddleRoomWatcher *) self->watchers->pdata[i])->id == id)
+      return self->watchers->pdata[i];
+  return NULL;
+}
+
+/* A watcher may take away itself and others. */
+static void
+call_watchers (RaddleDispatcher *self)
+{
+  g_autoptr (GArray) ids = g_array_new (FALSE, FALSE, sizeof (guint));
+
+  for (guint i = 0; i < self->watchers->len; i++)
+    g_array_append_vals (ids, &((RaddleRoomWatcher *) self->watchers->pdata[i])->id, 1);
+  for (guint i = 0; i < ids->len; i++)
+    {
+      RaddleRoomWatcher *watcher = raddle_dispatcher_find_watcher (self, g_array_index (ids, guint, i));
+
+      if (watcher != NULL)
+        watcher->func (watcher->user_data);
+    }
+}
+
+static void
+dispatch_notes (RaddleDispatcher *self)
+{
+  gint64 deadline = g_get_monotonic_time () + TURN_US;
+  GQueue runs, slots, lanes, work;
+  gboolean abandoned;
+  gpointer thing;
+
+  raddle_lock (&self->lock);
+  self->awake = FALSE;
+  take_queue_locked (&self->noted_runs, &runs);
+  for (GList *link = runs.head; link != NULL; link = link->next)
+    ((RaddleRunRecord *) link->data)->noted = FALSE;
+  take_queue_locked (&self->idle_slots, &slots);
+  take_queue_locked (&self->noted_lanes, &lanes);
+  take_queue_locked (&self->loop_work, &work);
+  abandoned = self->abandoned;
+  raddle_unlock (&self->lock);
+
+  while ((thing = g_queue_pop_head (&runs)) != NULL)
+    {
+      raddle_dispatcher_take_run (self, thing);
+      raddle_run_record_unref (thing);
+    }
+  while ((thing = g_queue_pop_head (&slots)) != NULL)
+    {
+      take_idle_slot (self, thing);
+      raddle_slot_unref (thing);
+    }
+  while ((thing = g_queue_pop_head (&lanes)) != NULL)
+    {
+      take_news (self, thing);
+      raddle_lane_unref (thing);
+    }
+  if (abandoned)
+    raddle_dispatcher_give_up (self);
+  serve_loop_work (self, &work, deadline);
+  call_watchers (self);
+  raddle_dispatcher_finish_closing (self);
+}
+
+static gboolean
+dispatcher_source_dispatch (GSource *source,
+                            GSourceFunc callback,
+                            gpointer user_data)
+{
+  RaddleDispatcher *self = ((RaddleDispatcherSource *) source)->dispatcher;
+  G_GNUC_UNUSED g_autoptr (RaddleDispatcher) keep = raddle_dispatcher_ref (self);
+
+  g_source_set_ready_time (source, -1);
+  g_main_context_push_thread_default (self->owner.context);
+  dispatch_notes (self);
+  g_main_context_pop_thread_default (self->owner.context);
+
+  return G_SOURCE_CONTINUE;
+}
+
+/* A program that is called back may iterate the context, so each waiter is taken off the
+ * queue before it is called, and this source may be dispatched inside itself. */
+static gboolean
+due_source_dispatch (GSource *source,
+                     GSourceFunc callback,
+                     gpointer user_data)
+{
+  RaddleDispatcher *self = ((RaddleDispatcherSource *) source)->dispatcher;
+  G_GNUC_UNUSED g_autoptr (RaddleDispatcher) keep = raddle_dispatcher_ref (self);
+  RaddleTrackWaiter *waiter;
+
+  g_source_set_ready_time (source, -1);
+  g_main_context_push_thread_default (self->owner.context);
+  while ((waiter = g_queue_pop_head (&self->due)) != NULL)
+    {
+      RaddleTrackWaiter due = *waiter;
+
+      g_free (waiter);
+      due.func (due.user_data);
+    }
+  g_main_context_pop_thread_default (self->owner.context);
+
+  if (!self->closed || source != self->due_source)
+    return G_SOURCE_CONTINUE;
+  g_clear_pointer (&self->due_source, g_source_unref);
+  return G_SOURCE_REMOVE;
+}
+
+static void
+dispatcher_source_finalize (GSource *source)
+{
+  g_clear_pointer (&((RaddleDispatcherSource *) source)->dispatcher,
+                   raddle_dispatcher_unref);
+}
+
+static GSourceFuncs dispatcher_source_funcs = {
+  .dispatch = dispatcher_source_dispatch,
+  .finalize = dispatcher_source_finalize,
+};
+
+static GSourceFuncs due_source_funcs = {
+  .dispatch = due_source_dispatch,
+  .finalize = dispatcher_source_finalize,
+};
+
+static GSource *
+attach_source (RaddleDispatcher *self,
+               GSourceFuncs *funcs,
+               const char *name)
+{
+  GSource *source = g_source_new (funcs, sizeof (RaddleDispatcherSource));
+
+  ((RaddleDispatcherSource *) source)->dispatcher = raddle_dispatcher_ref (self);
+  g_source_set_static_name (source, name);
+  g_source_set_priority (source, self->owner.priority);
+  g_source_attach (source, self->owner.context);
+
+  return source;
+}
+
+static void
+attach_due_source (RaddleDispatcher *self)
+{
+  self->due_source = attach_source (self, &due_source_funcs, "[raddle] call-backs");
+  g_source_set_can_recurse (self->due_source, TRUE);
+}
+
+void
+raddle_dispatcher_attach_sources (RaddleDispatcher *self)
+{
+  self->source = attach_source (self, &dispatcher_source_funcs, "[raddle] dispatcher");
+  attach_due_source (self);
+}

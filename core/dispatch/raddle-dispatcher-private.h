@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What the files of the dispatcher share: raddle-dispatcher.c has its life and what other
+ * threads may do, raddle-dispatcher-loop.c the turns on the loop, raddle-dispatcher-close.c
+ * the end. All of the functions here are for the loop. */
+
+#pragma once
+
+#include "dispatch/raddle-dispatcher.h"
+
+G_BEGIN_DECLS
+
+struct _RaddleDispatcher
+{
+  RaddleRunSink sink;
+  RaddleLaneOwner owner;
+  int ref_count; /* atomic */
+  GSource *source;     /* lock to change: brings notes to the loop */
+  GSource *due_source; /* loop: calls programs back */
+  GThreadPool *pool;
+
+  GMutex lock;
+  gboolean awake;      /* lock: the source was woken */
+  GQueue noted_runs;   /* lock: of RaddleRunRecord, owned */
+  GQueue idle_slots;   /* lock: of RaddleSlot, owned */
+  GQueue noted_lanes;  /* lock: of RaddleLane, owned: with news */
+  GQueue loop_work;    /* lock: of RaddleLane, owned: to be served on the loop */
+  GPtrArray *lanes;    /* lock to write, loop to read: of RaddleLane, owned */
+  gboolean abandoned;  /* lock */
+
+  GPtrArray *leaving;  /* loop: of RaddleLane, owned: removed, not yet torn down */
+  GQueue tracks;       /* loop: by RaddleTrack.link */
+  GQueue due;          /* loop: of RaddleTrackWaiter */
+  GPtrArray *watchers; /* loop: of RaddleRoomWatcher, owned */
+  guint last_watcher;  /* loop */
+  gboolean advancing;  /* loop */
+  gboolean closing;    /* loop */
+  gboolean closed;     /* loop */
+  RaddleTrackFunc closed_func; /* loop */
+  gpointer closed_data;        /* loop */
+};
+
+typedef struct
+{
+  guint id;
+  RaddleTrackFunc func;
+  gpointer user_data;
+} RaddleRoomWatcher;
+
+/* raddle-dispatcher.c */
+void               raddle_dispatcher_wake           (RaddleDispatcher  *self);
+
+/* raddle-dispatcher-loop.c */
+void               raddle_dispatcher_attach_sources (RaddleDispatcher  *self);
+void               raddle_dispatcher_add_due        (RaddleDispatcher  *self,
+                                                     RaddleTrackFunc    func,
+                                                     gpointer           user_data);
+void               raddle_dispatcher_take_run       (RaddleDispatcher  *self,
+                                                     RaddleRunRecord   *run);
+void               raddle_dispatcher_advance_track  (RaddleDispatcher  *self,
+                                                     RaddleTrack       *track);
+void               raddle_dispatcher_close_track    (RaddleDispatcher  *self,
+                                                     RaddleTrack       *track);
+void               raddle_dispatcher_update_wanted  (RaddleDispatcher  *self);
+RaddleRoomWatcher *raddle_dispatcher_find_watcher   (RaddleDispatcher  *self,
+                                                     guint              id);
+
+/* raddle-dispatcher-close.c */
+void               raddle_dispatcher_finish_closing (RaddleDispatcher  *self);
+void               raddle_dispatcher_give_up        (RaddleDispatcher  *self);
+
+G_END_DECLS
