@@ -242,7 +242,8 @@ call_watchers (RaddleDispatcher *self)
     g_array_append_vals (ids, &((RaddleRoomWatcher *) self->watchers->pdata[i])->id, 1);
   for (guint i = 0; i < ids->len; i++)
     {
-      RaddleRoomWatcher *watcher = raddle_dispatcher_find_watcher (self, g_array_index (ids, guint, i));
+      guint id = g_array_index (ids, guint, i);
+      RaddleRoomWatcher *watcher = raddle_dispatcher_find_watcher (self, id);
 
       if (watcher != NULL)
         watcher->func (watcher->user_data);
