@@ -96,11 +96,10 @@ test_hundred (Scene *scene,
   for (guint run = 0; run < 100; run += AT_ONCE)
     {
       for (guint i = 0; i < AT_ONCE; i++)
-        programs[i] =
-            scene_start (scene, "exec $0 replay --speed %s -p plugins --print result %s",
-                         i % 2 == 0 ? "0" : "20",
-                         g_test_get_filename (G_TEST_DIST,
-                                              "../core/models/data/joke.cassette", NULL));
+        programs[i] = scene_start (
+          scene, "exec $0 replay --speed %s -p plugins --print result '%s'",
+          i % 2 == 0 ? "0" : "20",
+          g_test_get_filename (G_TEST_DIST, "../core/models/data/joke.cassette", NULL));
       for (guint i = 0; i < AT_ONCE; i++)
         {
           g_assert_cmpint (program_wait (programs[i]), ==, 0);

@@ -249,11 +249,13 @@ make_launcher (Scene *self)
   return g_steal_pointer (&launcher);
 }
 
+/* An empty IFS keeps $0 and $PWD in one piece where a folder's name has a space in it. */
 static Program *
 start_line (Scene *self,
             const char *line)
 {
   g_autoptr (GSubprocessLauncher) launcher = make_launcher (self);
+  g_autofree char *script = g_strconcat ("IFS=; ", line, NULL);
   g_autoptr (GError) error = NULL;
   Program *program = g_new0 (Program, 1);
 
@@ -261,7 +263,7 @@ start_line (Scene *self,
   program->output = g_string_new (NULL);
   program->messages = g_string_new (NULL);
   program->process =
-    g_subprocess_launcher_spawn (launcher, &error, "sh", "-c", line,
+    g_subprocess_launcher_spawn (launcher, &error, "sh", "-c", script,
                                  g_getenv ("RADDLE_TEST_PROGRAM"), NULL);
   g_assert_no_error (error);
   g_output_stream_close (g_subprocess_get_stdin_pipe (program->process), NULL, NULL);

@@ -20,7 +20,7 @@ n=0
 # Neither the key nor the files of whoever runs this.
 unset ANTHROPIC_API_KEY RADDLE_PLUGIN_PATH
 export XDG_CONFIG_HOME=$scratch/none XDG_DATA_HOME=$scratch/none
-export PKG_CONFIG_PATH=$build/meson-uninstalled LD_LIBRARY_PATH=$build/core
+export PKG_CONFIG_PATH=$scratch/pkgconfig LD_LIBRARY_PATH=$build/core
 
 # tell STATUS WHAT [FILE]: one result; FILE has what was said.
 tell () {
@@ -58,6 +58,14 @@ run_command () {
   text=$(command_from "$1")
   [ -n "$text" ] && (eval "$text") >said 2>&1
 }
+
+# The README's commands split what pkg-config says at spaces, and a clone's path may have one:
+# links in the scratch folder stand for it.
+ln -s "$build" build
+ln -s "$top" source
+mkdir pkgconfig
+sed "s|^prefix=.*|prefix=$scratch/build|; s|^srcdir=.*|srcdir=$scratch/source|" \
+  "$build/meson-uninstalled/raddle-1-uninstalled.pc" >pkgconfig/raddle-1-uninstalled.pc
 
 printf 'TAP version 13\n'
 mkdir handlers

@@ -44,12 +44,15 @@ run (const char * const *argv)
   return result;
 }
 
-/* A line for the shell, in which $0 is the program. */
+/* A line for the shell, in which $0 is the program; with an empty IFS it stays in one piece
+ * where a folder's name has a space in it. */
 static Result
 run_shell (const char *line)
 {
+  g_autofree char *script = g_strconcat ("IFS=; ", line, NULL);
+
   return run (
-    (const char *[]){ "sh", "-c", line, g_getenv ("RADDLE_TEST_PROGRAM"), NULL });
+    (const char *[]){ "sh", "-c", script, g_getenv ("RADDLE_TEST_PROGRAM"), NULL });
 }
 
 static void
