@@ -9,6 +9,7 @@
 #include "cli/raddle-cli-decode.h"
 
 #include "cli/raddle-cli.h"
+#include "config/raddle-file.h"
 #include "models/raddle-decoder.h"
 #include "models/raddle-json-text.h"
 #include "models/raddle-sse-reader.h"
@@ -21,6 +22,8 @@
 
 #define READ_SIZE 65536
 #define MAX_CHUNK (64 * 1024 * 1024)
+#define WHOLE G_MININT /* no --chunk: as it comes */
+#define MAX_META (16 * 1024 * 1024)
 
 enum
 {
@@ -216,9 +219,10 @@ read_meta (Decode *self)
 
   if (self->meta == NULL)
     return TRUE;
-  if (!g_file_get_contents (self->meta, &text, &length, &error))
+  text = raddle_file_read (self->meta, MAX_META, &length, &error);
+  if (text == NULL)
     {
-      g_printerr ("raddle decode: %s\n", error->message);
+      g_printerr ("raddle decode: cannot read %s: %s\n", self->meta, error->message);
       return FALSE;
     }
   raddle_json_text_init (&json);
@@ -372,7 +376,7 @@ static gboolean
 check_arguments (Decode *self,
                  int *status)
 {
-  if (self->chunk < 0 || self->chunk > MAX_CHUNK)
+  if (self->chunk != WHOLE && (self->chunk < 1 || self->chunk > MAX_CHUNK))
     *status = raddle_cli_usage_error ("decode", "--chunk goes from 1 to %d", MAX_CHUNK);
   else if (self->provider != NULL && !is_known_provider (self->provider))
     *status = raddle_cli_usage_error (
@@ -425,7 +429,7 @@ int
 raddle_cli_decode (int argc,
                    char **argv)
 {
-  g_auto (Decode) self = { 0 };
+  g_auto (Decode) self = { .chunk = WHOLE };
   int status;
 
   if (!parse_arguments (&self, argc, argv, &status))

@@ -7,8 +7,9 @@
 
 #include "config/raddle-config-private.h"
 
-#include <errno.h>
-#include <stdio.h>
+#include "config/raddle-file.h"
+
+#include <gio/gio.h>
 #include <string.h>
 
 /* Longer than any keyfile: what is longer was named by mistake. */
@@ -152,33 +153,22 @@ raddle_config_find_handler (const RaddleConfig *self,
   return NULL;
 }
 
-/* Not g_file_get_contents (), which reads `/dev/zero` until memory ends. */
 static void
 read_file (RaddleConfig *self,
            GPtrArray *problems)
 {
-  g_autofree char *data = g_malloc (MAX_FILE_SIZE + 1);
-  FILE *stream = fopen (self->file, "re");
-  gsize length = 0;
-  int problem = 0;
+  g_autoptr (GError) error = NULL;
+  gsize length;
+  g_autofree char *data = raddle_file_read (self->file, MAX_FILE_SIZE, &length, &error);
 
-  if (stream != NULL)
-    {
-      length = fread (data, 1, MAX_FILE_SIZE + 1, stream);
-      problem = ferror (stream) ? errno : 0;
-      fclose (stream);
-    }
-  else
-    problem = errno;
-
-  if (problem != 0)
-    raddle_problems_add (problems, self->file, 0, NULL, NULL, "cannot be read: %s",
-                         g_strerror (problem));
-  else if (length > MAX_FILE_SIZE)
+  if (data != NULL)
+    raddle_keyfile_scan (self->keyfile, data, length, problems);
+  else if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE))
     raddle_problems_add (problems, self->file, 0, NULL, NULL,
                          "is longer than 1 MiB, too long for a keyfile");
   else
-    raddle_keyfile_scan (self->keyfile, data, length, problems);
+    raddle_problems_add (problems, self->file, 0, NULL, NULL, "cannot be read: %s",
+                         error->message);
 }
 
 static gboolean

@@ -37,12 +37,16 @@
 
 #include "models/raddle-cassette.h"
 
+#include "config/raddle-file.h"
 #include "models/raddle-cassette-parser.h"
 
 #include "raddle/raddle-error.h"
 
 #include <json-glib/json-glib.h>
 #include <string.h>
+
+/* More than any answer takes, and held in memory a few times over. */
+#define MAX_FILE_SIZE (256 * 1024 * 1024)
 
 typedef struct
 {
@@ -274,10 +278,11 @@ raddle_cassette_load (const char *file,
 
   g_return_val_if_fail (file != NULL, NULL);
 
-  if (!g_file_get_contents (file, &data, &length, &cause))
+  data = raddle_file_read (file, MAX_FILE_SIZE, &length, &cause);
+  if (data == NULL)
     {
       g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_FAILED,
-                   "the cassette cannot be read: %s", cause->message);
+                   "the cassette %s cannot be read: %s", file, cause->message);
       return NULL;
     }
   bytes = g_bytes_new_take (data, length);

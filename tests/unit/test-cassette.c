@@ -291,6 +291,10 @@ test_load (void)
   g_assert_null (raddle_cassette_load (folder, &error));
   g_assert_nonnull (strstr (error->message, folder));
   g_clear_error (&error);
+  g_assert_null (raddle_cassette_load ("/dev/zero", &error));
+  g_assert_nonnull (strstr (error->message, "/dev/zero"));
+  g_assert_nonnull (strstr (error->message, "longer than 256 MiB"));
+  g_clear_error (&error);
   g_assert_true (g_file_set_contents (there, "data: x\n\n", -1, NULL));
   cassette = raddle_cassette_load (there, &error);
   g_assert_no_error (error);
