@@ -512,7 +512,7 @@ raddle_cli_serve (int    argc,
     .description =
       "The first line of output is the base URL. Each POST gets the next file in\n"
       "turn, or the one that its path names: /NAME/... where NAME is a file's name\n"
-      "without its extension. GET / lists them. Ctrl-C ends it.\n",
+      "without its extension. GET / lists them. Ctrl-C ends it.",
     .entries = entries,
     .min_arguments = 1,
     .max_arguments = G_MAXUINT,

@@ -230,10 +230,10 @@ test_completion (void)
     { "raddle serve --port ''", "" },
     { "raddle check go", "good.conf" },
     { "raddle check with", "with space.conf" },
-    { "raddle run -c names.conf -m ''", "default tape" },
+    { "raddle run -c names.conf -m ''", "built-in default tape" },
     { "raddle run --config = names.conf --model = t", "tape" },
     { "raddle run -cnames.conf -m d", "default" },
-    { "raddle run -c none.conf -m ''", "" },
+    { "raddle run -c none.conf -m ''", "built-in" },
     { "raddle run -c names.conf --set ''",
       "host. model.default. model.tape. handler.au*dit." },
     { "raddle help c", "check" },
@@ -256,6 +256,44 @@ test_completion (void)
 
       g_test_message ("%s", cases[i].words);
       g_assert_cmpstr (offered, ==, cases[i].expected);
+    }
+}
+
+/* Whatever option a command's help names, the completion offers and the manual explains. */
+static void
+test_options (void)
+{
+  static const char *const commands[] = { "run",    "plugins", "inspect", "check",
+                                          "replay", "decode",  "serve" };
+  g_autofree char *file =
+    g_test_build_filename (G_TEST_DIST, "../core/cli/data/raddle.1", NULL);
+  g_autofree char *manual = NULL;
+  g_autofree char *bash = g_find_program_in_path ("bash");
+  g_autoptr (GRegex) regex = g_regex_new ("--[a-z-]+(?=[ =])", 0, 0, NULL);
+  g_autoptr (GString) plain = NULL;
+
+  g_assert_true (g_file_get_contents (file, &manual, NULL, NULL));
+  plain = g_string_new (manual);
+  g_string_replace (plain, "\\-", "-", 0);
+  for (gsize i = 0; i < G_N_ELEMENTS (commands); i++)
+    {
+      g_autofree char *line = g_strdup_printf ("$0 %s --help", commands[i]);
+      g_autofree char *words = g_strdup_printf ("raddle %s --", commands[i]);
+      g_autofree char *offered = bash != NULL ? complete (words) : NULL;
+      g_auto (GStrv) offers = g_strsplit (offered != NULL ? offered : "", " ", -1);
+      g_auto (Result) help = run_shell (line);
+      g_autoptr (GMatchInfo) match = NULL;
+
+      g_assert_true (g_regex_match (regex, help.output, 0, &match));
+      for (; g_match_info_matches (match); g_match_info_next (match, NULL))
+        {
+          g_autofree char *option = g_match_info_fetch (match, 0);
+
+          g_test_message ("%s %s", commands[i], option);
+          assert_has (plain->str, option);
+          if (bash != NULL)
+            g_assert_true (g_strv_contains ((const char *const *) offers, option));
+        }
     }
 }
 
@@ -298,6 +336,7 @@ main (int argc,
   g_test_add_func ("/cli/check/json", test_check_json);
   g_test_add_func ("/cli/output", test_output);
   g_test_add_func ("/cli/completion", test_completion);
+  g_test_add_func ("/cli/options", test_options);
   g_test_add_func ("/cli/manual", test_manual);
   status = g_test_run ();
 
