@@ -27,6 +27,7 @@ typedef struct
   RaddleResult *result; /* of the last event; also of a call that failed */
   GError *error;        /* why the call failed */
   int signal;           /* that ended it; 0: none did */
+  guint still_waiting;  /* a source; 0: none */
   gboolean output_lost;
   gboolean line_is_open; /* what was printed does not end in a line break */
 } Session;
@@ -53,9 +54,16 @@ print_text (Session *self,
             const char *text,
             gsize length)
 {
+  g_autofree char *harmless = NULL;
+
   if (length == 0 || self->output_lost)
     return;
 
+  if (isatty (STDOUT_FILENO))
+    {
+      text = harmless = raddle_cli_make_harmless (text);
+      length = strlen (text);
+    }
   self->line_is_open = text[length - 1] != '\n';
   if (raddle_cli_write (text, length) && raddle_cli_flush ())
     return;
@@ -153,6 +161,16 @@ generate_cb (GObject *source,
 }
 
 static gboolean
+still_waiting_cb (gpointer user_data)
+{
+  Session *self = user_data;
+
+  raddle_cli_tell ("raddle: waiting for handlers to finish; Ctrl-C again leaves at once\n");
+  self->still_waiting = 0;
+  return G_SOURCE_REMOVE;
+}
+
+static gboolean
 end_by_signal (Session *self,
                int number)
 {
@@ -160,6 +178,7 @@ end_by_signal (Session *self,
     _exit (128 + number);
 
   self->signal = number;
+  self->still_waiting = g_timeout_add_seconds (1, still_waiting_cb, self);
   g_cancellable_cancel (self->cancellable);
   return G_SOURCE_CONTINUE;
 }
@@ -330,9 +349,26 @@ report_error (Session *self)
     raddle_cli_tell ("raddle %s: %s\n", self->call->command, self->error->message);
 }
 
-/* Makes the call and gives the exit status. */
-int
-raddle_cli_call (const RaddleCliCall *call)
+/* `GROUP.KEY=VALUE`; what stands in it is the keyfile's matter. */
+static gboolean
+check_overrides (const RaddleCliCall *call)
+{
+  char **override = call->options->overrides;
+
+  for (; override != NULL && *override != NULL; override++)
+    {
+      const char *value = strchr (*override, '=');
+
+      if (value != NULL && memchr (*override, '.', value - *override) != NULL)
+        continue;
+      raddle_cli_usage_error (call->command, "--set is GROUP.KEY=VALUE, not '%s'", *override);
+      return FALSE;
+    }
+  return TRUE;
+}
+
+static int
+make_call (const RaddleCliCall *call)
 {
   g_autoptr (RaddleHost) host = raddle_host_new ();
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
@@ -351,10 +387,18 @@ raddle_cli_call (const RaddleCliCall *call)
   report_plugins (&self);
   report_handlers (&self);
 
+  g_clear_handle_id (&self.still_waiting, g_source_remove);
   g_source_remove (interrupted);
   g_source_remove (terminated);
   status = get_status (&self);
   g_clear_pointer (&self.result, raddle_result_unref);
   g_clear_error (&self.error);
   return status;
+}
+
+/* Makes the call and gives the exit status. */
+int
+raddle_cli_call (const RaddleCliCall *call)
+{
+  return check_overrides (call) ? make_call (call) : RADDLE_CLI_USAGE;
 }

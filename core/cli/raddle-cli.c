@@ -61,8 +61,8 @@ raddle_cli_flush (void)
   return !output_failed;
 }
 
-static char *
-make_harmless (const char *message)
+char *
+raddle_cli_make_harmless (const char *message)
 {
   g_autofree char *valid = g_utf8_make_valid (message, -1);
   GString *harmless = g_string_new (NULL);
@@ -91,7 +91,7 @@ raddle_cli_tell (const char *format,
   message = g_strdup_vprintf (format, args);
   va_end (args);
 
-  harmless = make_harmless (message);
+  harmless = raddle_cli_make_harmless (message);
   g_printerr ("%s", harmless);
 }
 

@@ -71,6 +71,9 @@ int      raddle_cli_usage_error   (const char            *name,
                                    const char            *format,
                                    ...) G_GNUC_PRINTF (2, 3);
 
+/* What comes from elsewhere must not give orders to a terminal. Transfer full. */
+char    *raddle_cli_make_harmless (const char            *text);
+
 /* To stdout, through its buffer. FALSE once anything could not be written; the first time
  * that is told on stderr. */
 gboolean raddle_cli_write         (const char            *text,

@@ -325,9 +325,10 @@ apply_defaults (const RaddleHandlerConfig *self,
       else
         raddle_handler_config_add_problem (
           self, options[i].key, problems,
-          "must be given: the plugin '%s' has no default for it%s%s",
-          self->plugin, options[i].help != NULL ? ". " : "",
-          options[i].help != NULL ? options[i].help : "");
+          "must be given: the plugin '%s' has no default for it%s%s%s",
+          self->plugin, options[i].help != NULL ? " (" : "",
+          options[i].help != NULL ? options[i].help : "",
+          options[i].help != NULL ? ")" : "");
     }
 }
 

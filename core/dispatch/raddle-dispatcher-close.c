@@ -89,7 +89,12 @@ raddle_dispatcher_give_up (RaddleDispatcher *self)
   self->closing = TRUE;
   give_up_tracks (self);
   for (guint i = 0; i < self->leaving->len; i++)
-    raddle_lane_abandon (self->leaving->pdata[i]);
+    {
+      raddle_lane_abandon (self->leaving->pdata[i]);
+      raddle_lane_cancel_calls (self->leaving->pdata[i]);
+    }
+  for (guint i = 0; i < self->lanes->len; i++)
+    raddle_lane_cancel_calls (self->lanes->pdata[i]);
 }
 
 /* Ends all runs, delivers what the lanes have, and has the handlers torn down; then @func

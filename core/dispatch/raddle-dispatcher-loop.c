@@ -325,6 +325,8 @@ due_source_dispatch (GSource *source,
       RaddleTrackWaiter due = *waiter;
 
       g_free (waiter);
+      if (self->due.length > 0) /* for a dispatch inside this one */
+        g_source_set_ready_time (source, 0);
       due.func (due.user_data);
     }
   g_main_context_pop_thread_default (self->owner.context);

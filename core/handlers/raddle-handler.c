@@ -175,7 +175,8 @@ call_func (RaddleHandler *self,
  * @destroy: (nullable): frees @user_data with the handler
  *
  * Makes a handler of the embedding program. @func runs on the host's context, one call at
- * a time, and must take microseconds: the loop waits for it.
+ * a time, and must take microseconds: the loop waits for it. It must not iterate the
+ * context: nothing of the host moves before it returns.
  *
  * Returns: (transfer full): the handler; give it to raddle_host_add_handler()
  *

@@ -197,6 +197,28 @@ raddle_lane_abandon (RaddleLane *self)
   return n_events;
 }
 
+/* Tells the async calls that are under way that nobody waits for them any longer. Loop. */
+void
+raddle_lane_cancel_calls (RaddleLane *self)
+{
+  g_autoptr (GPtrArray) cancellables = g_ptr_array_new_with_free_func (g_object_unref);
+  g_autoptr (GPtrArray) slots = NULL;
+
+  raddle_lock (&self->lock);
+  slots = raddle_lane_copy_slots_locked (self);
+  for (guint i = 0; i < slots->len; i++)
+    {
+      RaddleSlot *slot = slots->pdata[i];
+
+      if (slot->cancellable != NULL)
+        g_ptr_array_add (cancellables, g_object_ref (slot->cancellable));
+    }
+  raddle_unlock (&self->lock);
+
+  for (guint i = 0; i < cancellables->len; i++)
+    g_cancellable_cancel (cancellables->pdata[i]);
+}
+
 /* TRUE once the handler has been torn down. */
 gboolean
 raddle_lane_is_closed (RaddleLane *self)

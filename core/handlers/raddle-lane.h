@@ -55,6 +55,7 @@ gboolean        raddle_lane_is_lockstep (RaddleLane             *self);
 void            raddle_lane_open        (RaddleLane             *self);
 void            raddle_lane_close       (RaddleLane             *self);
 guint           raddle_lane_abandon     (RaddleLane             *self);
+void            raddle_lane_cancel_calls (RaddleLane            *self);
 gboolean        raddle_lane_is_closed   (RaddleLane             *self);
 gboolean        raddle_lane_has_room    (RaddleLane             *self);
 guint           raddle_lane_get_n_queued (RaddleLane            *self);

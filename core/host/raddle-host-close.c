@@ -15,6 +15,9 @@ closed_cb (gpointer user_data)
   g_autoptr (GTask) task = g_steal_pointer (&self->closing);
 
   self->closed = TRUE;
+  if (self->give_up_id != 0)
+    g_cancellable_disconnect (g_task_get_cancellable (task), self->give_up_id);
+  self->give_up_id = 0;
   if (!g_task_return_error_if_cancelled (task))
     g_task_return_boolean (task, TRUE);
 }
@@ -69,9 +72,10 @@ raddle_host_close_async (RaddleHost *self,
   self->closing = g_steal_pointer (&task);
   raddle_dispatcher_close (self->dispatcher, closed_cb, g_object_ref (self));
   if (cancellable != NULL)
-    g_cancellable_connect (cancellable, G_CALLBACK (give_up_cb),
-                           raddle_dispatcher_ref (self->dispatcher),
-                           (GDestroyNotify) raddle_dispatcher_unref);
+    self->give_up_id =
+      g_cancellable_connect (cancellable, G_CALLBACK (give_up_cb),
+                             raddle_dispatcher_ref (self->dispatcher),
+                             (GDestroyNotify) raddle_dispatcher_unref);
 }
 
 /**
@@ -124,7 +128,8 @@ report_undelivered (RaddleHost *self,
  *
  * Closes the host like raddle_host_close_async(), and iterates its context until that is
  * done. What could not be delivered in time is thrown away, counted and logged. A host
- * that is closed already, or being closed, is waited for.
+ * that is closed already, or being closed, is waited for. Inside a handler on the loop this
+ * can only time out: use raddle_host_close_async() there.
  *
  * Returns: %TRUE if everything was delivered
  *

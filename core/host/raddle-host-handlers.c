@@ -279,17 +279,35 @@ add_configured (const RaddleConfig *config,
     }
 }
 
+/* A file that was dropped in must not stop everything because nobody wrote its settings. */
+static void
+refuse_without_settings (RaddlePlugin *plugin,
+                         const RaddleProblem *problem)
+{
+  const char *name = raddle_plugin_get_name (plugin);
+  g_autofree char *reason = NULL;
+
+  if (raddle_plugin_get_state (plugin) != RADDLE_PLUGIN_LOADED)
+    return;
+  reason = g_strdup_printf ("%s: its setting '%s' %s; write it into a group [handler %s] of "
+                            "the keyfile",
+                            raddle_plugin_get_file (plugin), problem->key, problem->message,
+                            name);
+  raddle_plugin_set_state (plugin, RADDLE_PLUGIN_REFUSED, reason);
+  report_refusal (plugin);
+}
+
 static void
 add_unmentioned (const RaddleConfig *config,
                  GListModel *plugins,
                  GPtrArray *handlers,
-                 GPtrArray *limits,
-                 GPtrArray *problems)
+                 GPtrArray *limits)
 {
   for (guint i = 0; i < g_list_model_get_n_items (plugins); i++)
     {
       g_autoptr (RaddlePlugin) plugin = g_list_model_get_item (plugins, i);
       g_autoptr (RaddleHandlerConfig) defaults = NULL;
+      g_autoptr (GPtrArray) problems = raddle_problems_new ();
       gboolean mentioned, enabled;
 
       if (raddle_plugin_get_state (plugin) != RADDLE_PLUGIN_LOADED)
@@ -299,6 +317,8 @@ add_unmentioned (const RaddleConfig *config,
         continue;
       defaults = raddle_handler_config_new (raddle_plugin_get_name (plugin));
       add_handler (config, defaults, plugin, handlers, limits, problems);
+      if (problems->len > 0)
+        refuse_without_settings (plugin, problems->pdata[0]);
     }
 }
 
@@ -329,7 +349,7 @@ raddle_host_make_handlers (const RaddleConfig *config,
 
   warn_of_host_keys (config);
   add_configured (config, plugins, handlers, limits, problems);
-  add_unmentioned (config, plugins, handlers, limits, problems);
+  add_unmentioned (config, plugins, handlers, limits);
 
   return handlers;
 }

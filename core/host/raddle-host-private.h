@@ -27,7 +27,8 @@ struct _RaddleHost
   RaddleDispatcher *dispatcher; /* NULL until the start */
   RaddleHttpClient *client;
   GPtrArray *own_models; /* of RaddleModelConfig: those that no keyfile has */
-  GTask *closing;                   /* the close that is under way */
+  GTask *closing;      /* the close that is under way */
+  gulong give_up_id;   /* of its cancellable; 0: it has none */
   gboolean closed;
 };
 

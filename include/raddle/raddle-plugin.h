@@ -13,7 +13,9 @@
  *   gboolean raddle_on_EVENT_finish (RaddleHandler *self, GAsyncResult *result,
  *                                    GError **error);
  *
- * All of them are declared below, so that a wrong signature does not compile.
+ * All of them are declared below, so that a wrong signature does not compile. What runs on
+ * the loop, which is every `_async` and `_finish`, must return at once and must not iterate
+ * the main context.
  */
 
 #pragma once

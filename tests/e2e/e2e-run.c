@@ -316,7 +316,7 @@ test_models (Scene *scene,
     { "-m zebra", 1, "", "[model zebra]" },
     { "-m ''", 1, "", "model" },
     { "--set model.tape.file=lost.sse -m tape", 1, "", "lost.sse" },
-    { "--set zebra", 1, "", "not of the form GROUP.KEY=VALUE" },
+    { "--set zebra", 2, "", "--set is GROUP.KEY=VALUE, not 'zebra'" },
     { "--set model.tape.zebra=1", 1, "", "zebra" },
     { "-c lost.conf", 1, "", "lost.conf" },
   };

@@ -418,16 +418,16 @@ make_long_text (gsize length)
 }
 
 static void
-test_ten_megabytes (void)
+test_eight_megabytes (void)
 {
-  g_autoptr (GString) stream = make_long_text (10 * 1000 * 1000);
+  g_autoptr (GString) stream = make_long_text (8 * 1000 * 1000);
   g_autofree char *lines = NULL;
 
   lines = decode_lines ("anthropic", NULL, stream->str, stream->len,
                         (Cutting) { 4096, 0 });
   g_assert_true (g_str_has_prefix (lines, START_LINE "{\"type\":\"text\",\"block\":0,"));
   g_assert_true (g_str_has_suffix (lines, "xxx\"}\n" STOP_LINE END_LINE));
-  g_assert_cmpuint (strlen (lines), >, 10 * 1000 * 1000);
+  g_assert_cmpuint (strlen (lines), >, 8 * 1000 * 1000);
 }
 
 static void
@@ -443,7 +443,7 @@ test_line_too_long (void)
       g_assert_cmpstr (
         lines, ==,
         START_LINE "{\"type\":\"error\",\"phase\":\"stream\",\"kind\":\"line_too_long\","
-                   "\"message\":\"a line of the stream is longer than 16.0\302\240MiB\","
+                   "\"message\":\"a line of the stream is longer than 8.0\302\240MiB\","
                    "\"retryable\":false}\n" ERROR_END);
     }
 }
@@ -587,7 +587,7 @@ main (int argc,
       g_test_add_data_func (name, &answers[i], test_answer);
     }
   g_test_add_func ("/anthropic/retry-after-date", test_retry_after_date);
-  g_test_add_func ("/anthropic/limit/ten-megabytes", test_ten_megabytes);
+  g_test_add_func ("/anthropic/limit/eight-megabytes", test_eight_megabytes);
   g_test_add_func ("/anthropic/limit/line", test_line_too_long);
   g_test_add_func ("/anthropic/limit/arguments", test_arguments_too_long);
   g_test_add_func ("/anthropic/limit/tools", test_too_many_tools);

@@ -598,12 +598,12 @@ test_bad_apply (void)
   text = take_text (problems);
   g_assert_cmpstr (
     text, ==,
-    "[handler u] path: must be given: the plugin 'u' has no default for it. Where it "
-    "writes\n"
+    "[handler u] path: must be given: the plugin 'u' has no default for it (Where it "
+    "writes)\n"
     "[handler u] plugin: the plugin 'u' has a setting named 'timeout', which is a key of "
     "Raddle's own; it must be renamed\n"
-    "test.conf:1: [handler a] path: must be given: the plugin 'a' has no default for it. "
-    "Where it writes\n"
+    "test.conf:1: [handler a] path: must be given: the plugin 'a' has no default for it "
+    "(Where it writes)\n"
     "test.conf:2: [handler a] pth: unknown key: neither Raddle nor the plugin 'jsonl' "
     "has a "
     "setting of this name; did you mean 'path'?\n"

@@ -46,6 +46,9 @@ typedef struct
   const char *stop_at; /* the token at which the run is stopped */
   gboolean held;       /* an async handler holds its call */
   GTask *holding;
+  gboolean hold_many;  /* it holds all of them */
+  guint n_held;
+  GPtrArray *held_tasks;
   GPtrArray *calls;    /* of RaddleHandlerCalls; they must outlive the handlers */
 } Fixture;
 
@@ -108,6 +111,7 @@ set_up (Fixture *self,
   self->seen = g_string_new (NULL);
   self->cancellable = g_cancellable_new ();
   self->calls = g_ptr_array_new_with_free_func (g_free);
+  self->held_tasks = g_ptr_array_new_with_free_func (g_object_unref);
   g_setenv ("TEST_KEY", "sk-sentinel-0815", TRUE);
 
   raddle_host_set_use_keyfile (self->host, FALSE);
@@ -148,6 +152,7 @@ tear_down (Fixture *self,
   g_string_free (self->seen, TRUE);
   raddle_test_server_free (self->server);
   g_ptr_array_unref (self->calls);
+  g_ptr_array_unref (self->held_tasks);
 }
 
 static void
@@ -273,6 +278,12 @@ hold_async (RaddleHandler *handler,
 {
   Fixture *self = raddle_handler_get_data (handler);
 
+  if (self->hold_many)
+    {
+      g_ptr_array_add (self->held_tasks, g_task_new (handler, NULL, callback, user_data));
+      self->n_held++;
+      return;
+    }
   g_assert_null (self->holding);
   self->holding = g_task_new (handler, NULL, callback, user_data);
   self->held = TRUE;
@@ -293,6 +304,13 @@ let_go (Fixture *self)
 
   self->held = FALSE;
   g_task_return_boolean (task, TRUE);
+}
+
+static void
+let_go_of_many (Fixture *self)
+{
+  for (guint i = 0; i < self->held_tasks->len; i++)
+    g_task_return_boolean (self->held_tasks->pdata[i], TRUE);
 }
 
 static void
@@ -358,6 +376,86 @@ test_cancel_does_not_wait_for_end_handlers (Fixture *self,
   g_assert_no_error (self->error);
   g_assert_cmpstr (raddle_result_get_text (self->answer), ==, "a");
   let_go (self);
+}
+
+static void
+wait_in_callback_cb (GObject *source,
+                     GAsyncResult *result,
+                     gpointer user_data)
+{
+  Fixture *calls = user_data;
+
+  generate_cb (source, result, &calls[0]);
+  raddle_test_wait (calls[1].done);
+}
+
+/* A program may iterate the context where it is called back; another answer that is due in
+ * the same turn must come then too. */
+static void
+test_callback_iterates (Fixture *self,
+                        gconstpointer data)
+{
+  g_autoptr (RaddleModel) model = raddle_host_dup_model (self->host, "built-in", NULL);
+  Fixture calls[2] = { 0 };
+
+  self->many = TRUE;
+  add_holder (self, RADDLE_EVENT_LLM_END);
+  self->hold_many = TRUE;
+  raddle_model_generate_async (model, self->request, NULL, wait_in_callback_cb, calls);
+  raddle_model_generate_async (model, self->request, NULL, generate_cb, &calls[1]);
+  raddle_test_wait (self->n_held == 2);
+  let_go_of_many (self);
+  raddle_test_wait (calls[0].done && calls[1].done);
+
+  for (guint i = 0; i < G_N_ELEMENTS (calls); i++)
+    {
+      g_assert_no_error (calls[i].error);
+      g_clear_pointer (&calls[i].answer, raddle_result_unref);
+    }
+}
+
+static gboolean
+return_cb (GCancellable *cancellable,
+           gpointer user_data)
+{
+  g_task_return_boolean (user_data, TRUE);
+  return G_SOURCE_REMOVE;
+}
+
+static void
+wait_for_cancel (RaddleHandler *handler,
+                 RaddleEvent *event,
+                 GCancellable *cancellable,
+                 GAsyncReadyCallback callback,
+                 gpointer user_data)
+{
+  g_autoptr (GTask) task = g_task_new (handler, NULL, callback, user_data);
+  g_autoptr (GSource) source = g_cancellable_source_new (cancellable);
+
+  g_task_attach_source (task, source, G_SOURCE_FUNC (return_cb));
+}
+
+/* When the close gives up, calls that are under way are cancelled. */
+static void
+test_close_cancels_calls (Fixture *self,
+                          gconstpointer data)
+{
+  RaddleHandlerCalls *calls = g_new0 (RaddleHandlerCalls, 1);
+  g_autoptr (RaddleHandler) handler = NULL;
+
+  g_ptr_array_add (self->calls, calls);
+  calls->async[RADDLE_EVENT_CHAT_MODEL_START] = wait_for_cancel;
+  calls->finish[RADDLE_EVENT_CHAT_MODEL_START] = hold_finish;
+  handler = raddle_handler_new_for_calls ("patient", calls, NULL, RADDLE_DELIVERY_AWAITED,
+                                          G_MAXUINT32, NULL);
+  g_assert_true (raddle_host_add_handler (self->host, handler, NULL));
+  generate (self);
+  g_test_expect_message ("Raddle", G_LOG_LEVEL_MESSAGE, "*could not be closed within*");
+  g_assert_false (raddle_host_close (self->host, 100));
+  g_test_assert_expected_messages ();
+
+  raddle_test_wait (raddle_handler_get_state (handler) == RADDLE_HANDLER_STOPPED);
+  raddle_test_wait (self->done);
 }
 
 /* ---- cancelled ---- */
@@ -745,6 +843,8 @@ main (int argc,
     { "cancelled-in-start", test_cancelled_in_start },
     { "cancelled-before-head", test_cancelled_before_head },
     { "cancelled-in-stream", test_cancelled_in_stream },
+    { "callback-iterates", test_callback_iterates },
+    { "close-cancels-calls", test_close_cancels_calls },
     { "cancelled-anywhere", test_cancelled_anywhere },
     { "stopped", test_stopped },
     { "host-closed", test_host_closed },
