@@ -120,10 +120,10 @@ move_to_loop (RaddleCall *self)
                          "GTask where the event came");
 
   raddle_handler_failed (self->handler, self->event->type, error);
-  raddle_sync_release (self);
   g_source_set_static_name (source, "[raddle] finish from another thread");
   g_source_set_priority (source, self->priority);
   g_source_set_callback (source, complete_cb, self, NULL);
+  raddle_sync_release (self);
   g_source_attach (source, context); /* from here on the call may be gone */
 }
 
