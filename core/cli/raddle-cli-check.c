@@ -58,15 +58,6 @@ find_plugin (RaddleHost *host,
   return NULL;
 }
 
-static gboolean
-has_async_events (RaddlePlugin *plugin)
-{
-  for (guint i = 0; i < RADDLE_N_EVENT_TYPES; i++)
-    if (raddle_plugin_get_call_kind (plugin, i) == RADDLE_CALL_ASYNC)
-      return TRUE;
-  return FALSE;
-}
-
 /* Adds what only the handler's plugin knows to be wrong. */
 static void
 check_handler (const RaddleConfig *config,
@@ -99,8 +90,9 @@ check_handler (const RaddleConfig *config,
   options = raddle_plugin_get_options (plugin, &n_options);
   raddle_handler_config_apply (handler, options, n_options, handler->plugin, &settings,
                                config, problems);
-  raddle_config_check_delivery (handler, has_async_events (plugin), handler->delivery,
-                                problems);
+  raddle_config_check_delivery (handler,
+                                !g_str_equal (raddle_plugin_get_kind (plugin), "sync"),
+                                handler->delivery, problems);
 }
 
 /* Adds all that is wrong with @file (NULL: none) and what --set puts over it. */

@@ -123,24 +123,10 @@ hang_up (Play *self)
 }
 
 static gint64
-due_time (Play   *self,
-          gint64  time_us)
-{
-  double wait = self->serve->speed > 0 ? time_us / self->serve->speed : 0;
-
-  return self->start + (gint64) MIN (wait, 1e17);
-}
-
-static gint64
 next_due (Play *self)
 {
-  gint64 time_us;
-
-  if (self->next < raddle_cassette_get_n_chunks (self->cassette))
-    raddle_cassette_get_chunk (self->cassette, self->next, &time_us);
-  else
-    raddle_cassette_get_end (self->cassette, &time_us);
-  return due_time (self, time_us);
+  return raddle_cassette_get_due_time (self->cassette, self->next, self->start,
+                                       self->serve->speed);
 }
 
 static void

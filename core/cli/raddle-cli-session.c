@@ -165,7 +165,8 @@ still_waiting_cb (gpointer user_data)
 {
   Session *self = user_data;
 
-  raddle_cli_tell ("raddle: waiting for handlers to finish; Ctrl-C again leaves at once\n");
+  raddle_cli_tell (
+    "raddle: waiting for handlers to finish; Ctrl-C again leaves at once\n");
   self->still_waiting = 0;
   return G_SOURCE_REMOVE;
 }
@@ -361,7 +362,8 @@ check_overrides (const RaddleCliCall *call)
 
       if (value != NULL && memchr (*override, '.', value - *override) != NULL)
         continue;
-      raddle_cli_usage_error (call->command, "--set is GROUP.KEY=VALUE, not '%s'", *override);
+      raddle_cli_usage_error (call->command, "--set is GROUP.KEY=VALUE, not '%s'",
+                              *override);
       return FALSE;
     }
   return TRUE;

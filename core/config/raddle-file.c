@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Reads a whole file that a person named, whatever it turns out to be: g_file_get_contents ()
- * reads `/dev/zero` until memory ends. Any thread; blocks until the file is read.
+/* Reads a whole file that a person named, whatever it turns out to be:
+ * g_file_get_contents () reads `/dev/zero` until memory ends. Any thread; blocks until
+ * the file is read.
  */
 
 #include "config/raddle-file.h"
@@ -16,7 +17,8 @@ static void
 set_errno (GError **error,
            int problem)
 {
-  g_set_error_literal (error, G_IO_ERROR, g_io_error_from_errno (problem), g_strerror (problem));
+  g_set_error_literal (error, G_IO_ERROR, g_io_error_from_errno (problem),
+                       g_strerror (problem));
 }
 
 static gboolean
@@ -45,8 +47,8 @@ read_stream (FILE *stream,
   return FALSE;
 }
 
-/* The bytes of @file, with a NUL behind them; NULL with %G_IO_ERROR_MESSAGE_TOO_LARGE where
- * there are more than @max_length. The message is one for behind a colon. */
+/* The bytes of @file, with a NUL behind them; NULL with %G_IO_ERROR_MESSAGE_TOO_LARGE
+ * where there are more than @max_length. The message is one for behind a colon. */
 char *
 raddle_file_read (const char *file,
                   gsize max_length,

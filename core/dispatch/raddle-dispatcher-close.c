@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Owns the end: all runs are ended, what the lanes have is delivered or, where nobody waits
- * for it, thrown away, handlers are torn down, and then there are no more sources. On the
- * loop, but for the abandoning, which may come from any thread.
+/* Owns the end: all runs are ended, what the lanes have is delivered or, where nobody
+ * waits for it, thrown away, handlers are torn down, and then there are no more sources.
+ * On the loop, but for the abandoning, which may come from any thread.
  */
 
 #include "dispatch/raddle-dispatcher-private.h"

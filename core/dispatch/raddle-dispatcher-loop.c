@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Owns the turns on the host's context. One source brings the notes to the loop: runs with
- * something to hand on, slots that fell idle, lanes with loop work or news; a second one
- * calls programs back. Handlers are entered from the first or from the pool, never from
- * inside a call of a run or of the dispatcher. One dispatch takes at most 2 ms unless a
- * single call takes longer.
+/* Owns the turns on the host's context. One source brings the notes to the loop: runs
+ * with something to hand on, slots that fell idle, lanes with loop work or news; a second
+ * one calls programs back. Handlers are entered from the first or from the pool, never
+ * from inside a call of a run or of the dispatcher. One dispatch takes at most 2 ms
+ * unless a single call takes longer.
  */
 
 #include "dispatch/raddle-dispatcher-private.h"

@@ -197,7 +197,8 @@ raddle_lane_abandon (RaddleLane *self)
   return n_events;
 }
 
-/* Tells the async calls that are under way that nobody waits for them any longer. Loop. */
+/* Tells the async calls that are under way that nobody waits for them any longer. Loop.
+ */
 void
 raddle_lane_cancel_calls (RaddleLane *self)
 {

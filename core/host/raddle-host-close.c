@@ -128,8 +128,8 @@ report_undelivered (RaddleHost *self,
  *
  * Closes the host like raddle_host_close_async(), and iterates its context until that is
  * done. What could not be delivered in time is thrown away, counted and logged. A host
- * that is closed already, or being closed, is waited for. Inside a handler on the loop this
- * can only time out: use raddle_host_close_async() there.
+ * that is closed already, or being closed, is waited for. Inside a handler on the loop
+ * this can only time out: use raddle_host_close_async() there.
  *
  * Returns: %TRUE if everything was delivered
  *

@@ -159,15 +159,6 @@ choose_delivery (const RaddleHandlerConfig *config,
   return RADDLE_DELIVERY_AWAITED;
 }
 
-static gboolean
-has_async_events (RaddlePlugin *plugin)
-{
-  for (guint i = 0; i < RADDLE_N_EVENT_TYPES; i++)
-    if (raddle_plugin_get_call_kind (plugin, i) == RADDLE_CALL_ASYNC)
-      return TRUE;
-  return FALSE;
-}
-
 static void
 warn_of_key (const RaddleHandlerConfig *config,
              const char *key)
@@ -223,7 +214,9 @@ make_handler (const RaddleConfig *config,
   raddle_handler_config_apply (handler, options, n_options,
                                raddle_plugin_get_name (plugin), &settings, config,
                                problems);
-  raddle_config_check_delivery (handler, has_async_events (plugin), delivery, problems);
+  raddle_config_check_delivery (handler,
+                                !g_str_equal (raddle_plugin_get_kind (plugin), "sync"),
+                                delivery, problems);
   if (problems->len > n_problems)
     {
       g_clear_pointer (&settings, raddle_settings_unref);
@@ -279,7 +272,8 @@ add_configured (const RaddleConfig *config,
     }
 }
 
-/* A file that was dropped in must not stop everything because nobody wrote its settings. */
+/* A file that was dropped in must not stop everything because nobody wrote its settings.
+ */
 static void
 refuse_without_settings (RaddlePlugin *plugin,
                          const RaddleProblem *problem)
@@ -289,10 +283,11 @@ refuse_without_settings (RaddlePlugin *plugin,
 
   if (raddle_plugin_get_state (plugin) != RADDLE_PLUGIN_LOADED)
     return;
-  reason = g_strdup_printf ("%s: its setting '%s' %s; write it into a group [handler %s] of "
-                            "the keyfile",
-                            raddle_plugin_get_file (plugin), problem->key, problem->message,
-                            name);
+  reason =
+    g_strdup_printf ("%s: its setting '%s' %s; write it into a group [handler %s] of "
+                     "the keyfile",
+                     raddle_plugin_get_file (plugin), problem->key, problem->message,
+                     name);
   raddle_plugin_set_state (plugin, RADDLE_PLUGIN_REFUSED, reason);
   report_refusal (plugin);
 }

@@ -13,9 +13,6 @@
 
 #define BUILTIN_PATH "/raddle/models/joke.cassette"
 
-/* Three thousand years, which is short enough to be added to any time. */
-#define FAR_FUTURE_US 1e17
-
 typedef struct
 {
   RaddleTransport  base;
@@ -31,24 +28,10 @@ typedef struct
 } RaddleCassetteTransport;
 
 static gint64
-due_time (RaddleCassetteTransport *self,
-          gint64                   time_us)
-{
-  double wait = self->speed > 0 ? time_us / self->speed : 0;
-
-  return self->start + (gint64) MIN (wait, FAR_FUTURE_US);
-}
-
-static gint64
 next_due (RaddleCassetteTransport *self)
 {
-  gint64 time_us;
-
-  if (self->next < raddle_cassette_get_n_chunks (self->cassette))
-    raddle_cassette_get_chunk (self->cassette, self->next, &time_us);
-  else
-    raddle_cassette_get_end (self->cassette, &time_us);
-  return due_time (self, time_us);
+  return raddle_cassette_get_due_time (self->cassette, self->next, self->start,
+                                       self->speed);
 }
 
 static void

@@ -54,6 +54,9 @@ typedef struct
   GBytes *bytes;
 } Arrival;
 
+/* Three thousand years, which is short enough to be added to any time. */
+#define FAR_FUTURE_US 1e17
+
 struct _RaddleCassette
 {
   guint               ref_count;
@@ -335,6 +338,24 @@ raddle_cassette_get_chunk (const RaddleCassette *self,
   if (time_us != NULL)
     *time_us = arrival->time_us;
   return arrival->bytes;
+}
+
+gint64
+raddle_cassette_get_due_time (const RaddleCassette *self,
+                              guint next,
+                              gint64 start,
+                              double speed)
+{
+  gint64 time_us;
+  double wait;
+
+  if (next < raddle_cassette_get_n_chunks (self))
+    raddle_cassette_get_chunk (self, next, &time_us);
+  else
+    raddle_cassette_get_end (self, &time_us);
+  wait = speed > 0 ? time_us / speed : 0;
+
+  return start + (gint64) MIN (wait, FAR_FUTURE_US);
 }
 
 RaddleCassetteEnd

@@ -35,6 +35,12 @@ guint                     raddle_cassette_get_n_chunks   (const RaddleCassette  
 GBytes                   *raddle_cassette_get_chunk      (const RaddleCassette     *self,
                                                           guint                     index,
                                                           gint64                   *time_us);
+/* When the chunk @next, or the end after the last, is due: us, on the clock of @start.
+ * @speed: 0 at once, 1 as it was. */
+gint64                    raddle_cassette_get_due_time   (const RaddleCassette     *self,
+                                                          guint                     next,
+                                                          gint64                    start,
+                                                          double                    speed);
 RaddleCassetteEnd         raddle_cassette_get_end        (const RaddleCassette     *self,
                                                           gint64                   *time_us);
 

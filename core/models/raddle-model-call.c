@@ -174,22 +174,6 @@ end_call (RaddleModelCall *self,
   raddle_model_call_unref (self); /* the driver's */
 }
 
-static GError *
-make_early_error (RaddleModelCall *self,
-                  RaddleOutcome outcome)
-{
-  g_autofree char *reason = raddle_run_record_dup_stop_reason (self->run);
-
-  if (outcome == RADDLE_OUTCOME_STOPPED)
-    return g_error_new (RADDLE_ERROR, RADDLE_ERROR_STOPPED,
-                        "A handler stopped the run: %s",
-                        reason != NULL ? reason : "no reason given");
-  if (outcome == RADDLE_OUTCOME_DROPPED)
-    return g_error_new_literal (RADDLE_ERROR, RADDLE_ERROR_CLOSED,
-                                reason != NULL ? reason : "The run was dropped");
-  return g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CANCELLED, "The run was cancelled");
-}
-
 /* The run was cancelled, stopped or dropped. */
 static void
 driver_cb (RaddleRunRecord *run,
@@ -198,7 +182,7 @@ driver_cb (RaddleRunRecord *run,
   RaddleModelCall *self = user_data;
   RaddleOutcome outcome = raddle_run_record_get_outcome (run);
 
-  end_call (self, outcome, make_early_error (self, outcome));
+  end_call (self, outcome, raddle_run_record_make_early_error (run));
 }
 
 /* ---- the stream ---- */

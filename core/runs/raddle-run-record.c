@@ -324,10 +324,13 @@ raddle_run_record_end (RaddleRunRecord *self,
   return ended;
 }
 
-static GError *
-early_end_error (RaddleOutcome outcome,
-                 const char *reason)
+/* What the caller of a run gets that was asked to end early. Transfer full. */
+GError *
+raddle_run_record_make_early_error (RaddleRunRecord *self)
 {
+  g_autofree char *reason = raddle_run_record_dup_stop_reason (self);
+  RaddleOutcome outcome = raddle_run_record_get_outcome (self);
+
   if (outcome == RADDLE_OUTCOME_CANCELLED)
     return g_error_new (G_IO_ERROR, G_IO_ERROR_CANCELLED, "%s",
                         reason != NULL ? reason : "The run was cancelled");
@@ -347,7 +350,7 @@ end_without_driver (RaddleRunRecord *self,
   RaddleEventDetail *detail = g_new0 (RaddleEventDetail, 1);
 
   detail->label = g_strdup (reason);
-  detail->error = early_end_error (outcome, reason);
+  detail->error = raddle_run_record_make_early_error (self);
   raddle_run_record_end (self, outcome, detail);
 }
 

@@ -86,6 +86,7 @@ gboolean         raddle_run_record_ask_to_end   (RaddleRunRecord    *self,
                                                  const char         *reason);
 gboolean         raddle_run_record_is_over      (RaddleRunRecord    *self);
 RaddleOutcome    raddle_run_record_get_outcome  (RaddleRunRecord    *self);
+GError          *raddle_run_record_make_early_error (RaddleRunRecord *self);
 char            *raddle_run_record_dup_stop_reason (RaddleRunRecord *self);
 void             raddle_run_record_set_driver   (RaddleRunRecord    *self,
                                                  RaddleRunDriver     driver,

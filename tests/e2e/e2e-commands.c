@@ -192,14 +192,15 @@ decode_one (Scene *scene,
 {
   g_autofree char *base = g_strndup (file, strrchr (file, '.') - file);
   g_autofree char *meta = find_meta (base);
-  g_autofree char *option = meta != NULL ? g_strdup_printf ("--meta='%s'", meta) : g_strdup ("");
+  g_autofree char *option =
+    meta != NULL ? g_strdup_printf ("--meta='%s'", meta) : g_strdup ("");
   g_autofree char *expected_file = g_strconcat (base, ".expected.jsonl", NULL);
   g_autofree char *expected = NULL;
   g_autoptr (Program) program = NULL;
 
   g_assert_true (g_file_get_contents (expected_file, &expected, NULL, NULL));
-  program = scene_run (scene, "exec $0 decode --provider %s %s --chunk %u '%s'", provider, option,
-                       chunk, file);
+  program = scene_run (scene, "exec $0 decode --provider %s %s --chunk %u '%s'", provider,
+                       option, chunk, file);
   g_assert_cmpint (program->status, ==, 0);
   assert_lines_mean (program->output->str, expected);
 }

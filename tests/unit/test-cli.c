@@ -44,8 +44,8 @@ run (const char * const *argv)
   return result;
 }
 
-/* A line for the shell, in which $0 is the program; with an empty IFS it stays in one piece
- * where a folder's name has a space in it. */
+/* A line for the shell, in which $0 is the program; with an empty IFS it stays in one
+ * piece where a folder's name has a space in it. */
 static Result
 run_shell (const char *line)
 {
@@ -259,7 +259,8 @@ test_completion (void)
     }
 }
 
-/* Whatever option a command's help names, the completion offers and the manual explains. */
+/* Whatever option a command's help names, the completion offers and the manual explains.
+ */
 static void
 test_options (void)
 {

@@ -389,8 +389,8 @@ wait_in_callback_cb (GObject *source,
   raddle_test_wait (calls[1].done);
 }
 
-/* A program may iterate the context where it is called back; another answer that is due in
- * the same turn must come then too. */
+/* A program may iterate the context where it is called back; another answer that is due
+ * in the same turn must come then too. */
 static void
 test_callback_iterates (Fixture *self,
                         gconstpointer data)
