@@ -50,7 +50,6 @@ RaddleHandler            *raddle_handler_new_for_calls (const char              
                                                         RaddleDelivery            delivery,
                                                         guint32                   types,
                                                         GObject                  *plugin);
-GObject                  *raddle_handler_get_plugin    (RaddleHandler            *self);
 const RaddleHandlerCalls *raddle_handler_get_calls     (RaddleHandler            *self);
 guint32                   raddle_handler_get_types     (RaddleHandler            *self);
 

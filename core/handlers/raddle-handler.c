@@ -214,13 +214,6 @@ raddle_handler_new_with_func (const char *name,
   return self;
 }
 
-/* Borrowed; NULL for a handler of the program. */
-GObject *
-raddle_handler_get_plugin (RaddleHandler *self)
-{
-  return self->plugin;
-}
-
 const RaddleHandlerCalls *
 raddle_handler_get_calls (RaddleHandler *self)
 {

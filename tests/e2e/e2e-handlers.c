@@ -133,6 +133,24 @@ test_refused (Scene *scene,
     }
 }
 
+/* A file that was dropped in and needs a setting that nobody wrote stops nothing else. */
+static void
+test_needs_settings (Scene *scene,
+                     gconstpointer data)
+{
+  g_autoptr (Program) program = NULL;
+
+  add_plugin (scene, "recorder");
+  write_keyfile (scene, "");
+
+  program = scene_run (scene, RUN);
+  check_good_run (program);
+  assert_line_count (program->messages->str, 1);
+  assert_has (program->messages->str, "raddle: refused: ");
+  assert_has (program->messages->str, "recorder.so: its setting 'path' must be given");
+  assert_has (program->messages->str, "[handler recorder]");
+}
+
 static void
 test_missing_folder (Scene *scene,
                      gconstpointer data)
@@ -545,6 +563,7 @@ main (int argc,
   g_test_init (&argc, &argv, NULL);
 
   add ("refused", NULL, test_refused);
+  add ("needs-settings", NULL, test_needs_settings);
   add ("instances", NULL, test_instances);
   add ("failing/setup", NULL, test_failing_setup);
   add ("stopper", NULL, test_stopper);

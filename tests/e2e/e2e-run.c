@@ -402,6 +402,31 @@ test_broken_pipe (Scene *scene,
   assert_has (log, "\"outcome\":\"cancelled\"");
 }
 
+/* An answer must not give orders to a terminal; a file gets it as it came. */
+static void
+test_terminal (Scene *scene,
+               gconstpointer data)
+{
+  g_autofree char *script = g_find_program_in_path ("script");
+  g_autoptr (Program) file = NULL;
+  g_autoptr (Program) terminal = NULL;
+
+  scene_write (scene, "answer.sse",
+               STREAM_START STREAM_TEXT ("a\\u001b[31mred") STREAM_END);
+  file = scene_run (scene, "exec $0 replay --speed 0 answer.sse");
+  g_assert_cmpstr (file->output->str, ==, "a\033[31mred\n");
+  if (script == NULL)
+    {
+      g_test_skip ("there is no script");
+      return;
+    }
+  terminal = scene_run (
+    scene,
+    "exec script -qec \"\\\"$0\\\" replay --speed 0 answer.sse\" /dev/null </dev/null");
+  assert_has (terminal->output->str, "a\\x1b[31mred");
+  assert_has_not (terminal->output->str, "\033[31m");
+}
+
 /* A stderr that is closed or full takes nothing away from the answer. */
 static void
 test_closed_messages (Scene *scene,
@@ -449,6 +474,7 @@ main (int argc,
   add ("models", test_models);
   add ("closed-output", test_closed_output);
   add ("broken-pipe", test_broken_pipe);
+  add ("terminal", test_terminal);
   add ("closed-messages", test_closed_messages);
 
   return g_test_run ();

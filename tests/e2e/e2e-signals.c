@@ -173,6 +173,7 @@ test_twice (Scene *scene,
   program_signal (program, SIGINT);
   program_wait_output (program, " llm-error\n");
   raddle_test_wait (raddle_test_server_n_open (server) == 0);
+  program_wait_messages (program, "Ctrl-C again leaves at once\n");
   program_signal (program, SIGINT);
   g_assert_cmpint (program_wait (program), ==, 130);
   assert_has_not (program->output->str, "woke");
