@@ -154,20 +154,20 @@ static void
 read_limits (RaddleGroupReader *reader,
              RaddleHandlerConfig *handler)
 {
-  gint64 queue_length = handler->queue_length;
-  gint64 breaker = handler->breaker;
+  gint64 queue_length = handler->lane.max_events;
+  gint64 breaker = handler->lane.breaker;
 
   raddle_group_reader_get_whole (reader, "queue-length", 1, G_MAXINT32, &queue_length);
   raddle_group_reader_get_whole (reader, "breaker", 0, G_MAXINT32, &breaker);
-  handler->queue_length = queue_length;
-  handler->breaker = breaker;
+  handler->lane.max_events = queue_length;
+  handler->lane.breaker = breaker;
 
   if (raddle_settings_get_kind (reader->settings, "timeout", NULL))
-    handler->timeout = raddle_settings_get_duration (reader->settings, "timeout");
+    handler->lane.timeout = raddle_settings_get_duration (reader->settings, "timeout");
   if (!raddle_settings_get_kind (reader->settings, "queue-bytes", NULL))
     return;
-  handler->queue_bytes = raddle_settings_get_size (reader->settings, "queue-bytes");
-  if (handler->queue_bytes == 0)
+  handler->lane.max_bytes = raddle_settings_get_size (reader->settings, "queue-bytes");
+  if (handler->lane.max_bytes == 0)
     raddle_group_add_problem (reader->group, "queue-bytes", reader->problems,
                               "0 is out of bounds: at least 1");
 }
@@ -176,7 +176,7 @@ static void
 check_inline (const RaddleHandlerConfig *self,
               GPtrArray *problems)
 {
-  if (self->overflow != RADDLE_OVERFLOW_BLOCK)
+  if (self->lane.overflow != RADDLE_OVERFLOW_BLOCK)
     raddle_handler_config_add_problem (
       self, "overflow", problems,
       "does not fit delivery=inline, which has no queue that could overflow");
@@ -199,13 +199,13 @@ check_pairs (const RaddleHandlerConfig *self,
       check_inline (self, problems);
       break;
     case RADDLE_DELIVERY_LOCKSTEP:
-      if (self->overflow != RADDLE_OVERFLOW_BLOCK)
+      if (self->lane.overflow != RADDLE_OVERFLOW_BLOCK)
         raddle_handler_config_add_problem (self, "overflow", problems,
                                            "does not fit delivery=lockstep, which waits "
                                            "after each event; only block does");
       break;
     case RADDLE_DELIVERY_DETACHED:
-      if (self->on_error == RADDLE_ON_ERROR_RAISE)
+      if (self->lane.on_error == RADDLE_ON_ERROR_RAISE)
         raddle_handler_config_add_problem (
           self, "on-error", problems,
           "raise does not fit delivery=detached: nobody waits for the handler, so no "
@@ -256,8 +256,8 @@ raddle_config_read_handler (const RaddleConfig *self,
     handler->enabled = raddle_settings_get_boolean (settings, "enabled");
   handler->has_delivery = raddle_settings_get_kind (settings, "delivery", NULL);
   handler->delivery = find_choice (&reader, "delivery", DELIVERIES, handler->delivery);
-  handler->overflow = find_choice (&reader, "overflow", OVERFLOWS, handler->overflow);
-  handler->on_error = find_choice (&reader, "on-error", ON_ERRORS, handler->on_error);
+  handler->lane.overflow = find_choice (&reader, "overflow", OVERFLOWS, handler->lane.overflow);
+  handler->lane.on_error = find_choice (&reader, "on-error", ON_ERRORS, handler->lane.on_error);
   handler->isolation = find_choice (&reader, "isolation", ISOLATIONS, handler->isolation);
 
   if (handler->isolation == RADDLE_ISOLATION_PROCESS)

@@ -54,10 +54,7 @@ raddle_handler_config_new (const char *name)
   self->enabled = TRUE;
   self->events = G_MAXUINT32;
   self->delivery = RADDLE_DELIVERY_AWAITED;
-  self->queue_length = 4096;
-  self->queue_bytes = 8 * 1024 * 1024;
-  self->timeout = 30 * (gint64) G_USEC_PER_SEC;
-  self->breaker = 5;
+  self->lane = (RaddleLaneSettings) RADDLE_LANE_SETTINGS_DEFAULT;
 
   return self;
 }

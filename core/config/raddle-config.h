@@ -6,25 +6,11 @@
 
 #include "config/raddle-keyfile.h"
 #include "config/raddle-problem.h"
+#include "handlers/raddle-lane-settings.h"
 #include "handlers/raddle-settings.h"
 #include "raddle/raddle-handler.h"
 
 G_BEGIN_DECLS
-
-typedef enum
-{
-  RADDLE_OVERFLOW_BLOCK,
-  RADDLE_OVERFLOW_COALESCE,
-  RADDLE_OVERFLOW_DROP_OLDEST,
-  RADDLE_OVERFLOW_DROP_NEWEST,
-} RaddleOverflow;
-
-typedef enum
-{
-  RADDLE_ON_ERROR_LOG,
-  RADDLE_ON_ERROR_RAISE,
-  RADDLE_ON_ERROR_DISABLE,
-} RaddleOnError;
 
 typedef enum
 {
@@ -67,12 +53,7 @@ typedef struct
   guint32 events;          /* mask of types; G_MAXUINT32: all that the plugin has */
   gboolean has_delivery;   /* the keyfile says it, over the plugin's flags */
   RaddleDelivery delivery;
-  RaddleOverflow overflow;
-  guint queue_length;
-  guint64 queue_bytes;
-  gint64 timeout;          /* microseconds a call; 0: for ever */
-  RaddleOnError on_error;
-  guint breaker;           /* failures in a row; 0: never opens */
+  RaddleLaneSettings lane;
   RaddleIsolation isolation;
 } RaddleHandlerConfig;
 

@@ -259,9 +259,9 @@ raddle_dispatcher_get_priority (RaddleDispatcher *self)
 void
 raddle_dispatcher_add (RaddleDispatcher *self,
                        RaddleHandler *handler,
-                       const RaddleLaneLimits *limits)
+                       const RaddleLaneSettings *settings)
 {
-  RaddleLane *lane = raddle_lane_new (&self->owner, handler, limits);
+  RaddleLane *lane = raddle_lane_new (&self->owner, handler, settings);
 
   raddle_lock (&self->lock);
   g_ptr_array_add (self->lanes, lane);

@@ -26,7 +26,7 @@ int               raddle_dispatcher_get_priority (RaddleDispatcher      *self);
 /* Loop. */
 void              raddle_dispatcher_add         (RaddleDispatcher       *self,
                                                  RaddleHandler          *handler,
-                                                 const RaddleLaneLimits *limits);
+                                                 const RaddleLaneSettings *settings);
 void              raddle_dispatcher_remove      (RaddleDispatcher       *self,
                                                  RaddleHandler          *handler);
 guint             raddle_dispatcher_get_n_queued (RaddleDispatcher      *self,

@@ -173,8 +173,8 @@ raddle_lane_account_locked (RaddleLane *self,
 {
   self->n_queued -= n_events;
   self->n_bytes -= n_bytes;
-  if (self->room_wanted && self->n_queued <= self->limits.max_events / 2 &&
-      self->n_bytes <= self->limits.max_bytes / 2)
+  if (self->room_wanted && self->n_queued <= self->settings.max_events / 2 &&
+      self->n_bytes <= self->settings.max_bytes / 2)
     {
       self->room_wanted = FALSE;
       tidings->news = TRUE;

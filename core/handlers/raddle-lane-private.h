@@ -57,7 +57,7 @@ struct _RaddleLane
   int ref_count; /* atomic */
   RaddleLaneOwner *owner;
   RaddleHandler *handler;
-  RaddleLaneLimits limits;
+  RaddleLaneSettings settings;
   RaddleLaneSide home; /* where it is set up and torn down */
   guint32 types;       /* the handler's own */
   guint32 accepted;    /* and those that reach it in another form */

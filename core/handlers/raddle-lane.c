@@ -53,7 +53,7 @@ get_sync_types (const RaddleHandlerCalls *calls)
 RaddleLane *
 raddle_lane_new (RaddleLaneOwner *owner,
                  RaddleHandler *handler,
-                 const RaddleLaneLimits *limits)
+                 const RaddleLaneSettings *settings)
 {
   const RaddleHandlerCalls *calls = raddle_handler_get_calls (handler);
   RaddleLane *self = g_new0 (RaddleLane, 1);
@@ -62,7 +62,7 @@ raddle_lane_new (RaddleLaneOwner *owner,
   self->ref_count = 1;
   self->owner = owner->ref (owner);
   self->handler = g_object_ref (handler);
-  self->limits = *limits;
+  self->settings = *settings;
   self->types = self->accepted = raddle_handler_get_types (handler);
   if (self->types & RADDLE_EVENT_MASK (RADDLE_EVENT_LLM_START))
     self->accepted |= RADDLE_EVENT_MASK (RADDLE_EVENT_CHAT_MODEL_START);
@@ -242,7 +242,7 @@ raddle_lane_has_room (RaddleLane *self)
 
   raddle_lock (&self->lock);
   room =
-    self->n_queued < self->limits.max_events && self->n_bytes < self->limits.max_bytes;
+    self->n_queued < self->settings.max_events && self->n_bytes < self->settings.max_bytes;
   if (!room)
     self->room_wanted = TRUE;
   raddle_unlock (&self->lock);

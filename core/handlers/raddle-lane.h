@@ -8,6 +8,7 @@
 
 #include "events/raddle-batch.h"
 #include "handlers/raddle-handler-private.h"
+#include "handlers/raddle-lane-settings.h"
 #include "runs/raddle-run-record.h"
 
 G_BEGIN_DECLS
@@ -35,15 +36,9 @@ struct _RaddleLaneOwner
   void (*news) (RaddleLaneOwner *self, RaddleLane *lane);
 };
 
-typedef struct
-{
-  guint max_events;
-  gsize max_bytes;
-} RaddleLaneLimits;
-
 RaddleLane     *raddle_lane_new         (RaddleLaneOwner        *owner,
                                          RaddleHandler          *handler,
-                                         const RaddleLaneLimits *limits);
+                                         const RaddleLaneSettings *settings);
 RaddleLane     *raddle_lane_ref         (RaddleLane             *self);
 void            raddle_lane_unref       (RaddleLane             *self);
 RaddleHandler  *raddle_lane_get_handler (RaddleLane             *self);

@@ -175,9 +175,9 @@ warn_of_what_is_to_come (const RaddleHandlerConfig *config)
     warn_of_key (config, "timeout");
   if (raddle_handler_config_has_key (config, "breaker"))
     warn_of_key (config, "breaker");
-  if (config->on_error != RADDLE_ON_ERROR_LOG)
+  if (config->lane.on_error != RADDLE_ON_ERROR_LOG)
     warn_of_key (config, "on-error other than log");
-  if (config->overflow != RADDLE_OVERFLOW_BLOCK)
+  if (config->lane.overflow != RADDLE_OVERFLOW_BLOCK)
     g_message (
       "handler '%s': this version of Raddle treats every overflow policy as block: "
       "nothing is lost, and the stream waits",
@@ -234,26 +234,22 @@ add_handler (const RaddleConfig *config,
              const RaddleHandlerConfig *handler_config,
              RaddlePlugin *plugin,
              GPtrArray *handlers,
-             GPtrArray *limits,
+             GPtrArray *settings,
              GPtrArray *problems)
 {
   RaddleHandler *handler = make_handler (config, handler_config, plugin, problems);
-  RaddleLaneLimits *limit;
 
   if (handler == NULL)
     return;
   g_ptr_array_add (handlers, handler);
-  limit = g_new (RaddleLaneLimits, 1);
-  *limit =
-    (RaddleLaneLimits){ handler_config->queue_length, handler_config->queue_bytes };
-  g_ptr_array_add (limits, limit);
+  g_ptr_array_add (settings, g_memdup2 (&handler_config->lane, sizeof handler_config->lane));
 }
 
 static void
 add_configured (const RaddleConfig *config,
                 GListModel *plugins,
                 GPtrArray *handlers,
-                GPtrArray *limits,
+                GPtrArray *settings,
                 GPtrArray *problems)
 {
   for (guint i = 0; i < config->handlers->len; i++)
@@ -264,7 +260,7 @@ add_configured (const RaddleConfig *config,
       if (!handler->enabled)
         continue;
       if (plugin != NULL)
-        add_handler (config, handler, plugin, handlers, limits, problems);
+        add_handler (config, handler, plugin, handlers, settings, problems);
       else
         g_message ("handler '%s': there is no usable plugin '%s' in the plugin folders; "
                    "'raddle plugins' lists what they hold",
@@ -296,7 +292,7 @@ static void
 add_unmentioned (const RaddleConfig *config,
                  GListModel *plugins,
                  GPtrArray *handlers,
-                 GPtrArray *limits)
+                 GPtrArray *settings)
 {
   for (guint i = 0; i < g_list_model_get_n_items (plugins); i++)
     {
@@ -311,7 +307,7 @@ add_unmentioned (const RaddleConfig *config,
       if (mentioned)
         continue;
       defaults = raddle_handler_config_new (raddle_plugin_get_name (plugin));
-      add_handler (config, defaults, plugin, handlers, limits, problems);
+      add_handler (config, defaults, plugin, handlers, settings, problems);
       if (problems->len > 0)
         refuse_without_settings (plugin, problems->pdata[0]);
     }
@@ -332,19 +328,19 @@ raddle_host_load_found_plugins (const RaddleConfig *config,
     }
 }
 
-/* Makes the handlers; transfer full, with the limits of each in @limits. What is wrong in
+/* Makes the handlers; transfer full, with the settings of each lane in @settings. What is wrong in
  * the keyfile goes to @problems. */
 GPtrArray *
 raddle_host_make_handlers (const RaddleConfig *config,
                            GListModel *plugins,
-                           GPtrArray *limits,
+                           GPtrArray *settings,
                            GPtrArray *problems)
 {
   GPtrArray *handlers = g_ptr_array_new_with_free_func (g_object_unref);
 
   warn_of_host_keys (config);
-  add_configured (config, plugins, handlers, limits, problems);
-  add_unmentioned (config, plugins, handlers, limits);
+  add_configured (config, plugins, handlers, settings, problems);
+  add_unmentioned (config, plugins, handlers, settings);
 
   return handlers;
 }

@@ -42,7 +42,7 @@ void              raddle_host_load_found_plugins (const RaddleConfig *config,
                                                   GListModel         *plugins);
 GPtrArray        *raddle_host_make_handlers  (const RaddleConfig *config,
                                               GListModel         *plugins,
-                                              GPtrArray          *limits,
+                                              GPtrArray          *settings,
                                               GPtrArray          *problems);
 
 G_END_DECLS

@@ -307,18 +307,18 @@ raddle_host_load_plugins (RaddleHost *self,
   return TRUE;
 }
 
-static const RaddleLaneLimits default_limits = { 4096, 8 * 1024 * 1024 };
+static const RaddleLaneSettings default_settings = RADDLE_LANE_SETTINGS_DEFAULT;
 
 static void
 open_handlers (RaddleHost *self,
                GPtrArray *handlers,
-               GPtrArray *limits)
+               GPtrArray *settings)
 {
   for (guint i = 0; i < handlers->len; i++)
     {
       raddle_handler_claim (handlers->pdata[i]);
       g_list_store_append (self->handlers, handlers->pdata[i]);
-      raddle_dispatcher_add (self->dispatcher, handlers->pdata[i], limits->pdata[i]);
+      raddle_dispatcher_add (self->dispatcher, handlers->pdata[i], settings->pdata[i]);
     }
 }
 
@@ -340,7 +340,7 @@ raddle_host_start (RaddleHost *self,
                    GError **error)
 {
   g_autoptr (GPtrArray) problems = raddle_problems_new ();
-  g_autoptr (GPtrArray) limits = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (GPtrArray) settings = g_ptr_array_new_with_free_func (g_free);
   g_autoptr (GPtrArray) handlers = NULL;
 
   g_return_val_if_fail (RADDLE_IS_HOST (self), FALSE);
@@ -350,14 +350,14 @@ raddle_host_start (RaddleHost *self,
   if (!raddle_host_load_plugins (self, error))
     return FALSE;
   handlers = raddle_host_make_handlers (self->config, G_LIST_MODEL (self->plugins),
-                                        limits, problems);
+                                        settings, problems);
   if (!fail_with_problems (problems, error))
     return FALSE;
 
   self->dispatcher = raddle_dispatcher_new (self->context, self->priority,
                                             self->config->threads);
   self->client = raddle_http_client_new ();
-  open_handlers (self, handlers, limits);
+  open_handlers (self, handlers, settings);
   return TRUE;
 }
 
@@ -437,7 +437,7 @@ raddle_host_add_handler (RaddleHost *self,
     }
 
   g_list_store_append (self->handlers, handler);
-  raddle_dispatcher_add (self->dispatcher, handler, &default_limits);
+  raddle_dispatcher_add (self->dispatcher, handler, &default_settings);
   return TRUE;
 }
 

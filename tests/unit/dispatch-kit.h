@@ -497,13 +497,13 @@ kit_new (guint n_threads)
   return kit;
 }
 
-static const RaddleLaneLimits kit_limits = { 4096, 8 * 1024 * 1024 };
+static const RaddleLaneSettings kit_settings = RADDLE_LANE_SETTINGS_DEFAULT;
 
 static G_GNUC_UNUSED void
 kit_add (Kit *kit,
          Probe *probe)
 {
-  raddle_dispatcher_add (kit->dispatcher, probe->handler, &kit_limits);
+  raddle_dispatcher_add (kit->dispatcher, probe->handler, &kit_settings);
 }
 
 static G_GNUC_UNUSED Probe *

@@ -317,12 +317,12 @@ test_defaults (void)
   g_assert_cmpuint (handler->events, ==, G_MAXUINT32);
   g_assert_false (handler->has_delivery);
   g_assert_cmpint (handler->delivery, ==, RADDLE_DELIVERY_AWAITED);
-  g_assert_cmpint (handler->overflow, ==, RADDLE_OVERFLOW_BLOCK);
-  g_assert_cmpuint (handler->queue_length, ==, 4096);
-  g_assert_cmpuint (handler->queue_bytes, ==, 8 << 20);
-  g_assert_cmpint (handler->timeout, ==, 30 * G_USEC_PER_SEC);
-  g_assert_cmpint (handler->on_error, ==, RADDLE_ON_ERROR_LOG);
-  g_assert_cmpuint (handler->breaker, ==, 5);
+  g_assert_cmpint (handler->lane.overflow, ==, RADDLE_OVERFLOW_BLOCK);
+  g_assert_cmpuint (handler->lane.max_events, ==, 4096);
+  g_assert_cmpuint (handler->lane.max_bytes, ==, 8 << 20);
+  g_assert_cmpint (handler->lane.timeout, ==, 30 * G_USEC_PER_SEC);
+  g_assert_cmpint (handler->lane.on_error, ==, RADDLE_ON_ERROR_LOG);
+  g_assert_cmpuint (handler->lane.breaker, ==, 5);
   g_assert_cmpint (handler->isolation, ==, RADDLE_ISOLATION_NONE);
 }
 
@@ -416,12 +416,12 @@ check_handlers (const RaddleConfig *config)
                     1u << RADDLE_EVENT_LLM_START | 1u << RADDLE_EVENT_LLM_END);
   g_assert_true (audit->has_delivery);
   g_assert_cmpint (audit->delivery, ==, RADDLE_DELIVERY_DETACHED);
-  g_assert_cmpint (audit->overflow, ==, RADDLE_OVERFLOW_COALESCE);
-  g_assert_cmpuint (audit->queue_length, ==, 10);
-  g_assert_cmpuint (audit->queue_bytes, ==, 1024);
-  g_assert_cmpint (audit->timeout, ==, 100000);
-  g_assert_cmpint (audit->on_error, ==, RADDLE_ON_ERROR_DISABLE);
-  g_assert_cmpuint (audit->breaker, ==, 0);
+  g_assert_cmpint (audit->lane.overflow, ==, RADDLE_OVERFLOW_COALESCE);
+  g_assert_cmpuint (audit->lane.max_events, ==, 10);
+  g_assert_cmpuint (audit->lane.max_bytes, ==, 1024);
+  g_assert_cmpint (audit->lane.timeout, ==, 100000);
+  g_assert_cmpint (audit->lane.on_error, ==, RADDLE_ON_ERROR_DISABLE);
+  g_assert_cmpuint (audit->lane.breaker, ==, 0);
   g_assert_true (raddle_handler_config_has_key (audit, "timeout"));
   g_assert_true (raddle_handler_config_has_key (audit, "path"));
   g_assert_false (raddle_handler_config_has_key (audit, "enabled"));
@@ -471,8 +471,8 @@ test_choices (void)
             g_strdup_printf ("[handler a]\n%s=%s\n", keys[i].key, words[j]);
           g_autoptr (RaddleConfig) config = load_good (data, NULL);
           const RaddleHandlerConfig *handler = raddle_config_find_handler (config, "a");
-          const guint values[] = { handler->delivery, handler->overflow,
-                                   handler->on_error };
+          const guint values[] = { handler->delivery, handler->lane.overflow,
+                                   handler->lane.on_error };
 
           g_assert_cmpuint (values[i], ==, j);
         }

@@ -1318,7 +1318,7 @@ test_async_other_thread_idle_context (void)
   handler = raddle_handler_new_for_calls ("a", &calls, NULL, RADDLE_DELIVERY_AWAITED,
                                           KIT_ALL_TYPES, NULL);
   raddle_handler_set_data (handler, &kept, NULL);
-  raddle_dispatcher_add (dispatcher, handler, &kit_limits);
+  raddle_dispatcher_add (dispatcher, handler, &kit_settings);
   run = raddle_run_record_new (raddle_dispatcher_get_sink (dispatcher), RADDLE_RUN_LLM,
                                "R", NULL);
   start_run (run, NULL);
@@ -1562,11 +1562,11 @@ test_room (void)
   g_autoptr (Kit) kit = kit_new (2);
   Probe *a = probe_new (kit, "a", PROBE_SYNC, RADDLE_DELIVERY_AWAITED, KIT_ALL_TYPES);
   RaddleRunRecord *run = kit_start (kit, RADDLE_RUN_LLM, "R", NULL);
-  const RaddleLaneLimits limits = { 10, 1024 * 1024 };
+  const RaddleLaneSettings settings = { 10, 1024 * 1024 };
   gboolean told = FALSE;
   guint watch;
 
-  raddle_dispatcher_add (kit->dispatcher, a->handler, &limits);
+  raddle_dispatcher_add (kit->dispatcher, a->handler, &settings);
   kit_wait (kit, "a<R:llm-start*");
   g_assert_true (raddle_dispatcher_has_room (kit->dispatcher, run));
   probe_hold (a, "R:llm-new-token:0");

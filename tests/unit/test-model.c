@@ -793,7 +793,7 @@ static void
 test_back_pressure (Fixture *self,
                     gconstpointer data)
 {
-  static const RaddleLaneLimits limits = { 64, 1024 * 1024 };
+  static const RaddleLaneSettings settings = { 64, 1024 * 1024 };
   RaddleDispatcher *dispatcher = raddle_host_get_dispatcher (self->host);
   RaddleHandlerCalls *calls = g_new0 (RaddleHandlerCalls, 1);
   RaddleTestReply *reply = reply_stream (self);
@@ -805,7 +805,7 @@ test_back_pressure (Fixture *self,
   handler = raddle_handler_new_for_calls ("slow", calls, NULL, RADDLE_DELIVERY_AWAITED,
                                           G_MAXUINT32, NULL);
   raddle_handler_set_data (handler, &n_bytes, NULL);
-  raddle_dispatcher_add (dispatcher, handler, &limits);
+  raddle_dispatcher_add (dispatcher, handler, &settings);
 
   raddle_test_reply_chunk (reply, 0, START, -1);
   raddle_test_reply_repeat (reply, 5000, TEXT ("0123456789"), -1);
