@@ -153,6 +153,18 @@ owner_news (RaddleLaneOwner *owner,
 }
 
 static void
+owner_turn_began (RaddleLaneOwner *owner,
+                  RaddleTurn *turn)
+{
+}
+
+static void
+owner_turn_ended (RaddleLaneOwner *owner,
+                  RaddleTurn *turn)
+{
+}
+
+static void
 serve_worker (gpointer data,
               gpointer user_data)
 {
@@ -198,6 +210,8 @@ raddle_dispatcher_new (GMainContext *context,
     .work = owner_work,
     .idle = owner_idle,
     .news = owner_news,
+    .turn_began = owner_turn_began,
+    .turn_ended = owner_turn_ended,
   };
   g_mutex_init (&self->lock);
   self->lanes = g_ptr_array_new_with_free_func ((GDestroyNotify) raddle_lane_unref);

@@ -80,6 +80,7 @@ struct _RaddleLane
   gsize n_bytes;                            /* lock */
   gboolean room_wanted;                     /* lock */
   int abandoned;                            /* lock to write, atomic to read */
+  int slow;                                 /* atomic: its calls take long */
 };
 
 /* What is to be told to the owner once the lock is open. */

@@ -10,6 +10,7 @@
 
 #include "events/raddle-lock.h"
 #include "handlers/raddle-call.h"
+#include "handlers/raddle-turn.h"
 
 /* How many tokens one run gets at most while others wait for their turn. */
 #define TURN_EVENTS 16
@@ -67,7 +68,7 @@ static void
 serve_slot (RaddleLane *self,
             RaddleSlot *slot,
             RaddleLaneEntry *entry,
-            RaddleLaneSide side,
+            RaddleTurn *turn,
             gint64 deadline)
 {
   RaddleLaneTidings tidings = { 0 };
@@ -79,8 +80,9 @@ serve_slot (RaddleLane *self,
     {
       RaddleEvent *event = &batch->events[next];
 
-      if (raddle_lane_get_side (self, event->type) != side)
+      if (raddle_lane_get_side (self, event->type) != turn->side)
         break;
+      raddle_turn_enter_call (turn, next, event->type);
       g_atomic_int_set (&entry->first, next);
       if (self->sync_types & RADDLE_EVENT_MASK (event->type))
         raddle_handler_call_sync (self->handler, event);
@@ -95,6 +97,7 @@ serve_slot (RaddleLane *self,
             }
           if (!call_async (self, slot, event))
             {
+              raddle_turn_leave_call (turn);
               raddle_lane_tell_owner (self, &tidings);
               return;
             }
@@ -105,6 +108,7 @@ serve_slot (RaddleLane *self,
         break;
     }
 
+  raddle_turn_leave_call (turn);
   raddle_lock (&self->lock);
   raddle_lane_end_turn_locked (self, slot, next, n_done, &tidings);
   raddle_unlock (&self->lock);
@@ -188,12 +192,14 @@ raddle_lane_serve (RaddleLane *self,
                    RaddleLaneSide side,
                    gint64 deadline)
 {
+  RaddleTurn turn = { .lane = self, .side = side };
   RaddleLaneTidings tidings = { 0 };
   RaddleSlot *slot;
   guint n_turns = 0;
 
   while (change_phase (self, side))
     ;
+  self->owner->turn_began (self->owner, &turn);
 
   raddle_lock (&self->lock);
   while (has_time (side, n_turns, deadline) &&
@@ -202,7 +208,7 @@ raddle_lane_serve (RaddleLane *self,
       RaddleLaneEntry *entry = g_queue_peek_head (&slot->entries);
 
       raddle_unlock (&self->lock);
-      serve_slot (self, slot, entry, side, deadline);
+      serve_slot (self, slot, entry, &turn, deadline);
       n_turns++;
       raddle_lock (&self->lock);
       if (self->concurrent && side == RADDLE_LANE_POOL)
@@ -216,5 +222,6 @@ raddle_lane_serve (RaddleLane *self,
     raddle_lane_ask_for_work_locked (self, side, &tidings);
   raddle_unlock (&self->lock);
 
+  self->owner->turn_ended (self->owner, &turn);
   raddle_lane_tell_owner (self, &tidings);
 }

@@ -11,6 +11,8 @@
 #include "handlers/raddle-lane-private.h"
 
 #include "events/raddle-lock.h"
+#include "handlers/raddle-turn.h"
+#include "raddle/raddle-error.h"
 
 void
 raddle_lane_tell_owner (RaddleLane *self,
@@ -260,4 +262,37 @@ raddle_lane_get_n_queued (RaddleLane *self)
   raddle_unlock (&self->lock);
 
   return n_queued;
+}
+
+/* How long a call may take, us; 0 for ever. */
+gint64
+raddle_lane_get_timeout (RaddleLane *self)
+{
+  return self->settings.timeout;
+}
+
+/* Whether its calls take so long that it should not hold up others. */
+gboolean
+raddle_lane_is_slow (RaddleLane *self)
+{
+  return g_atomic_int_get (&self->slow);
+}
+
+void
+raddle_lane_note_slow (RaddleLane *self)
+{
+  g_atomic_int_set (&self->slow, TRUE);
+}
+
+/* The call that @turn has in hand takes longer than it may. */
+void
+raddle_lane_call_is_overdue (RaddleLane *self,
+                             RaddleTurn *turn)
+{
+  g_autoptr (GError) error = g_error_new (
+    RADDLE_ERROR, RADDLE_ERROR_FAILED, "it has not returned for %" G_GINT64_FORMAT " ms",
+    self->settings.timeout / 1000);
+
+  raddle_handler_failed (self->handler, raddle_turn_get_type (raddle_turn_get_call (turn)),
+                         error);
 }

@@ -16,6 +16,7 @@ G_BEGIN_DECLS
 typedef struct _RaddleLane RaddleLane;
 typedef struct _RaddleLaneOwner RaddleLaneOwner;
 typedef struct _RaddleSlot RaddleSlot;
+typedef struct _RaddleTurn RaddleTurn;
 
 typedef enum
 {
@@ -34,6 +35,8 @@ struct _RaddleLaneOwner
   void (*work) (RaddleLaneOwner *self, RaddleLane *lane, RaddleLaneSide side);
   void (*idle) (RaddleLaneOwner *self, RaddleSlot *slot);
   void (*news) (RaddleLaneOwner *self, RaddleLane *lane);
+  void (*turn_began) (RaddleLaneOwner *self, RaddleTurn *turn);
+  void (*turn_ended) (RaddleLaneOwner *self, RaddleTurn *turn);
 };
 
 RaddleLane     *raddle_lane_new         (RaddleLaneOwner        *owner,
@@ -45,6 +48,13 @@ RaddleHandler  *raddle_lane_get_handler (RaddleLane             *self);
 guint32         raddle_lane_get_accepted (RaddleLane            *self);
 gboolean        raddle_lane_is_waited_for (RaddleLane           *self);
 gboolean        raddle_lane_is_lockstep (RaddleLane             *self);
+
+/* Any thread: how long its calls take. */
+gint64          raddle_lane_get_timeout (RaddleLane             *self);
+gboolean        raddle_lane_is_slow     (RaddleLane             *self);
+void            raddle_lane_note_slow   (RaddleLane             *self);
+void            raddle_lane_call_is_overdue (RaddleLane         *self,
+                                         RaddleTurn             *turn);
 
 /* Loop. */
 void            raddle_lane_open        (RaddleLane             *self);

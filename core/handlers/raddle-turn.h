@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* One turn of service of a lane: it lives on the stack of the thread that serves, from
+ * the owner's turn_began () to its turn_ended (), so that somebody else can see how long
+ * the call in hand takes without a clock being read at each call. */
+
+#pragma once
+
+#include "handlers/raddle-lane.h"
+
+G_BEGIN_DECLS
+
+struct _RaddleTurn
+{
+  RaddleLane *lane;
+  RaddleLaneSide side;
+  guint call; /* atomic: 0 between calls, else (n << 8 | type + 1), another n each time */
+
+  /* The owner's, under its lock. */
+  GList link;
+  guint seen_call;
+  gint64 seen_since; /* us, monotonic */
+  gboolean slow;
+  gboolean overdue;
+  gboolean told;
+};
+
+/* Nothing is ordered by it: who looks sees it a little later. */
+static inline void
+raddle_turn_enter_call (RaddleTurn *self,
+                        guint n,
+                        RaddleEventType type)
+{
+  __atomic_store_n (&self->call, n << 8 | (type + 1), __ATOMIC_RELAXED);
+}
+
+static inline void
+raddle_turn_leave_call (RaddleTurn *self)
+{
+  __atomic_store_n (&self->call, 0, __ATOMIC_RELAXED);
+}
+
+static inline guint
+raddle_turn_get_call (RaddleTurn *self)
+{
+  return __atomic_load_n (&self->call, __ATOMIC_RELAXED);
+}
+
+static inline RaddleEventType
+raddle_turn_get_type (guint call)
+{
+  return (call & 0xff) - 1;
+}
+
+G_END_DECLS
