@@ -190,6 +190,8 @@ hand_on_barrier (RaddleTrack *self,
   if (is_end && raddle_run_record_has_ending_below (self->run))
     return FALSE;
 
+  if (is_end)
+    batch = peek_item (self)->batch = raddle_run_record_review_end (self->run, batch);
   push_to_slots (self, batch, 0, batch->n_events);
   self->n_waiting = arm_slots (self, FALSE);
   pop_batch (self);

@@ -25,6 +25,8 @@ struct _RaddleResult
 
 #define RADDLE_USAGE_INIT { RADDLE_USAGE_UNKNOWN, -1, -1, -1, -1, -1 }
 
-RaddleResult *raddle_result_new (const char *run_id);
+RaddleResult *raddle_result_new              (const char    *run_id);
+RaddleResult *raddle_result_new_with_outcome (RaddleResult  *result,
+                                              RaddleOutcome  outcome);
 
 G_END_DECLS

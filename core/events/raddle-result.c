@@ -33,6 +33,27 @@ raddle_result_new (const char *run_id)
   return self;
 }
 
+/* @result as it is, but for how its run ended. */
+RaddleResult *
+raddle_result_new_with_outcome (RaddleResult *result,
+                                RaddleOutcome outcome)
+{
+  RaddleResult *self = g_new0 (RaddleResult, 1);
+
+  *self = *result;
+  self->ref_count = 1;
+  self->run_id = g_strdup (result->run_id);
+  self->id = g_strdup (result->id);
+  self->model = g_strdup (result->model);
+  self->text = g_strdup (result->text);
+  self->thinking = g_strdup (result->thinking);
+  self->tool_calls = json_array_ref (result->tool_calls);
+  self->outcome = outcome;
+  self->raw_stop_reason = g_strdup (result->raw_stop_reason);
+
+  return self;
+}
+
 /**
  * raddle_result_ref:
  * @self: a result

@@ -70,11 +70,10 @@ static void
 finish_call (RaddleCall *self)
 {
   const RaddleHandlerCalls *functions = raddle_handler_get_calls (self->handler);
-  RaddleEventType type = self->event->type;
   g_autoptr (GError) error = NULL;
 
-  if (!functions->finish[type](self->handler, self->result, &error))
-    raddle_handler_failed (self->handler, type, error);
+  if (!functions->finish[self->event->type](self->handler, self->result, &error))
+    raddle_handler_failed_at (self->handler, self->event, error);
 }
 
 static gboolean

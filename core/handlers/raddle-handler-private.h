@@ -5,6 +5,7 @@
 #include "events/raddle-batch.h"
 #include "events/raddle-run-info.h"
 #include "handlers/raddle-handler-calls.h"
+#include "handlers/raddle-lane-settings.h"
 #include "handlers/raddle-settings.h"
 #include "raddle/raddle-handler.h"
 
@@ -31,6 +32,7 @@ struct _RaddleHandler
   RaddleDelivery delivery;
   guint32 types;
   GObject *plugin; /* what the functions live in */
+  RaddleOnError on_error; /* the lane's, which sets it before the first call */
 
   GMutex lock;
   RaddleHandlerState state; /* lock */
@@ -60,6 +62,9 @@ void                      raddle_handler_call_sync     (RaddleHandler           
                                                         RaddleEvent              *event);
 void                      raddle_handler_failed        (RaddleHandler            *self,
                                                         RaddleEventType           type,
+                                                        const GError             *error);
+void                      raddle_handler_failed_at     (RaddleHandler            *self,
+                                                        RaddleEvent              *event,
                                                         const GError             *error);
 
 /* Any thread. */

@@ -9,6 +9,7 @@
 
 #include "events/raddle-lock.h"
 #include "raddle/raddle-error.h"
+#include "runs/raddle-run-record.h"
 
 enum
 {
@@ -287,10 +288,9 @@ raddle_handler_call_sync (RaddleHandler *self,
                           RaddleEvent *event)
 {
   g_autoptr (GError) error = NULL;
-  RaddleEventType type = event->type;
 
-  if (!self->calls->sync[type](self, event, &error))
-    raddle_handler_failed (self, type, error);
+  if (!self->calls->sync[event->type](self, event, &error))
+    raddle_handler_failed_at (self, event, error);
 }
 
 /* Counts a failure and says so at the 1st, 2nd, 4th, 8th ... time, so that a handler that
@@ -315,6 +315,27 @@ raddle_handler_failed (RaddleHandler *self,
   else if ((n_failures & (n_failures - 1)) == 0)
     g_message ("handler '%s': %s failed: %s (%" G_GUINT64_FORMAT " failures so far)",
                self->name, event, message, n_failures);
+}
+
+/* The run of the event fails too, where the keyfile says so. */
+void
+raddle_handler_failed_at (RaddleHandler *self,
+                          RaddleEvent *event,
+                          const GError *error)
+{
+  g_autoptr (GError) raised = NULL;
+
+  raddle_handler_failed (self, event->type, error);
+  if (self->on_error != RADDLE_ON_ERROR_RAISE)
+    return;
+
+  raised = error != NULL ? g_error_copy (error)
+                         : g_error_new_literal (RADDLE_ERROR, RADDLE_ERROR_FAILED,
+                                                "it returned FALSE without an error");
+  g_prefix_error (&raised, "handler '%s': %s failed: ", self->name,
+                  raddle_event_type_get_nick (event->type));
+  raddle_run_record_raise ((RaddleRunRecord *) event->batch->run,
+                           g_steal_pointer (&raised));
 }
 
 /* The change is notified later, on the loop. */

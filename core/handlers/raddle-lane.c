@@ -65,6 +65,7 @@ raddle_lane_new (RaddleLaneOwner *owner,
   self->owner = owner->ref (owner);
   self->handler = g_object_ref (handler);
   self->settings = *settings;
+  handler->on_error = settings->on_error;
   self->types = self->accepted = raddle_handler_get_types (handler);
   if (self->types & RADDLE_EVENT_MASK (RADDLE_EVENT_LLM_START))
     self->accepted |= RADDLE_EVENT_MASK (RADDLE_EVENT_CHAT_MODEL_START);

@@ -67,6 +67,34 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (RaddleModelCall, raddle_model_call_unref)
 
 /* ---- the end ---- */
 
+/* Some servers give the key back in what they complain of. One of a few characters is a
+ * word for a server that wants none. */
+static void
+hide_key (RaddleModelCall *self,
+          GError *error)
+{
+  g_autoptr (GString) message = NULL;
+
+  if (error == NULL || self->key == NULL || strlen (self->key) < SHORTEST_SECRET)
+    return;
+
+  message = g_string_new (error->message);
+  if (g_string_replace (message, self->key, "(the key)", 0) == 0)
+    return;
+  g_free (error->message);
+  error->message = g_strdup (message->str);
+}
+
+/* The call itself was good, but a handler's error is not to be lost. */
+static void
+take_raised_error (RaddleModelCall *self)
+{
+  if (self->error != NULL)
+    return;
+  self->error = raddle_run_record_dup_raised_error (self->run);
+  hide_key (self, self->error);
+}
+
 static void
 return_to_caller (RaddleModelCall *self)
 {
@@ -74,6 +102,7 @@ return_to_caller (RaddleModelCall *self)
 
   if (task == NULL)
     return;
+  take_raised_error (self);
   if (self->cancelled != NULL)
     g_source_destroy (self->cancelled);
   g_clear_pointer (&self->cancelled, g_source_unref);
@@ -123,24 +152,6 @@ make_end_detail (RaddleModelCall *self)
   return detail;
 }
 
-/* Some servers give the key back in what they complain of. One of a few characters is a
- * word for a server that wants none. */
-static void
-hide_key (RaddleModelCall *self,
-          GError *error)
-{
-  g_autoptr (GString) message = NULL;
-
-  if (error == NULL || self->key == NULL || strlen (self->key) < SHORTEST_SECRET)
-    return;
-
-  message = g_string_new (error->message);
-  if (g_string_replace (message, self->key, "(the key)", 0) == 0)
-    return;
-  g_free (error->message);
-  error->message = g_strdup (message->str);
-}
-
 /* Ends the call; takes @error, which is NULL only for a complete answer. The caller gets
  * a complete answer or a failure when the handlers have, the rest at once. */
 static void
@@ -174,7 +185,7 @@ end_call (RaddleModelCall *self,
   raddle_model_call_unref (self); /* the driver's */
 }
 
-/* The run was cancelled, stopped or dropped. */
+/* The run was cancelled, stopped or dropped, or failed with a handler's error. */
 static void
 driver_cb (RaddleRunRecord *run,
            gpointer user_data)

@@ -10,6 +10,7 @@
 
 #include "events/raddle-json-copy.h"
 #include "events/raddle-lock.h"
+#include "events/raddle-result-private.h"
 #include "raddle/raddle-error.h"
 #include "runs/raddle-uuid.h"
 
@@ -29,6 +30,7 @@ raddle_run_record_free (RaddleRunInfo *info)
   g_free (info->parent_id);
   g_free (info->name);
   g_free (self->stop_reason);
+  g_clear_error (&self->raised);
   g_mutex_clear (&self->lock);
   self->sink->unref (self->sink);
   g_free (self);
@@ -324,13 +326,41 @@ raddle_run_record_end (RaddleRunRecord *self,
   return ended;
 }
 
+/* The first error that a handler raised in the run; transfer full, NULL if none did. */
+GError *
+raddle_run_record_dup_raised_error (RaddleRunRecord *self)
+{
+  GError *error;
+
+  raddle_lock (&self->lock);
+  error = self->raised != NULL ? g_error_copy (self->raised) : NULL;
+  raddle_unlock (&self->lock);
+
+  return error;
+}
+
+/* A run fails with the error that was raised in it, or else in the nearest above it. */
+static GError *
+find_raised_error (RaddleRunRecord *self)
+{
+  GError *error = NULL;
+
+  for (; self != NULL && error == NULL; self = self->parent)
+    error = raddle_run_record_dup_raised_error (self);
+
+  return error;
+}
+
 /* What the caller of a run gets that was asked to end early. Transfer full. */
 GError *
 raddle_run_record_make_early_error (RaddleRunRecord *self)
 {
   g_autofree char *reason = raddle_run_record_dup_stop_reason (self);
   RaddleOutcome outcome = raddle_run_record_get_outcome (self);
+  GError *raised = outcome == RADDLE_OUTCOME_ERROR ? find_raised_error (self) : NULL;
 
+  if (raised != NULL)
+    return raised;
   if (outcome == RADDLE_OUTCOME_CANCELLED)
     return g_error_new (G_IO_ERROR, G_IO_ERROR_CANCELLED, "%s",
                         reason != NULL ? reason : "The run was cancelled");
@@ -437,6 +467,22 @@ raddle_run_record_ask_to_end (RaddleRunRecord *self,
   return marked->len > 0;
 }
 
+/* A handler failed, and the run is to fail with it; takes @error. While the run goes on,
+ * it and all below it are asked to end; one that has ended keeps the error for its caller.
+ * The first one counts. */
+void
+raddle_run_record_raise (RaddleRunRecord *self,
+                         GError *error)
+{
+  raddle_lock (&self->lock);
+  if (self->raised == NULL)
+    self->raised = g_steal_pointer (&error);
+  raddle_unlock (&self->lock);
+
+  g_clear_error (&error);
+  raddle_run_record_ask_to_end (self, RADDLE_OUTCOME_ERROR, NULL);
+}
+
 /* TRUE once the run accepts no more events. */
 gboolean
 raddle_run_record_is_over (RaddleRunRecord *self)
@@ -518,6 +564,54 @@ raddle_run_record_has_ending_below (RaddleRunRecord *self)
   raddle_unlock (&self->lock);
 
   return has;
+}
+
+static RaddleEventDetail *
+make_failed_detail (const RaddleEvent *end,
+                    GError *error)
+{
+  const RaddleEventDetail *was = end->detail;
+  RaddleEventDetail *detail = g_new0 (RaddleEventDetail, 1);
+
+  detail->outcome = RADDLE_OUTCOME_ERROR;
+  detail->error = error;
+  detail->label = g_strdup (was->label);
+  detail->data = was->data != NULL ? json_node_ref (was->data) : NULL;
+  if (was->result != NULL)
+    detail->result =
+      raddle_result_new_with_outcome (was->result, RADDLE_OUTCOME_ERROR);
+
+  return detail;
+}
+
+/* Just before the end is delivered: a run that was complete fails all the same if a
+ * handler raised an error in what came before. Takes @end; transfer full. */
+RaddleBatch *
+raddle_run_record_review_end (RaddleRunRecord *self,
+                              RaddleBatch *end)
+{
+  GError *error;
+  RaddleBatch *failed;
+
+  g_assert (end->event_class == RADDLE_EVENT_CLASS_END && end->n_events == 1);
+
+  if (end->events[0].detail->outcome != RADDLE_OUTCOME_COMPLETE)
+    return end;
+  error = raddle_run_record_dup_raised_error (self);
+  if (error == NULL)
+    return end;
+
+  raddle_lock (&self->lock);
+  self->outcome = RADDLE_OUTCOME_ERROR;
+  raddle_unlock (&self->lock);
+
+  failed = raddle_batch_new_single (&self->info, end_type (self->info.kind, FALSE), NULL,
+                                    make_failed_detail (&end->events[0], error));
+  failed->first_seq = end->first_seq;
+  failed->time = end->time;
+  failed->wall_time = end->wall_time;
+  raddle_batch_unref (end);
+  return failed;
 }
 
 /* The end has been delivered: those above may follow. */

@@ -48,6 +48,7 @@ struct _RaddleRunRecord
   RaddleRunRecordState state; /* lock */
   RaddleOutcome outcome;      /* lock: set when stopping or ended */
   char *stop_reason;          /* lock */
+  GError *raised;             /* lock: the first error that a handler raised */
   guint64 next_seq;           /* lock */
   GQueue pending;             /* lock: of RaddleBatch */
   GPtrArray *children;        /* lock: of RaddleRunRecord; those that run, or have such */
@@ -84,6 +85,9 @@ gboolean         raddle_run_record_end          (RaddleRunRecord    *self,
 gboolean         raddle_run_record_ask_to_end   (RaddleRunRecord    *self,
                                                  RaddleOutcome       outcome,
                                                  const char         *reason);
+void             raddle_run_record_raise        (RaddleRunRecord    *self,
+                                                 GError             *error);
+GError          *raddle_run_record_dup_raised_error (RaddleRunRecord *self);
 gboolean         raddle_run_record_is_over      (RaddleRunRecord    *self);
 RaddleOutcome    raddle_run_record_get_outcome  (RaddleRunRecord    *self);
 GError          *raddle_run_record_make_early_error (RaddleRunRecord *self);
@@ -97,6 +101,8 @@ void             raddle_run_record_take_pending (RaddleRunRecord    *self,
                                                  GQueue             *batches,
                                                  gboolean           *stop_wanted);
 gboolean         raddle_run_record_has_ending_below (RaddleRunRecord *self);
+RaddleBatch     *raddle_run_record_review_end   (RaddleRunRecord    *self,
+                                                 RaddleBatch        *end);
 void             raddle_run_record_settled      (RaddleRunRecord    *self);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (RaddleRunRecord, raddle_run_record_unref)

@@ -623,6 +623,146 @@ test_host_closed (Fixture *self,
   g_assert_error (self->error, RADDLE_ERROR, RADDLE_ERROR_CLOSED);
 }
 
+/* ---- errors that handlers raise ---- */
+
+static gboolean
+fail_sync (RaddleHandler *handler,
+           RaddleEvent *event,
+           GError **error)
+{
+  const char *message = raddle_handler_get_data (handler);
+
+  g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE, message);
+  return FALSE;
+}
+
+/* Fails at @type, with @message. */
+static void
+add_raiser (Fixture *self,
+            RaddleEventType type,
+            const char *message)
+{
+  RaddleLaneSettings settings = RADDLE_LANE_SETTINGS_DEFAULT;
+  RaddleHandlerCalls *calls = g_new0 (RaddleHandlerCalls, 1);
+  g_autoptr (RaddleHandler) handler = NULL;
+
+  g_ptr_array_add (self->calls, calls);
+  calls->sync[type] = fail_sync;
+  handler = raddle_handler_new_for_calls ("raiser", calls, NULL, RADDLE_DELIVERY_AWAITED,
+                                          G_MAXUINT32, NULL);
+  raddle_handler_set_data (handler, (gpointer) message, NULL);
+  settings.on_error = RADDLE_ON_ERROR_RAISE;
+  raddle_dispatcher_add (raddle_model_get_dispatcher (self->model), handler, &settings);
+}
+
+static void
+assert_raised (Fixture *self,
+               const char *message)
+{
+  raddle_test_wait (self->done);
+  g_assert_error (self->error, G_IO_ERROR, G_IO_ERROR_NO_SPACE);
+  g_assert_cmpstr (self->error->message, ==, message);
+  g_assert_null (self->answer);
+}
+
+/* No request is sent. */
+static void
+test_raised_in_start (Fixture *self,
+                      gconstpointer data)
+{
+  reply_stream (self);
+  add_raiser (self, RADDLE_EVENT_CHAT_MODEL_START, "disk full");
+  generate (self);
+  assert_raised (self, "handler 'raiser': chat-model-start failed: disk full");
+  assert_ended (self, RADDLE_OUTCOME_ERROR);
+  g_assert_cmpstr (self->seen->str, ==, "chat-model-start:Human: hi|llm-error:|");
+  raddle_test_spin (20);
+  g_assert_cmpuint (raddle_test_server_n_accepted (self->server), ==, 0);
+}
+
+/* The stream is let go of in its middle. */
+static void
+test_raised_in_token (Fixture *self,
+                      gconstpointer data)
+{
+  RaddleTestReply *reply = reply_stream (self);
+
+  raddle_test_reply_chunk (reply, 0, START TEXT ("a"), -1);
+  raddle_test_reply_stall (reply);
+  add_raiser (self, RADDLE_EVENT_LLM_NEW_TOKEN, "disk full");
+  generate (self);
+  assert_raised (self, "handler 'raiser': llm-new-token failed: disk full");
+  assert_ended (self, RADDLE_OUTCOME_ERROR);
+  g_assert_cmpstr (self->seen->str, ==,
+                   "chat-model-start:Human: hi|llm-new-token:a|llm-error:a|");
+  raddle_test_wait (raddle_test_server_n_open (self->server) == 0);
+}
+
+/* The whole answer came in one read. */
+static void
+test_raised_in_token_of_whole_answer (Fixture *self,
+                                      gconstpointer data)
+{
+  raddle_test_reply_chunk (reply_stream (self), 0, START TEXT ("a") STOP END, -1);
+  add_raiser (self, RADDLE_EVENT_LLM_NEW_TOKEN, "disk full");
+  generate (self);
+  assert_raised (self, "handler 'raiser': llm-new-token failed: disk full");
+  assert_ended (self, RADDLE_OUTCOME_ERROR);
+  g_assert_true (g_str_has_suffix (self->seen->str, "token:a|llm-error:a|"));
+}
+
+static void
+test_raised_in_end (Fixture *self,
+                    gconstpointer data)
+{
+  raddle_test_reply_chunk (reply_stream (self), 0, START TEXT ("a") STOP END, -1);
+  add_raiser (self, RADDLE_EVENT_LLM_END, "disk full");
+  generate (self);
+  assert_raised (self, "handler 'raiser': llm-end failed: disk full");
+  assert_ended (self, RADDLE_OUTCOME_COMPLETE);
+}
+
+/* A call that failed by itself has its own error. */
+static void
+test_raised_in_error (Fixture *self,
+                      gconstpointer data)
+{
+  raddle_test_server_reply (self->server, 500, "application/json");
+  add_raiser (self, RADDLE_EVENT_LLM_ERROR, "disk full");
+  generate (self);
+  raddle_test_wait (self->done);
+  g_assert_error (self->error, RADDLE_ERROR, RADDLE_ERROR_SERVER);
+  assert_ended (self, RADDLE_OUTCOME_ERROR);
+}
+
+/* The caller had its answer before: nothing is left to fail. */
+static void
+test_raised_after_cancel (Fixture *self,
+                          gconstpointer data)
+{
+  RaddleTestReply *reply = reply_stream (self);
+
+  raddle_test_reply_chunk (reply, 0, START TEXT ("a"), -1);
+  raddle_test_reply_stall (reply);
+  add_raiser (self, RADDLE_EVENT_LLM_ERROR, "disk full");
+  generate (self);
+  raddle_test_wait (strstr (self->seen->str, "token:a") != NULL);
+  g_cancellable_cancel (self->cancellable);
+  raddle_test_wait (self->done);
+  g_assert_error (self->error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+  assert_ended (self, RADDLE_OUTCOME_CANCELLED);
+}
+
+static void
+test_raised_with_key (Fixture *self,
+                      gconstpointer data)
+{
+  raddle_test_reply_chunk (reply_stream (self), 0, START TEXT ("a") STOP END, -1);
+  add_raiser (self, RADDLE_EVENT_LLM_END, "no room for sk-sentinel-0815");
+  generate (self);
+  assert_raised (self, "handler 'raiser': llm-end failed: no room for (the key)");
+}
+
 /* ---- what goes wrong ---- */
 
 typedef struct
@@ -848,6 +988,13 @@ main (int argc,
     { "cancelled-anywhere", test_cancelled_anywhere },
     { "stopped", test_stopped },
     { "host-closed", test_host_closed },
+    { "raised/in-start", test_raised_in_start },
+    { "raised/in-token", test_raised_in_token },
+    { "raised/in-token-of-whole-answer", test_raised_in_token_of_whole_answer },
+    { "raised/in-end", test_raised_in_end },
+    { "raised/in-error", test_raised_in_error },
+    { "raised/after-cancel", test_raised_after_cancel },
+    { "raised/with-key", test_raised_with_key },
     { "no-key", test_no_key },
     { "bad-key", test_bad_key },
     { "bad-messages", test_bad_messages },

@@ -6,6 +6,7 @@
 #include "runs/raddle-run-private.h"
 
 #include "events/raddle-lock.h"
+#include "events/raddle-result-private.h"
 #include "raddle/raddle-error.h"
 #include "raddle/raddle-event.h"
 #include "runs/raddle-uuid.h"
@@ -530,6 +531,168 @@ test_early_errors (void)
     }
 }
 
+/* ---- errors that handlers raise ---- */
+
+static void
+raise_error (RaddleRunRecord *run,
+             const char *message)
+{
+  raddle_run_record_raise (
+    run, g_error_new_literal (G_IO_ERROR, G_IO_ERROR_NO_SPACE, message));
+}
+
+static void
+assert_raised (RaddleRunRecord *run,
+               const char *message)
+{
+  g_autoptr (GError) error = raddle_run_record_dup_raised_error (run);
+
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE);
+  g_assert_cmpstr (error->message, ==, message);
+}
+
+/* It ends at once, with all below it, and the first error counts. */
+static void
+test_raise (void)
+{
+  g_autoptr (TestSink) sink = test_sink_new ();
+  g_autoptr (RaddleRunRecord) p = start_run (sink, "P", NULL);
+  g_autoptr (RaddleRunRecord) c = start_run (sink, "C", p);
+  g_autoptr (RaddleRunRecord) d = start_run (sink, "D", c);
+  g_autoptr (GError) error = NULL;
+
+  raise_error (c, "disk full");
+  raise_error (c, "disk still full");
+  raise_error (d, "late");
+  assert_ends (sink, "D:error C:error");
+  assert_raised (c, "disk full");
+  assert_raised (d, "late");
+  g_assert_false (push_text (c));
+  g_assert_null (raddle_run_record_dup_raised_error (p));
+  g_assert_cmpint (raddle_run_record_get_outcome (p), ==, RADDLE_OUTCOME_RUNNING);
+
+  error = raddle_run_record_make_early_error (c);
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NO_SPACE);
+  g_assert_cmpstr (error->message, ==, "disk full");
+  g_assert_true (end_run (p));
+}
+
+/* Its driver is asked, once, and gets the error from the run. */
+static void
+test_raise_with_driver (void)
+{
+  g_autoptr (TestSink) sink = test_sink_new ();
+  g_autoptr (RaddleRunRecord) p = start_run (sink, "P", NULL);
+  g_autoptr (RaddleRunRecord) c = make_run (sink, "C", p);
+  g_autoptr (GError) error = NULL;
+
+  raddle_run_record_set_driver (c, ignore_driver, NULL);
+  g_assert_true (try_start (c, NULL));
+  raise_error (p, "disk full");
+  raise_error (p, "disk still full");
+  g_assert_cmpuint (sink->n_stops, ==, 1);
+  g_assert_cmpint (raddle_run_record_get_outcome (c), ==, RADDLE_OUTCOME_ERROR);
+  error = raddle_run_record_make_early_error (c);
+  g_assert_cmpstr (error->message, ==, "disk full");
+  g_assert_null (raddle_run_record_dup_raised_error (c));
+  g_assert_true (raddle_run_record_end (c, RADDLE_OUTCOME_ERROR, NULL));
+}
+
+/* What has ended stays as it is and keeps the error; other reasons to end go before. */
+static void
+test_raise_too_late (void)
+{
+  g_autoptr (TestSink) sink = test_sink_new ();
+  g_autoptr (RaddleRunRecord) p = start_run (sink, "P", NULL);
+  g_autoptr (RaddleRunRecord) c = start_run (sink, "C", p);
+  g_autoptr (RaddleRunRecord) stopped = start_run (sink, "S", NULL);
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (end_run (p));
+  raise_error (p, "disk full");
+  assert_raised (p, "disk full");
+  g_assert_cmpint (raddle_run_record_get_outcome (p), ==, RADDLE_OUTCOME_COMPLETE);
+  g_assert_false (raddle_run_record_is_over (c));
+  g_assert_true (end_run (c));
+
+  raddle_run_record_ask_to_end (stopped, RADDLE_OUTCOME_STOPPED, "enough");
+  raise_error (stopped, "disk full");
+  g_assert_cmpint (raddle_run_record_get_outcome (stopped), ==, RADDLE_OUTCOME_STOPPED);
+  error = raddle_run_record_make_early_error (stopped);
+  g_assert_error (error, RADDLE_ERROR, RADDLE_ERROR_STOPPED);
+  assert_ends (sink, "P:complete C:complete S:stopped");
+}
+
+static RaddleBatch *
+make_end (RaddleRunRecord *run,
+          RaddleEventType type,
+          RaddleOutcome outcome)
+{
+  RaddleEventDetail *detail = g_new0 (RaddleEventDetail, 1);
+  RaddleBatch *end;
+
+  detail->outcome = outcome;
+  detail->label = g_strdup ("label");
+  detail->data = json_node_init_string (json_node_alloc (), "output");
+  detail->result = raddle_result_new ("id");
+  detail->result->text = g_strdup ("text");
+  detail->result->outcome = outcome;
+  end = raddle_batch_new_single (&run->info, type, NULL, detail);
+  end->first_seq = 7;
+  end->time = 70;
+  end->wall_time = 700;
+
+  return end;
+}
+
+/* A complete end that waits becomes that of a failed run, in its place. */
+static void
+test_raise_before_waiting_end (void)
+{
+  g_autoptr (TestSink) sink = test_sink_new ();
+  g_autoptr (RaddleRunRecord) run = start_run (sink, "R", NULL);
+  g_autoptr (RaddleBatch) end = make_end (run, RADDLE_EVENT_CHAIN_END,
+                                          RADDLE_OUTCOME_COMPLETE);
+  g_autoptr (RaddleBatch) failed = NULL;
+  RaddleResult *result;
+  RaddleEvent *event;
+
+  g_assert_true (end_run (run));
+  g_assert_true (raddle_run_record_review_end (run, end) == end);
+  raise_error (run, "disk full");
+  failed = raddle_run_record_review_end (run, raddle_batch_ref (end));
+  g_assert_true (failed != end);
+  g_assert_cmpint (raddle_run_record_get_outcome (run), ==, RADDLE_OUTCOME_ERROR);
+
+  event = &failed->events[0];
+  g_assert_cmpint (event->type, ==, RADDLE_EVENT_CHAIN_ERROR);
+  g_assert_cmpuint (raddle_event_get_seq (event), ==, 7);
+  g_assert_cmpint (failed->time, ==, 70);
+  g_assert_cmpint (failed->wall_time, ==, 700);
+  g_assert_cmpint (raddle_event_get_outcome (event), ==, RADDLE_OUTCOME_ERROR);
+  g_assert_error (raddle_event_get_error (event), G_IO_ERROR, G_IO_ERROR_NO_SPACE);
+  g_assert_cmpstr (raddle_event_get_label (event), ==, "label");
+  g_assert_cmpstr (json_node_get_string (event->detail->data), ==, "output");
+  result = raddle_event_get_result (event);
+  g_assert_cmpstr (raddle_result_get_text (result), ==, "text");
+  g_assert_cmpint (raddle_result_get_outcome (result), ==, RADDLE_OUTCOME_ERROR);
+  result = raddle_event_get_result (&end->events[0]);
+  g_assert_cmpint (raddle_result_get_outcome (result), ==, RADDLE_OUTCOME_COMPLETE);
+}
+
+static void
+test_raise_before_early_end (void)
+{
+  g_autoptr (TestSink) sink = test_sink_new ();
+  g_autoptr (RaddleRunRecord) run = start_run (sink, "R", NULL);
+  g_autoptr (RaddleBatch) end = make_end (run, RADDLE_EVENT_CHAIN_ERROR,
+                                          RADDLE_OUTCOME_STOPPED);
+
+  raddle_run_record_ask_to_end (run, RADDLE_OUTCOME_STOPPED, "enough");
+  raise_error (run, "disk full");
+  g_assert_true (raddle_run_record_review_end (run, end) == end);
+}
+
 /* ---- threads ---- */
 
 typedef struct
@@ -618,6 +781,48 @@ test_race_of_ends (void)
     }
 }
 
+static gpointer
+raise_worker (gpointer user_data)
+{
+  Race *race = user_data;
+
+  while (!g_atomic_int_get (&race->go))
+    g_thread_yield ();
+  for (guint i = 0; i < G_N_ELEMENTS (race->runs); i++)
+    raise_error (race->runs[i], "race");
+  raise_error (race->root, "race");
+  return NULL;
+}
+
+static void
+test_race_of_raises (void)
+{
+  for (guint round = 0; round < 200; round++)
+    {
+      g_autoptr (TestSink) sink = test_sink_new ();
+      Race race = { .sink = sink };
+      GThread *threads[3];
+
+      race.root = start_run (sink, "root", NULL);
+      for (guint i = 0; i < G_N_ELEMENTS (race.runs); i++)
+        race.runs[i] = start_run (sink, "child", i % 2 ? race.runs[i - 1] : race.root);
+      threads[0] = g_thread_new ("end", end_worker, &race);
+      threads[1] = g_thread_new ("raise", raise_worker, &race);
+      threads[2] = g_thread_new ("raise", raise_worker, &race);
+      g_atomic_int_set (&race.go, TRUE);
+      for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
+        g_thread_join (threads[i]);
+
+      g_assert_cmpuint (sink->ends->len, ==, G_N_ELEMENTS (race.runs) + 1);
+      for (guint i = 0; i < G_N_ELEMENTS (race.runs); i++)
+        {
+          assert_raised (race.runs[i], "race");
+          raddle_run_record_unref (race.runs[i]);
+        }
+      raddle_run_record_unref (race.root);
+    }
+}
+
 static void
 test_race_of_starts (void)
 {
@@ -666,7 +871,13 @@ main (int argc,
   g_test_add_func ("/run/end/errors", test_early_errors);
   g_test_add_func ("/run/child-of-what-is-over", test_child_of_what_is_over);
   g_test_add_func ("/run/handles", test_handles);
+  g_test_add_func ("/run/raise/at-once", test_raise);
+  g_test_add_func ("/run/raise/with-driver", test_raise_with_driver);
+  g_test_add_func ("/run/raise/too-late", test_raise_too_late);
+  g_test_add_func ("/run/raise/before-waiting-end", test_raise_before_waiting_end);
+  g_test_add_func ("/run/raise/before-early-end", test_raise_before_early_end);
   g_test_add_func ("/run/race/ends", test_race_of_ends);
+  g_test_add_func ("/run/race/raises", test_race_of_raises);
   g_test_add_func ("/run/race/starts", test_race_of_starts);
 
   return g_test_run ();
