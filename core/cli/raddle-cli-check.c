@@ -67,8 +67,11 @@ check_handler (const RaddleConfig *config,
 {
   g_autoptr (RaddlePlugin) plugin = find_plugin (host, handler->plugin);
   g_autoptr (RaddleSettings) settings = NULL;
+  g_auto (GStrv) flags = NULL;
   g_autofree char *reason = NULL;
   const RaddleOption *options;
+  RaddleDelivery delivery;
+  RaddleOverflow overflow;
   gsize n_options;
 
   if (plugin == NULL)
@@ -90,9 +93,10 @@ check_handler (const RaddleConfig *config,
   options = raddle_plugin_get_options (plugin, &n_options);
   raddle_handler_config_apply (handler, options, n_options, handler->plugin, &settings,
                                config, problems);
-  raddle_config_check_delivery (handler,
-                                !g_str_equal (raddle_plugin_get_kind (plugin), "sync"),
-                                handler->delivery, problems);
+  flags = raddle_plugin_dup_flag_nicks (plugin);
+  raddle_handler_config_fit_plugin (
+    handler, !g_str_equal (raddle_plugin_get_kind (plugin), "sync"),
+    (const char *const *) flags, &delivery, &overflow, problems);
 }
 
 /* Adds all that is wrong with @file (NULL: none) and what --set puts over it. */

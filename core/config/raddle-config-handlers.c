@@ -17,6 +17,8 @@
 #define ON_ERRORS  "log|raise|disable"
 #define ISOLATIONS "none|process"
 
+#define MIN_BREAKER_WAIT 1000 /* us */
+
 static const RaddleOption own_options[] = {
   { "plugin", RADDLE_OPTION_STRING },
   { "enabled", RADDLE_OPTION_BOOL },
@@ -28,6 +30,7 @@ static const RaddleOption own_options[] = {
   { "timeout", RADDLE_OPTION_DURATION },
   { "on-error", RADDLE_OPTION_ENUM, .choices = ON_ERRORS },
   { "breaker", RADDLE_OPTION_INT },
+  { "breaker-wait", RADDLE_OPTION_DURATION },
   { "isolation", RADDLE_OPTION_ENUM, .choices = ISOLATIONS },
 };
 
@@ -74,13 +77,12 @@ raddle_handler_config_add_problem (const RaddleHandlerConfig *self,
   raddle_problems_add (problems, NULL, 0, group, key, "%s", message);
 }
 
+/* The place of @word in @choices; @otherwise if it is none of them, or NULL. */
 static guint
-find_choice (const RaddleGroupReader *reader,
-             const char *key,
-             const char *choices,
-             guint otherwise)
+find_word (const char *word,
+           const char *choices,
+           guint otherwise)
 {
-  const char *word = raddle_settings_get_string (reader->settings, key);
   g_auto (GStrv) words = g_strsplit (choices, "|", -1);
 
   for (guint i = 0; word != NULL && words[i] != NULL; i++)
@@ -88,6 +90,16 @@ find_choice (const RaddleGroupReader *reader,
       return i;
 
   return otherwise;
+}
+
+static guint
+find_choice (const RaddleGroupReader *reader,
+             const char *key,
+             const char *choices,
+             guint otherwise)
+{
+  return find_word (raddle_settings_get_string (reader->settings, key), choices,
+                    otherwise);
 }
 
 static void
@@ -151,6 +163,21 @@ read_plugin (const RaddleGroupReader *reader,
 }
 
 static void
+read_times (const RaddleGroupReader *reader,
+            RaddleHandlerConfig *handler)
+{
+  if (raddle_settings_get_kind (reader->settings, "timeout", NULL))
+    handler->lane.timeout = raddle_settings_get_duration (reader->settings, "timeout");
+  if (!raddle_settings_get_kind (reader->settings, "breaker-wait", NULL))
+    return;
+  handler->lane.breaker_wait =
+    raddle_settings_get_duration (reader->settings, "breaker-wait");
+  if (handler->lane.breaker_wait < MIN_BREAKER_WAIT)
+    raddle_group_add_problem (reader->group, "breaker-wait", reader->problems,
+                              "is out of bounds: at least 1ms");
+}
+
+static void
 read_limits (RaddleGroupReader *reader,
              RaddleHandlerConfig *handler)
 {
@@ -162,8 +189,6 @@ read_limits (RaddleGroupReader *reader,
   handler->lane.max_events = queue_length;
   handler->lane.breaker = breaker;
 
-  if (raddle_settings_get_kind (reader->settings, "timeout", NULL))
-    handler->lane.timeout = raddle_settings_get_duration (reader->settings, "timeout");
   if (!raddle_settings_get_kind (reader->settings, "queue-bytes", NULL))
     return;
   handler->lane.max_bytes = raddle_settings_get_size (reader->settings, "queue-bytes");
@@ -172,64 +197,117 @@ read_limits (RaddleGroupReader *reader,
                               "0 is out of bounds: at least 1");
 }
 
-static void
-check_inline (const RaddleHandlerConfig *self,
-              GPtrArray *problems)
+/* Why @overflow does not fit @delivery; NULL if it does. */
+static const char *
+judge_overflow (RaddleDelivery delivery,
+                RaddleOverflow overflow)
 {
-  if (self->lane.overflow != RADDLE_OVERFLOW_BLOCK)
-    raddle_handler_config_add_problem (
-      self, "overflow", problems,
-      "does not fit delivery=inline, which has no queue that could overflow");
-  if (self->isolation != RADDLE_ISOLATION_NONE)
-    raddle_handler_config_add_problem (
-      self, "isolation", problems,
-      "does not fit delivery=inline, which calls the handler on the loop's own thread");
+  if (overflow == RADDLE_OVERFLOW_BLOCK)
+    return NULL;
+
+  switch (delivery)
+    {
+    case RADDLE_DELIVERY_AWAITED:
+    case RADDLE_DELIVERY_DETACHED:
+      break;
+    case RADDLE_DELIVERY_INLINE:
+      return "does not fit delivery=inline, which has no queue that could overflow";
+    case RADDLE_DELIVERY_LOCKSTEP:
+      return "does not fit delivery=lockstep, which waits after each event; only block "
+             "does";
+    }
+  return NULL;
 }
 
+/* What the keyfile says of @delivery, but for overflow. */
 static void
 check_pairs (const RaddleHandlerConfig *self,
              RaddleDelivery delivery,
              GPtrArray *problems)
 {
-  switch (delivery)
+  if (delivery == RADDLE_DELIVERY_INLINE && self->isolation != RADDLE_ISOLATION_NONE)
+    raddle_handler_config_add_problem (
+      self, "isolation", problems,
+      "does not fit delivery=inline, which calls the handler on the loop's own thread");
+  if (delivery == RADDLE_DELIVERY_DETACHED &&
+      self->lane.on_error == RADDLE_ON_ERROR_RAISE)
+    raddle_handler_config_add_problem (
+      self, "on-error", problems,
+      "raise does not fit delivery=detached: nobody waits for the handler, so no run can "
+      "fail with its error");
+}
+
+static void
+check_overflow (const RaddleHandlerConfig *self,
+                RaddleDelivery delivery,
+                GPtrArray *problems)
+{
+  const char *reason = judge_overflow (delivery, self->lane.overflow);
+
+  if (reason != NULL)
+    raddle_handler_config_add_problem (self, "overflow", problems, "%s", reason);
+}
+
+/* The policy is the plugin's own wish, and the delivery the keyfile's. */
+static void
+check_wished_overflow (const RaddleHandlerConfig *self,
+                       RaddleDelivery delivery,
+                       RaddleOverflow overflow,
+                       GPtrArray *problems)
+{
+  g_auto (GStrv) words = g_strsplit (OVERFLOWS, "|", -1);
+  const char *reason = judge_overflow (delivery, overflow);
+
+  if (reason != NULL)
+    raddle_handler_config_add_problem (
+      self, "delivery", problems,
+      "the plugin '%s' asks for overflow=%s, which %s; write overflow=block as well",
+      self->plugin, words[overflow], reason);
+}
+
+static void
+choose (const RaddleHandlerConfig *self,
+        const char *const *plugin_flags,
+        RaddleDelivery *delivery,
+        RaddleOverflow *overflow)
+{
+  gboolean has_overflow = raddle_handler_config_has_key (self, "overflow");
+
+  *delivery = self->delivery;
+  *overflow = self->lane.overflow;
+  for (; *plugin_flags != NULL; plugin_flags++)
     {
-    case RADDLE_DELIVERY_AWAITED:
-      break;
-    case RADDLE_DELIVERY_INLINE:
-      check_inline (self, problems);
-      break;
-    case RADDLE_DELIVERY_LOCKSTEP:
-      if (self->lane.overflow != RADDLE_OVERFLOW_BLOCK)
-        raddle_handler_config_add_problem (self, "overflow", problems,
-                                           "does not fit delivery=lockstep, which waits "
-                                           "after each event; only block does");
-      break;
-    case RADDLE_DELIVERY_DETACHED:
-      if (self->lane.on_error == RADDLE_ON_ERROR_RAISE)
-        raddle_handler_config_add_problem (
-          self, "on-error", problems,
-          "raise does not fit delivery=detached: nobody waits for the handler, so no "
-          "run can fail with its error");
-      break;
+      if (!self->has_delivery)
+        *delivery = find_word (*plugin_flags, DELIVERIES, *delivery);
+      if (!has_overflow)
+        *overflow = find_word (*plugin_flags, OVERFLOWS, *overflow);
     }
 }
 
 void
-raddle_config_check_delivery (const RaddleHandlerConfig *self,
-                              gboolean has_async_events,
-                              RaddleDelivery effective,
-                              GPtrArray *problems)
+raddle_handler_config_fit_plugin (const RaddleHandlerConfig *self,
+                                  gboolean has_async_events,
+                                  const char *const *plugin_flags,
+                                  RaddleDelivery *delivery,
+                                  RaddleOverflow *overflow,
+                                  GPtrArray *problems)
 {
   g_return_if_fail (self != NULL);
+  g_return_if_fail (plugin_flags != NULL);
   g_return_if_fail (problems != NULL);
 
-  if (effective == RADDLE_DELIVERY_INLINE && has_async_events)
+  choose (self, plugin_flags, delivery, overflow);
+  if (*delivery == RADDLE_DELIVERY_INLINE && has_async_events)
     raddle_handler_config_add_problem (
       self, "delivery", problems,
       "inline does not fit the plugin '%s', which has async events",
       self->plugin);
-  if (!self->has_delivery)
-    check_pairs (self, effective, problems);
+  if (*overflow != self->lane.overflow)
+    check_wished_overflow (self, *delivery, *overflow, problems);
+  if (self->has_delivery)
+    return;
+  check_pairs (self, *delivery, problems);
+  check_overflow (self, *delivery, problems);
 }
 
 void
@@ -252,19 +330,25 @@ raddle_config_read_handler (const RaddleConfig *self,
   read_plugin (&reader, handler);
   read_events (&reader, handler);
   read_limits (&reader, handler);
+  read_times (&reader, handler);
   if (raddle_settings_get_kind (settings, "enabled", NULL))
     handler->enabled = raddle_settings_get_boolean (settings, "enabled");
   handler->has_delivery = raddle_settings_get_kind (settings, "delivery", NULL);
   handler->delivery = find_choice (&reader, "delivery", DELIVERIES, handler->delivery);
-  handler->lane.overflow = find_choice (&reader, "overflow", OVERFLOWS, handler->lane.overflow);
-  handler->lane.on_error = find_choice (&reader, "on-error", ON_ERRORS, handler->lane.on_error);
+  handler->lane.overflow =
+    find_choice (&reader, "overflow", OVERFLOWS, handler->lane.overflow);
+  handler->lane.on_error =
+    find_choice (&reader, "on-error", ON_ERRORS, handler->lane.on_error);
   handler->isolation = find_choice (&reader, "isolation", ISOLATIONS, handler->isolation);
 
   if (handler->isolation == RADDLE_ISOLATION_PROCESS)
     raddle_handler_config_add_problem (handler, "isolation", problems,
                                        "'process' is not available in this version");
   if (handler->has_delivery)
-    check_pairs (handler, handler->delivery, problems);
+    {
+      check_pairs (handler, handler->delivery, problems);
+      check_overflow (handler, handler->delivery, problems);
+    }
 }
 
 static void

@@ -112,11 +112,14 @@ gboolean             raddle_handler_config_apply    (const RaddleHandlerConfig *
                                                      const RaddleConfig  *config,
                                                      GPtrArray           *problems);
 
-/* What does not fit the delivery that comes of keyfile and plugin together. What the
- * keyfile alone gets wrong was told when it was loaded and is not told again. */
-void                 raddle_config_check_delivery   (const RaddleHandlerConfig *self,
+/* Chooses delivery and overflow policy by the names of the plugin's flags and, over them,
+ * the keyfile, and adds what does not fit together. What the keyfile alone gets wrong was
+ * told when it was loaded and is not told again. */
+void                 raddle_handler_config_fit_plugin (const RaddleHandlerConfig *self,
                                                      gboolean      has_async_events,
-                                                     RaddleDelivery       effective,
+                                                     const char * const  *plugin_flags,
+                                                     RaddleDelivery      *delivery,
+                                                     RaddleOverflow      *overflow,
                                                      GPtrArray           *problems);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (RaddleConfig, raddle_config_free)

@@ -144,47 +144,7 @@ report_refusal (RaddlePlugin *plugin)
                       reason);
 }
 
-static RaddleDelivery
-choose_delivery (const RaddleHandlerConfig *config,
-                 RaddlePluginFlags flags)
-{
-  if (config->has_delivery)
-    return config->delivery;
-  if (flags & RADDLE_PLUGIN_INLINE)
-    return RADDLE_DELIVERY_INLINE;
-  if (flags & RADDLE_PLUGIN_LOCKSTEP)
-    return RADDLE_DELIVERY_LOCKSTEP;
-  if (flags & RADDLE_PLUGIN_DETACHED)
-    return RADDLE_DELIVERY_DETACHED;
-  return RADDLE_DELIVERY_AWAITED;
-}
-
-static void
-warn_of_key (const RaddleHandlerConfig *config,
-             const char *key)
-{
-  g_message ("handler '%s': %s is understood, but not in force in this version of Raddle",
-             config->name, key);
-}
-
 /* What the keyfile may say already and this version does not do yet. */
-static void
-warn_of_what_is_to_come (const RaddleHandlerConfig *config)
-{
-  if (raddle_handler_config_has_key (config, "timeout"))
-    warn_of_key (config, "timeout");
-  if (raddle_handler_config_has_key (config, "breaker"))
-    warn_of_key (config, "breaker");
-  if (config->lane.on_error != RADDLE_ON_ERROR_LOG)
-    warn_of_key (config, "on-error other than log");
-  if (config->lane.overflow != RADDLE_OVERFLOW_BLOCK)
-    g_message (
-      "handler '%s': this version of Raddle treats every overflow policy as block: "
-      "nothing is lost, and the stream waits",
-      config->name);
-}
-
-/* The same for [host]. */
 static void
 warn_of_host_keys (const RaddleConfig *config)
 {
@@ -197,36 +157,34 @@ warn_of_host_keys (const RaddleConfig *config)
                  keys[i]);
 }
 
-/* NULL when there are problems. */
+/* NULL when there are problems. @overflow is what keyfile and plugin agree on. */
 static RaddleHandler *
 make_handler (const RaddleConfig *config,
               const RaddleHandlerConfig *handler,
               RaddlePlugin *plugin,
+              RaddleOverflow *overflow,
               GPtrArray *problems)
 {
-  RaddleDelivery delivery = choose_delivery (handler, raddle_plugin_get_flags (plugin));
-  RaddleSettings *settings = NULL;
+  g_auto (GStrv) flags = raddle_plugin_dup_flag_nicks (plugin);
+  g_autoptr (RaddleSettings) settings = NULL;
   const RaddleOption *options;
   guint n_problems = problems->len;
+  RaddleDelivery delivery;
   gsize n_options;
 
   options = raddle_plugin_get_options (plugin, &n_options);
   raddle_handler_config_apply (handler, options, n_options,
                                raddle_plugin_get_name (plugin), &settings, config,
                                problems);
-  raddle_config_check_delivery (handler,
-                                !g_str_equal (raddle_plugin_get_kind (plugin), "sync"),
-                                delivery, problems);
+  raddle_handler_config_fit_plugin (
+    handler, !g_str_equal (raddle_plugin_get_kind (plugin), "sync"),
+    (const char *const *) flags, &delivery, overflow, problems);
   if (problems->len > n_problems)
-    {
-      g_clear_pointer (&settings, raddle_settings_unref);
-      return NULL;
-    }
+    return NULL;
 
-  warn_of_what_is_to_come (handler);
   return raddle_handler_new_for_calls (handler->name, raddle_plugin_get_calls (plugin),
-                                       settings, delivery, handler->events,
-                                       G_OBJECT (plugin));
+                                       g_steal_pointer (&settings), delivery,
+                                       handler->events, G_OBJECT (plugin));
 }
 
 static void
@@ -237,12 +195,14 @@ add_handler (const RaddleConfig *config,
              GPtrArray *settings,
              GPtrArray *problems)
 {
-  RaddleHandler *handler = make_handler (config, handler_config, plugin, problems);
+  RaddleLaneSettings lane = handler_config->lane;
+  RaddleHandler *handler =
+    make_handler (config, handler_config, plugin, &lane.overflow, problems);
 
   if (handler == NULL)
     return;
   g_ptr_array_add (handlers, handler);
-  g_ptr_array_add (settings, g_memdup2 (&handler_config->lane, sizeof handler_config->lane));
+  g_ptr_array_add (settings, g_memdup2 (&lane, sizeof lane));
 }
 
 static void
@@ -328,8 +288,8 @@ raddle_host_load_found_plugins (const RaddleConfig *config,
     }
 }
 
-/* Makes the handlers; transfer full, with the settings of each lane in @settings. What is wrong in
- * the keyfile goes to @problems. */
+/* Makes the handlers; transfer full, with the settings of each lane in @settings. What is
+ * wrong in the keyfile goes to @problems. */
 GPtrArray *
 raddle_host_make_handlers (const RaddleConfig *config,
                            GListModel *plugins,

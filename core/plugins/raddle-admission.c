@@ -27,7 +27,10 @@
 
 #define DELIVERY_FLAGS                                                                   \
   (RADDLE_PLUGIN_INLINE | RADDLE_PLUGIN_LOCKSTEP | RADDLE_PLUGIN_DETACHED)
-#define KNOWN_FLAGS (RADDLE_PLUGIN_THREAD_SAFE | DELIVERY_FLAGS | RADDLE_PLUGIN_EXCLUSIVE)
+#define OVERFLOW_FLAGS                                                                   \
+  (RADDLE_PLUGIN_COALESCE | RADDLE_PLUGIN_DROP_OLDEST | RADDLE_PLUGIN_DROP_NEWEST)
+#define KNOWN_FLAGS                                                                      \
+  (RADDLE_PLUGIN_THREAD_SAFE | DELIVERY_FLAGS | RADDLE_PLUGIN_EXCLUSIVE | OVERFLOW_FLAGS)
 
 G_STATIC_ASSERT (offsetof (RaddlePluginDescriptor, flags) + sizeof (guint32)
                  <= RADDLE_ELF_DESCRIPTOR_BYTES);
@@ -210,21 +213,47 @@ judge_sizes (RaddleElf *elf,
 }
 
 static gboolean
+has_several (guint32 flags)
+{
+  return (flags & (flags - 1)) != 0;
+}
+
+static gboolean
+judge_overflow (RaddlePluginFacts *facts,
+                GError **error)
+{
+  guint32 overflow = facts->flags & OVERFLOW_FLAGS;
+
+  if (has_several (overflow))
+    return raddle_refuse (error, "has flags in raddle_plugin_descriptor that contradict "
+                          "each other; set only one of RADDLE_PLUGIN_COALESCE, "
+                          "RADDLE_PLUGIN_DROP_OLDEST and RADDLE_PLUGIN_DROP_NEWEST");
+  if (overflow != 0
+      && (facts->flags & (RADDLE_PLUGIN_INLINE | RADDLE_PLUGIN_LOCKSTEP)) != 0)
+    return raddle_refuse (error, "has flags in raddle_plugin_descriptor that contradict "
+                          "each other: with %s no queue can be full; drop that flag or "
+                          "the one of RADDLE_PLUGIN_COALESCE, RADDLE_PLUGIN_DROP_OLDEST "
+                          "and RADDLE_PLUGIN_DROP_NEWEST",
+                          (facts->flags & RADDLE_PLUGIN_INLINE) != 0
+                            ? "RADDLE_PLUGIN_INLINE" : "RADDLE_PLUGIN_LOCKSTEP");
+
+  return TRUE;
+}
+
+static gboolean
 judge_flags (RaddlePluginFacts *facts,
              GError **error)
 {
-  guint32 delivery = facts->flags & DELIVERY_FLAGS;
-
   if ((facts->flags & ~(guint32) KNOWN_FLAGS) != 0)
     return raddle_refuse (error, "has unknown flags 0x%x in raddle_plugin_descriptor; "
                           "use RADDLE_PLUGIN_* flags only",
                           facts->flags & ~(guint32) KNOWN_FLAGS);
-  if ((delivery & (delivery - 1)) != 0)
+  if (has_several (facts->flags & DELIVERY_FLAGS))
     return raddle_refuse (error, "has flags in raddle_plugin_descriptor that contradict "
                           "each other; set only one of RADDLE_PLUGIN_INLINE, "
                           "RADDLE_PLUGIN_LOCKSTEP and RADDLE_PLUGIN_DETACHED");
 
-  return TRUE;
+  return judge_overflow (facts, error);
 }
 
 /**

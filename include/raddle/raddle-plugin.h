@@ -46,8 +46,14 @@ G_BEGIN_DECLS
  * @RADDLE_PLUGIN_LOCKSTEP: made for lockstep delivery: the run waits after each token
  * @RADDLE_PLUGIN_DETACHED: made for detached delivery: nobody waits for this handler
  * @RADDLE_PLUGIN_EXCLUSIVE: two instances cannot live side by side
+ * @RADDLE_PLUGIN_COALESCE: when too much waits, adjacent pieces of text may become one
+ * @RADDLE_PLUGIN_DROP_OLDEST: when too much waits, the oldest tokens may be left out
+ * @RADDLE_PLUGIN_DROP_NEWEST: when too much waits, the newest tokens may be left out
  *
- * What a plugin says of itself. The keyfile's `delivery` wins over the delivery flags.
+ * What a plugin says of itself. One flag at most says how it is made to get its events,
+ * and one what may happen when its queue is full; without that, the stream waits. Inline
+ * and lockstep delivery have no queue that could be full and go with none of these. The
+ * keyfile's `delivery` and `overflow` win over the flags.
  */
 typedef enum
 {
@@ -57,6 +63,9 @@ typedef enum
   RADDLE_PLUGIN_LOCKSTEP    = 1 << 2,
   RADDLE_PLUGIN_DETACHED    = 1 << 3,
   RADDLE_PLUGIN_EXCLUSIVE   = 1 << 4,
+  RADDLE_PLUGIN_COALESCE    = 1 << 5,
+  RADDLE_PLUGIN_DROP_OLDEST = 1 << 6,
+  RADDLE_PLUGIN_DROP_NEWEST = 1 << 7,
 } RaddlePluginFlags;
 
 /**

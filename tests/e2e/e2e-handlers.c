@@ -334,6 +334,44 @@ test_problems (Scene *scene,
   assert_line_count (json->output->str, 1);
 }
 
+/* What plugin and keyfile do not agree on: check says it and run says it. */
+static void
+test_flags (Scene *scene,
+            gconstpointer data)
+{
+  static const char *const lines[] = { "exec $0 check raddle.conf", RUN };
+  static const char *const expected[] = {
+    "raddle.conf:8: [handler good-drop] on-error: raise does not fit delivery=detached",
+    "raddle.conf:10: [handler good-coalesce] delivery: the plugin 'good-coalesce' asks",
+    "raddle.conf:12: [handler good-inline] overflow: does not fit delivery=inline",
+  };
+  g_autoptr (Program) mended = NULL;
+
+  add_plugin (scene, "good-drop");
+  add_plugin (scene, "good-coalesce");
+  add_plugin (scene, "good-inline");
+  write_keyfile (scene, "");
+  mended = scene_run (scene, RUN);
+  check_good_run (mended);
+  g_assert_cmpstr (mended->messages->str, ==, "");
+
+  scene_write (scene, "raddle.conf",
+               "[host]\nplugin-path=plugins\n"
+               "[model default]\nprovider=cassette\nfile=answer.sse\n\n"
+               "[handler good-drop]\non-error=raise\n"
+               "[handler good-coalesce]\ndelivery=inline\n"
+               "[handler good-inline]\noverflow=drop-oldest\n");
+  for (guint i = 0; i < G_N_ELEMENTS (lines); i++)
+    {
+      g_autoptr (Program) program = scene_run (scene, "%s", lines[i]);
+      const char *text = i == 0 ? program->output->str : program->messages->str;
+
+      g_assert_cmpint (program->status, ==, 1);
+      for (guint j = 0; j < G_N_ELEMENTS (expected); j++)
+        assert_has (text, expected[j]);
+    }
+}
+
 static void
 test_no_keyfile (Scene *scene,
                  gconstpointer data)
@@ -503,6 +541,111 @@ test_failing (Scene *scene,
   }
 }
 
+typedef struct
+{
+  const char *name, *event;
+  const char *output;
+  const char *log; /* of the recorder */
+} RaiseCase;
+
+static const RaiseCase raise_cases[] = {
+  { "start", "chat-model-start", "", "chat-model-start Human: hi\nllm-error \n" },
+  { "token", "llm-new-token", "Hello world\n",
+    "chat-model-start Human: hi\n"
+    "llm-new-token Hello\n"
+    "llm-new-token  world\n"
+    "llm-error Hello world\n" },
+  { "end", "llm-end", "Hello world\n", WHOLE_LOG },
+};
+
+/* One line for the failure, one for the call that it made fail, one for the handler. */
+static void
+check_raised (const RaiseCase *raised,
+              Program *program)
+{
+  g_autofree char *error =
+    g_strdup_printf ("raddle run: handler 'failing': %s failed: cannot do %s\n",
+                     raised->event, raised->event);
+
+  g_assert_cmpint (program->status, ==, 1);
+  assert_has (program->messages->str, error);
+  assert_has (program->messages->str, "raddle: handler 'failing' failed ");
+}
+
+/* A handler that makes the run fail, in the keyfile's words. */
+static void
+test_raise (Scene *scene,
+            gconstpointer data)
+{
+  const RaiseCase *raised = data;
+  g_autofree char *groups = g_strdup_printf (
+    "[handler failing]\non-error=raise\nevents=%s\n[handler recorder]\npath=log\n",
+    raised->event);
+  g_autoptr (Program) program = NULL;
+  g_autofree char *log = NULL;
+
+  add_plugin (scene, "failing");
+  add_plugin (scene, "recorder");
+  write_keyfile (scene, groups);
+  program = scene_run (scene, RUN);
+  check_raised (raised, program);
+  g_assert_cmpstr (program->output->str, ==, raised->output);
+  log = read_short_log (scene, "log");
+  g_assert_cmpstr (log, ==, raised->log);
+}
+
+/* Where the model is asked over HTTP: nothing is sent when a start handler fails, and the
+ * stream is let go of when one fails in its middle. */
+static void
+test_raise_over_http (Scene *scene,
+                      gconstpointer data)
+{
+  const RaiseCase *raised = data;
+  gboolean in_start = g_str_equal (raised->name, "start");
+  g_autoptr (RaddleTestServer) server = raddle_test_server_new ();
+  RaddleTestReply *reply = raddle_test_server_reply (server, 200, "text/event-stream");
+  g_autofree char *groups = g_strdup_printf (
+    "[handler failing]\non-error=raise\nevents=%s\n"
+    "[handler recorder]\npath=log\njson=true\n",
+    raised->event);
+  g_autoptr (Program) program = NULL;
+  g_autoptr (GPtrArray) events = NULL;
+  guint n_ends = 0;
+
+  raddle_test_reply_chunk (reply, 0, STREAM_START STREAM_TEXT ("Hello"), -1);
+  raddle_test_reply_stall (reply);
+  add_plugin (scene, "failing");
+  add_plugin (scene, "recorder");
+  scene_write_keyfile (scene, raddle_test_server_get_url (server), groups);
+  program =
+      scene_run (scene, "ANTHROPIC_API_KEY=" SCENE_KEY " exec $0 run -c raddle.conf hi");
+  check_raised (raised, program);
+  raddle_test_wait (raddle_test_server_n_open (server) == 0);
+  g_assert_cmpuint (raddle_test_server_n_accepted (server), ==, in_start ? 0 : 1);
+
+  events = scene_read_events (scene, "log");
+  for (guint i = 0; i < events->len; i++)
+    {
+      g_autofree char *event = event_member (events->pdata[i], "event");
+
+      n_ends += g_str_equal (event, "llm-end") || g_str_equal (event, "llm-error");
+    }
+  g_assert_cmpuint (n_ends, ==, 1);
+  {
+    const char *last = events->pdata[events->len - 1];
+    g_autofree char *event = event_member (last, "event");
+    g_autofree char *outcome = event_member (last, "outcome");
+    g_autofree char *text = event_member (last, "result.text");
+    g_autofree char *message = event_member (last, "error.message");
+
+    g_assert_cmpstr (event, ==, "llm-error");
+    g_assert_cmpstr (outcome, ==, "error");
+    g_assert_cmpstr (text, ==, in_start ? "" : "Hello");
+    assert_has (message, "handler 'failing': ");
+    assert_has (message, "cannot do ");
+  }
+}
+
 static void
 test_stopper (Scene *scene,
               gconstpointer data)
@@ -575,6 +718,7 @@ main (int argc,
   add ("no-handlers", NULL, test_no_handlers);
   add ("groups-without", NULL, test_groups_without);
   add ("problems", NULL, test_problems);
+  add ("flags", NULL, test_flags);
   add ("no-keyfile", NULL, test_no_keyfile);
   for (gsize i = 0; i < G_N_ELEMENTS (deliveries); i++)
     {
@@ -586,6 +730,14 @@ main (int argc,
   add ("lockstep", NULL, test_lockstep);
   add ("detached", NULL, test_detached);
   add ("failing/events", NULL, test_failing);
+  for (gsize i = 0; i < G_N_ELEMENTS (raise_cases); i++)
+    {
+      g_autofree char *name = g_strdup_printf ("raise/%s", raise_cases[i].name);
+
+      add (name, &raise_cases[i], test_raise);
+    }
+  add ("raise/http/start", &raise_cases[0], test_raise_over_http);
+  add ("raise/http/token", &raise_cases[1], test_raise_over_http);
 
   return g_test_run ();
 }

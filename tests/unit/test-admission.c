@@ -75,6 +75,12 @@ static const struct
   { "mixed-unsafe", "sync and async|set RADDLE_PLUGIN_THREAD_SAFE" },
   { "inline-async", "async events and RADDLE_PLUGIN_INLINE|drop the flag" },
   { "two-deliveries", "contradict|set only one" },
+  { "two-policies",
+    "contradict|set only one of RADDLE_PLUGIN_COALESCE, RADDLE_PLUGIN_DROP_OLDEST" },
+  { "inline-coalesce",
+    "contradict|with RADDLE_PLUGIN_INLINE no queue can be full|drop that flag" },
+  { "lockstep-drop",
+    "contradict|with RADDLE_PLUGIN_LOCKSTEP no queue can be full|drop that flag" },
   { "unknown-flag", "unknown flags 0x40000000|RADDLE_PLUGIN_*" },
   { "wrong-magic", "raddle_plugin_descriptor|magic number|0x12345678|RADDLE_PLUGIN ()" },
   { "abi-newer-major", "ABI 2.0 and this host has 1.0|install a Raddle with ABI 2.0" },
@@ -130,6 +136,7 @@ test_admitted (PluginKit *kit,
     { "good-inline", "sync" },       { "good-agent", "sync" },
     { "good-agent-async", "async" }, { "larger-struct", "sync" },
     { "good-cplusplus", "sync" },    { "undefined-symbol", "sync" },
+    { "good-drop", "sync" },         { "good-coalesce", "sync" },
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (rows); i++)

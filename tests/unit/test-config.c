@@ -203,6 +203,13 @@ static const BadCase bad_cases[] = {
                                      "behind it for powers of 1024" },
   { "[handler a]\nbreaker=-1\n",
     ":2: [handler a] breaker: -1 is out of bounds: from 0 to 2147483647" },
+  { "[handler a]\nbreaker-wait=0\n",
+    ":2: [handler a] breaker-wait: is out of bounds: at least 1ms" },
+  { "[handler a]\nbreaker-wait=999us\n",
+    ":2: [handler a] breaker-wait: is out of bounds: at least 1ms" },
+  { "[handler a]\nbreaker-wait=long\n",
+    ":2: [handler a] breaker-wait: 'long' is not a time: a number with us, ms, s, min, h "
+    "or d behind it; seconds without one" },
   { "[handler a]\ntimeout=-1s\n", ":2: [handler a] timeout: '-1s' is not a time: a "
                                   "number with us, ms, s, min, h or d behind "
                                   "it; seconds without one" },
@@ -323,6 +330,7 @@ test_defaults (void)
   g_assert_cmpint (handler->lane.timeout, ==, 30 * G_USEC_PER_SEC);
   g_assert_cmpint (handler->lane.on_error, ==, RADDLE_ON_ERROR_LOG);
   g_assert_cmpuint (handler->lane.breaker, ==, 5);
+  g_assert_cmpint (handler->lane.breaker_wait, ==, 30 * G_USEC_PER_SEC);
   g_assert_cmpint (handler->isolation, ==, RADDLE_ISOLATION_NONE);
 }
 
@@ -363,6 +371,7 @@ static const char good_file[] = "\xef\xbb\xbf# a comment\r\n"
                                 "timeout=100ms\n"
                                 "on-error=disable\n"
                                 "breaker=0\n"
+                                "breaker-wait=1ms\n"
                                 "isolation=none\n"
                                 "path=audit.jsonl\n"
                                 "[handler tokens]\n"
@@ -422,6 +431,7 @@ check_handlers (const RaddleConfig *config)
   g_assert_cmpint (audit->lane.timeout, ==, 100000);
   g_assert_cmpint (audit->lane.on_error, ==, RADDLE_ON_ERROR_DISABLE);
   g_assert_cmpuint (audit->lane.breaker, ==, 0);
+  g_assert_cmpint (audit->lane.breaker_wait, ==, 1000);
   g_assert_true (raddle_handler_config_has_key (audit, "timeout"));
   g_assert_true (raddle_handler_config_has_key (audit, "path"));
   g_assert_false (raddle_handler_config_has_key (audit, "enabled"));
@@ -619,42 +629,121 @@ test_bad_apply (void)
     "setting of this name");
 }
 
-static guint
-count_delivery_problems (const char *data,
-                         gboolean has_async_events,
-                         RaddleDelivery effective)
+typedef struct
 {
-  g_autoptr (RaddleConfig) config = load_good (data, NULL);
-  g_autoptr (GPtrArray) problems = raddle_problems_new ();
+  const char *data;  /* of [handler a] */
+  const char *flags; /* of its plugin */
+  gboolean has_async_events;
+  RaddleDelivery delivery;
+  RaddleOverflow overflow;
+  const char *problems;
+} FitCase;
 
-  raddle_config_check_delivery (raddle_config_find_handler (config, "a"),
-                                has_async_events, effective, problems);
-  return problems->len;
-}
+#define NOT_INLINE "does not fit delivery=inline, which has no queue that could overflow"
+#define NOT_LOCKSTEP                                                                     \
+  "does not fit delivery=lockstep, which waits after each event; only block does"
+#define NOT_ASYNC "inline does not fit the plugin 'a', which has async events"
+#define NOT_DETACHED                                                                     \
+  "raise does not fit delivery=detached: nobody waits for the handler, so no run can "   \
+  "fail with its error"
+
+static const FitCase fit_cases[] = {
+  { "", "", TRUE, RADDLE_DELIVERY_AWAITED, RADDLE_OVERFLOW_BLOCK, "" },
+  { "", "thread-safe exclusive", FALSE, RADDLE_DELIVERY_AWAITED, RADDLE_OVERFLOW_BLOCK,
+    "" },
+  { "", "inline", FALSE, RADDLE_DELIVERY_INLINE, RADDLE_OVERFLOW_BLOCK, "" },
+  { "", "lockstep", TRUE, RADDLE_DELIVERY_LOCKSTEP, RADDLE_OVERFLOW_BLOCK, "" },
+  { "", "thread-safe detached exclusive coalesce", TRUE, RADDLE_DELIVERY_DETACHED,
+    RADDLE_OVERFLOW_COALESCE, "" },
+  { "", "drop-oldest", TRUE, RADDLE_DELIVERY_AWAITED, RADDLE_OVERFLOW_DROP_OLDEST, "" },
+  { "", "drop-newest", TRUE, RADDLE_DELIVERY_AWAITED, RADDLE_OVERFLOW_DROP_NEWEST, "" },
+
+  /* The keyfile goes before. */
+  { "delivery=awaited\n", "inline", TRUE, RADDLE_DELIVERY_AWAITED, RADDLE_OVERFLOW_BLOCK,
+    "" },
+  { "delivery=lockstep\n", "detached", TRUE, RADDLE_DELIVERY_LOCKSTEP,
+    RADDLE_OVERFLOW_BLOCK, "" },
+  { "overflow=block\n", "drop-newest", TRUE, RADDLE_DELIVERY_AWAITED,
+    RADDLE_OVERFLOW_BLOCK, "" },
+  { "overflow=drop-oldest\n", "detached coalesce", TRUE, RADDLE_DELIVERY_DETACHED,
+    RADDLE_OVERFLOW_DROP_OLDEST, "" },
+  { "delivery=inline\noverflow=block\n", "coalesce", FALSE, RADDLE_DELIVERY_INLINE,
+    RADDLE_OVERFLOW_BLOCK, "" },
+
+  /* What the two do not agree on. */
+  { "delivery=inline\n", "", TRUE, RADDLE_DELIVERY_INLINE, RADDLE_OVERFLOW_BLOCK,
+    "test.conf:2: [handler a] delivery: " NOT_ASYNC },
+  { "overflow=coalesce\n", "inline", FALSE, RADDLE_DELIVERY_INLINE,
+    RADDLE_OVERFLOW_COALESCE, "test.conf:2: [handler a] overflow: " NOT_INLINE },
+  { "overflow=drop-oldest\n", "lockstep", FALSE, RADDLE_DELIVERY_LOCKSTEP,
+    RADDLE_OVERFLOW_DROP_OLDEST, "test.conf:2: [handler a] overflow: " NOT_LOCKSTEP },
+  { "on-error=raise\n", "lockstep", FALSE, RADDLE_DELIVERY_LOCKSTEP,
+    RADDLE_OVERFLOW_BLOCK, "" },
+  { "on-error=raise\n", "detached", FALSE, RADDLE_DELIVERY_DETACHED,
+    RADDLE_OVERFLOW_BLOCK, "test.conf:2: [handler a] on-error: " NOT_DETACHED },
+  { "delivery=inline\n", "coalesce", FALSE, RADDLE_DELIVERY_INLINE,
+    RADDLE_OVERFLOW_COALESCE,
+    "test.conf:2: [handler a] delivery: the plugin 'a' asks for overflow=coalesce, "
+    "which " NOT_INLINE "; write overflow=block as well" },
+  { "delivery=lockstep\n", "drop-newest", FALSE, RADDLE_DELIVERY_LOCKSTEP,
+    RADDLE_OVERFLOW_DROP_NEWEST,
+    "test.conf:2: [handler a] delivery: the plugin 'a' asks for overflow=drop-newest, "
+    "which " NOT_LOCKSTEP "; write overflow=block as well" },
+  { "overflow=coalesce\n", "inline", TRUE, RADDLE_DELIVERY_INLINE,
+    RADDLE_OVERFLOW_COALESCE,
+    "test.conf:1: [handler a] delivery: " NOT_ASYNC "\n"
+    "test.conf:2: [handler a] overflow: " NOT_INLINE },
+};
 
 static void
-test_delivery (void)
+test_fit (void)
 {
-  static const char coalesce[] = "[handler a]\noverflow=coalesce\n";
-  static const char raise[] = "[handler a]\non-error=raise\n";
-  static const char in_line[] = "[handler a]\ndelivery=inline\noverflow=block\n";
+  for (guint i = 0; i < G_N_ELEMENTS (fit_cases); i++)
+    {
+      const FitCase *fit = &fit_cases[i];
+      g_autofree char *data = g_strconcat ("[handler a]\n", fit->data, NULL);
+      g_auto (GStrv) flags = g_strsplit (fit->flags, " ", -1);
+      g_autoptr (RaddleConfig) config = load_good (data, NULL);
+      g_autoptr (GPtrArray) problems = raddle_problems_new ();
+      g_autofree char *text = NULL;
+      RaddleDelivery delivery;
+      RaddleOverflow overflow;
 
-  g_assert_cmpuint (count_delivery_problems (in_line, FALSE, RADDLE_DELIVERY_INLINE), ==,
-                    0);
-  g_assert_cmpuint (count_delivery_problems (in_line, TRUE, RADDLE_DELIVERY_INLINE), ==,
-                    1);
-  g_assert_cmpuint (count_delivery_problems (coalesce, TRUE, RADDLE_DELIVERY_AWAITED), ==,
-                    0);
-  g_assert_cmpuint (count_delivery_problems (coalesce, TRUE, RADDLE_DELIVERY_DETACHED),
-                    ==, 0);
-  g_assert_cmpuint (count_delivery_problems (coalesce, TRUE, RADDLE_DELIVERY_INLINE), ==,
-                    2);
-  g_assert_cmpuint (count_delivery_problems (coalesce, FALSE, RADDLE_DELIVERY_LOCKSTEP),
-                    ==, 1);
-  g_assert_cmpuint (count_delivery_problems (raise, FALSE, RADDLE_DELIVERY_LOCKSTEP), ==,
-                    0);
-  g_assert_cmpuint (count_delivery_problems (raise, FALSE, RADDLE_DELIVERY_DETACHED), ==,
-                    1);
+      raddle_handler_config_fit_plugin (raddle_config_find_handler (config, "a"),
+                                        fit->has_async_events,
+                                        (const char *const *) flags, &delivery,
+                                        &overflow, problems);
+      raddle_problems_sort (problems);
+      text = take_text (problems);
+      g_assert_cmpstr (text, ==, fit->problems);
+      g_assert_cmpint (delivery, ==, fit->delivery);
+      g_assert_cmpint (overflow, ==, fit->overflow);
+    }
+}
+
+/* What the keyfile gets wrong by itself is told once. */
+static void
+test_told_once (void)
+{
+  static const char *const datas[] = {
+    "[handler a]\ndelivery=inline\noverflow=coalesce\n",
+    "[handler a]\ndelivery=lockstep\noverflow=drop-oldest\n",
+    "[handler a]\ndelivery=detached\non-error=raise\n",
+  };
+  static const char *const flags[] = { "coalesce", NULL };
+
+  for (guint i = 0; i < G_N_ELEMENTS (datas); i++)
+    {
+      g_autoptr (GPtrArray) problems = raddle_problems_new ();
+      g_autoptr (RaddleConfig) config = load_bytes (datas[i], -1, NULL, problems);
+      RaddleDelivery delivery;
+      RaddleOverflow overflow;
+
+      g_assert_cmpuint (problems->len, ==, 1);
+      raddle_handler_config_fit_plugin (raddle_config_find_handler (config, "a"), FALSE,
+                                        flags, &delivery, &overflow, problems);
+      g_assert_cmpuint (problems->len, ==, 1);
+    }
 }
 
 static void
@@ -780,7 +869,8 @@ main (int argc,
   g_test_add_func ("/config/overrides/bad", test_bad_overrides);
   g_test_add_func ("/config/apply", test_apply);
   g_test_add_func ("/config/apply/bad", test_bad_apply);
-  g_test_add_func ("/config/delivery", test_delivery);
+  g_test_add_func ("/config/fit", test_fit);
+  g_test_add_func ("/config/told-once", test_told_once);
   g_test_add_func ("/config/nearest", test_nearest);
   g_test_add_func ("/config/random", test_random);
   status = g_test_run ();

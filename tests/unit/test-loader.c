@@ -81,6 +81,7 @@ test_good (PluginKit *kit,
   static const char * const names[] = { "good-sync", "good-async", "good-options",
                                         "good-mixed", "good-inline", "good-agent",
                                         "good-agent-async", "larger-struct",
+                                        "good-drop", "good-coalesce",
                                         "recorder", "recorder-async" };
 
   for (guint i = 0; i < G_N_ELEMENTS (names); i++)
@@ -143,6 +144,30 @@ test_calls_mixed (PluginKit *kit,
   g_assert_true (calls->thread_safe);
   g_assert_cmpint (raddle_plugin_get_flags (plugin), ==, RADDLE_PLUGIN_THREAD_SAFE);
   g_assert_cmpstr (raddle_plugin_get_kind (plugin), ==, "mixed");
+}
+
+static void
+test_flags (PluginKit *kit,
+            gconstpointer data)
+{
+  static const char *const drop[] = { "detached", "drop-oldest", NULL };
+  static const char *const coalesce[] = { "coalesce", NULL };
+  static const char *const none[] = { NULL };
+  static const struct
+  {
+    const char *plugin;
+    const char *const *nicks;
+  } rows[] = {
+    { "good-drop", drop }, { "good-coalesce", coalesce }, { "good-agent", none },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (rows); i++)
+    {
+      g_autoptr(RaddlePlugin) plugin = load (kit, rows[i].plugin);
+      g_auto(GStrv) nicks = raddle_plugin_dup_flag_nicks (plugin);
+
+      g_assert_cmpstrv (nicks, rows[i].nicks);
+    }
 }
 
 static void
@@ -257,7 +282,7 @@ test_own_keys (void)
   static const char * const keys[] = {
     "plugin",      "enabled", "events",   "delivery", "queue-length",
     "queue-bytes", "overflow", "timeout", "on-error", "breaker",
-    "isolation",   "path",    "event",
+    "isolation",   "path",    "event",    "breaker-wait",
   };
 
   for (gsize i = 0; i < G_N_ELEMENTS (keys); i++)
@@ -495,6 +520,7 @@ main (int argc,
   ADD ("/loader/good", test_good);
   ADD ("/loader/calls-sync", test_calls_sync);
   ADD ("/loader/calls-mixed", test_calls_mixed);
+  ADD ("/loader/flags", test_flags);
   ADD ("/loader/calls-agent-finish", test_calls_agent_finish);
   ADD ("/loader/larger-struct", test_larger_struct);
   g_test_add_func ("/loader/older-struct", test_older_struct);
