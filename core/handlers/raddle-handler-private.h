@@ -7,6 +7,7 @@
 #include "handlers/raddle-handler-calls.h"
 #include "handlers/raddle-lane-settings.h"
 #include "handlers/raddle-settings.h"
+#include "handlers/raddle-stats.h"
 #include "raddle/raddle-handler.h"
 
 G_BEGIN_DECLS
@@ -38,9 +39,10 @@ struct _RaddleHandler
   RaddleHandlerState state; /* lock */
   char *reason;             /* lock */
   gboolean claimed;         /* lock: some host has it */
-  guint64 n_failures;       /* lock */
   RaddleHandlerData data;   /* lock */
   GHashTable *run_data;     /* lock: RaddleRunInfo to RaddleHandlerData; all open runs */
+
+  RaddleStats stats; /* has a lock of its own */
 };
 
 void                      raddle_handler_data_clear    (RaddleHandlerData        *self);
@@ -54,6 +56,13 @@ RaddleHandler            *raddle_handler_new_for_calls (const char              
                                                         GObject                  *plugin);
 const RaddleHandlerCalls *raddle_handler_get_calls     (RaddleHandler            *self);
 guint32                   raddle_handler_get_types     (RaddleHandler            *self);
+
+/* raddle-handler-stats.c: the properties get the numbers from @first_id on. Any thread. */
+void                      raddle_handler_install_stats (GObjectClass             *object_class,
+                                                        guint                     first_id);
+gboolean                  raddle_handler_get_stats_property (RaddleHandler       *self,
+                                                        guint                     nth,
+                                                        GValue                   *value);
 
 /* Where its events are: on the pool or on the loop. */
 gboolean                  raddle_handler_setup         (RaddleHandler            *self);

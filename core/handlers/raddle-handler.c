@@ -25,7 +25,8 @@ static GParamSpec *properties[N_PROPS];
  * RaddleHandler:
  *
  * What receives events: an instance of a plugin, or an object of the embedding program.
- * Its properties change on the host's context.
+ * Its name, state and reason change on the host's context. What is counted of it changes
+ * on any thread and is not notified: read it when you want to know it.
  *
  * Since: 0.1
  */
@@ -46,6 +47,7 @@ raddle_handler_finalize (GObject *object)
   g_free (self->own_calls);
   g_free (self->name);
   g_free (self->reason);
+  raddle_stats_clear (&self->stats);
   g_mutex_clear (&self->lock);
 
   G_OBJECT_CLASS (raddle_handler_parent_class)->finalize (object);
@@ -72,6 +74,9 @@ raddle_handler_get_property (GObject *object,
       g_value_take_string (value, raddle_handler_dup_reason (self));
       break;
     default:
+      if (prop_id >= N_PROPS &&
+          raddle_handler_get_stats_property (self, prop_id - N_PROPS, value))
+        break;
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
     }
 }
@@ -113,12 +118,14 @@ raddle_handler_class_init (RaddleHandlerClass *klass)
   properties[PROP_REASON] = g_param_spec_string ("reason", NULL, NULL, NULL, flags);
 
   g_object_class_install_properties (object_class, N_PROPS, properties);
+  raddle_handler_install_stats (object_class, N_PROPS);
 }
 
 static void
 raddle_handler_init (RaddleHandler *self)
 {
   g_mutex_init (&self->lock);
+  raddle_stats_init (&self->stats);
   self->run_data =
     g_hash_table_new_full (NULL, NULL, (GDestroyNotify) raddle_run_info_unref,
                            raddle_handler_data_free);
@@ -304,11 +311,7 @@ raddle_handler_failed (RaddleHandler *self,
     type < RADDLE_N_EVENT_TYPES ? raddle_event_type_get_nick (type) : "a call";
   const char *message =
     error != NULL ? error->message : "it returned FALSE without an error";
-  guint64 n_failures;
-
-  raddle_lock (&self->lock);
-  n_failures = ++self->n_failures;
-  raddle_unlock (&self->lock);
+  guint64 n_failures = raddle_stats_add_failed (&self->stats);
 
   if (n_failures == 1)
     g_message ("handler '%s': %s failed: %s", self->name, event, message);
@@ -448,15 +451,9 @@ raddle_handler_get_delivery (RaddleHandler *self)
 guint64
 raddle_handler_get_n_failures (RaddleHandler *self)
 {
-  guint64 n_failures;
-
   g_return_val_if_fail (RADDLE_IS_HANDLER (self), 0);
 
-  raddle_lock (&self->lock);
-  n_failures = self->n_failures;
-  raddle_unlock (&self->lock);
-
-  return n_failures;
+  return raddle_stats_get_n_failed (&self->stats);
 }
 
 /**
