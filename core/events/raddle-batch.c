@@ -9,19 +9,94 @@
 
 #include "events/raddle-lock.h"
 
-#define NO_TEXT G_MAXUINT
+#include <string.h>
+
+/* A batch of tokens that is no longer needed is kept for the next, unless it is large. */
+#define MAX_RECYCLED        64
+#define MAX_RECYCLED_EVENTS 256
+#define MAX_RECYCLED_TEXT   (16 * 1024)
+
+/* The wall clock is asked once in so many microseconds; between, time goes on evenly. */
+#define WALL_CLOCK_INTERVAL 100000
+
+static GMutex recycled_lock;
+static RaddleBatch *recycled; /* recycled_lock */
+static guint n_recycled;      /* recycled_lock */
+
+static gint64 wall_offset;  /* atomic: from the monotonic clock to the wall clock */
+static gint64 wall_checked; /* atomic: us, monotonic */
+
+static gint64
+get_wall_time (gint64 now)
+{
+  gint64 checked = __atomic_load_n (&wall_checked, __ATOMIC_ACQUIRE);
+
+  if (checked == 0 || now - checked >= WALL_CLOCK_INTERVAL)
+    {
+      __atomic_store_n (&wall_offset, g_get_real_time () - now, __ATOMIC_RELAXED);
+      __atomic_store_n (&wall_checked, now, __ATOMIC_RELEASE);
+    }
+  return now + __atomic_load_n (&wall_offset, __ATOMIC_RELAXED);
+}
+
+static RaddleBatch *
+take_recycled (void)
+{
+  RaddleBatch *self;
+
+  raddle_lock (&recycled_lock);
+  self = recycled;
+  if (self != NULL)
+    {
+      recycled = self->next;
+      n_recycled--;
+    }
+  raddle_unlock (&recycled_lock);
+
+  return self;
+}
+
+static gboolean
+recycle (RaddleBatch *self)
+{
+  gboolean kept = FALSE;
+
+  if (self->event_class != RADDLE_EVENT_CLASS_FLOW ||
+      self->n_allocated > MAX_RECYCLED_EVENTS || self->text_allocated > MAX_RECYCLED_TEXT)
+    return FALSE;
+
+  raddle_lock (&recycled_lock);
+  if (n_recycled < MAX_RECYCLED)
+    {
+      self->next = recycled;
+      recycled = self;
+      n_recycled++;
+      kept = TRUE;
+    }
+  raddle_unlock (&recycled_lock);
+
+  return kept;
+}
 
 RaddleBatch *
 raddle_batch_new (RaddleRunInfo *run,
                   RaddleEventClass event_class)
 {
-  RaddleBatch *self = g_new0 (RaddleBatch, 1);
+  RaddleBatch *self = event_class == RADDLE_EVENT_CLASS_FLOW ? take_recycled () : NULL;
 
-  self->ref_count = 1;
-  self->run = raddle_run_info_ref (run);
-  self->event_class = event_class;
-  self->time = g_get_monotonic_time ();
-  self->wall_time = g_get_real_time ();
+  if (self == NULL)
+    self = g_new0 (RaddleBatch, 1);
+  *self = (RaddleBatch) {
+    .ref_count = 1,
+    .run = raddle_run_info_ref (run),
+    .event_class = event_class,
+    .n_allocated = self->n_allocated,
+    .events = self->events,
+    .text = self->text,
+    .text_allocated = self->text_allocated,
+    .time = g_get_monotonic_time (),
+  };
+  self->wall_time = get_wall_time (self->time);
 
   return self;
 }
@@ -41,7 +116,7 @@ raddle_batch_new_single (RaddleRunInfo *run,
   return self;
 }
 
-static RaddleEventDetail *
+RaddleEventDetail *
 raddle_event_detail_copy (const RaddleEventDetail *self)
 {
   RaddleEventDetail *copy = g_new0 (RaddleEventDetail, 1);
@@ -65,7 +140,7 @@ raddle_batch_new_replay (RaddleBatch *start)
   g_assert (start->n_events == 1);
 
   self = raddle_batch_new_single (start->run, event->type,
-                                  event->text_length != NO_TEXT ? start->text->str : NULL,
+                                  event->text_length != RADDLE_NO_TEXT ? start->text : NULL,
                                   event->detail != NULL
                                     ? raddle_event_detail_copy (event->detail)
                                     : NULL);
@@ -95,24 +170,53 @@ raddle_batch_unref (RaddleBatch *self)
   for (guint i = 0; i < self->n_events; i++)
     g_clear_pointer (&self->events[i].detail, raddle_event_detail_free);
   g_clear_pointer (&self->fallback, raddle_batch_unref);
-  if (self->text != NULL)
-    g_string_free (self->text, TRUE);
+  raddle_run_info_unref (g_steal_pointer (&self->run));
+  if (recycle (self))
+    return;
+  g_free (self->text);
   g_free (self->events);
-  raddle_run_info_unref (self->run);
   g_free (self);
 }
 
 static void
-raddle_batch_grow (RaddleBatch *self)
+reserve_event (RaddleBatch *self)
 {
   if (self->n_events < self->n_allocated)
     return;
 
   if (self->n_allocated == 0)
-    self->n_allocated = self->event_class == RADDLE_EVENT_CLASS_FLOW ? 64 : 1;
+    self->n_allocated = self->event_class == RADDLE_EVENT_CLASS_FLOW ? 8 : 1;
   else
     self->n_allocated *= 2;
   self->events = g_renew (RaddleEvent, self->events, self->n_allocated);
+}
+
+static void
+reserve_text (RaddleBatch *self,
+              gsize length)
+{
+  gsize needed = self->text_length + length;
+
+  if (needed <= self->text_allocated)
+    return;
+  g_assert (needed < RADDLE_NO_TEXT);
+  self->text_allocated = MAX (needed, 2 * self->text_allocated);
+  self->text = g_realloc (self->text, self->text_allocated);
+}
+
+/* Gives @event its text. */
+void
+raddle_batch_set_text (RaddleBatch *self,
+                       RaddleEvent *event,
+                       const char *text,
+                       gsize length)
+{
+  reserve_text (self, length + 1);
+  memcpy (self->text + self->text_length, text, length);
+  self->text[self->text_length + length] = '\0';
+  event->text_start = self->text_length;
+  event->text_length = length;
+  self->text_length += length + 1;
 }
 
 /* Adds an event. The pointer is good until the next one is added. */
@@ -126,24 +230,17 @@ raddle_batch_add (RaddleBatch *self,
 
   g_assert (raddle_event_type_get_class (type) == self->event_class);
 
-  raddle_batch_grow (self);
+  reserve_event (self);
   event = &self->events[self->n_events++];
   *event = (RaddleEvent) {
     .batch = self,
     .type = type,
     .block = -1,
     .offset = self->n_seqs++,
-    .text_length = NO_TEXT,
+    .text_length = RADDLE_NO_TEXT,
   };
   if (text != NULL)
-    {
-      if (self->text == NULL)
-        self->text = g_string_sized_new (length + 1);
-      event->text_start = self->text->len;
-      event->text_length = length;
-      g_string_append_len (self->text, text, length);
-      g_string_append_c (self->text, '\0');
-    }
+    raddle_batch_set_text (self, event, text, length);
   self->types |= RADDLE_EVENT_MASK (type);
 
   return event;
@@ -157,12 +254,17 @@ raddle_batch_skip (RaddleBatch *self,
   self->n_seqs += n_seqs;
 }
 
-/* The memory that a waiting batch takes, for the limits of lanes. */
+/* The memory that the events @first to @end take while they wait. */
 gsize
-raddle_batch_get_size (RaddleBatch *self)
+raddle_batch_get_size (RaddleBatch *self,
+                       guint first,
+                       guint end)
 {
-  return sizeof *self + self->n_allocated * sizeof (RaddleEvent) +
-         (self->text != NULL ? self->text->allocated_len : 0);
+  gsize size = 0;
+
+  for (guint i = first; i < end; i++)
+    size += raddle_event_get_size (&self->events[i]);
+  return size;
 }
 
 RaddleEventDetail *

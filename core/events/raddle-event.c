@@ -189,7 +189,8 @@ raddle_event_get_metadata (RaddleEvent *self)
  * Gets the number of the event in its run. The start is 0; events that nobody asked for
  * are counted too, so that numbers may be missing but never go back.
  *
- * Returns: the number; of a merged event, that of its last part
+ * Returns: the number; of a merged event that of its last part, of a `gap` that of the
+ * last event it stands for
  *
  * Since: 0.1
  */
@@ -205,7 +206,8 @@ raddle_event_get_seq (RaddleEvent *self)
  * raddle_event_get_first_seq:
  * @self: an event
  *
- * Gets the number of the first part of a merged event.
+ * Gets the number of the first part of a merged event, or of the first event that a `gap`
+ * stands for.
  *
  * Returns: the number; that of raddle_event_get_seq() where nothing was merged
  *
@@ -214,7 +216,9 @@ raddle_event_get_seq (RaddleEvent *self)
 guint64
 raddle_event_get_first_seq (RaddleEvent *self)
 {
-  return raddle_event_get_seq (self);
+  g_return_val_if_fail (self != NULL, 0);
+
+  return raddle_event_get_seq (self) - self->span;
 }
 
 /**
@@ -290,7 +294,7 @@ raddle_event_get_text (RaddleEvent *self)
   g_return_val_if_fail (self != NULL, NULL);
 
   if (self->text_length != G_MAXUINT)
-    return self->batch->text->str + self->text_start;
+    return self->batch->text + self->text_start;
   if (self->detail != NULL && self->detail->result != NULL)
     return raddle_result_get_text (self->detail->result);
   return NULL;

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Owns a batch while pieces are merged into it. A model's stream tells each piece twice,
+ * as a token and as a stream event, so two texts of one block may grow in turns. For one
+ * thread; nobody else sees the batch before it is finished.
+ */
+
+#include "events/raddle-merger.h"
+
+typedef struct
+{
+  guint index; /* of the event in the batch */
+  GString *text;
+} RaddleGrowth;
+
+struct _RaddleMerger
+{
+  RaddleBatch *batch;
+  RaddleGrowth growths[2]; /* the last events of the batch */
+  guint n_growths;
+  guint n_merged;
+  guint64 first_merged; /* its seq */
+};
+
+/* @like: a batch of the run, with the time of the first event. */
+RaddleMerger *
+raddle_merger_new (RaddleBatch *like)
+{
+  RaddleMerger *self = g_new0 (RaddleMerger, 1);
+
+  self->batch = raddle_batch_new (like->run, RADDLE_EVENT_CLASS_FLOW);
+  self->batch->time = like->time;
+  self->batch->wall_time = like->wall_time;
+
+  return self;
+}
+
+static RaddleEvent *
+get_grown (RaddleMerger *self,
+           guint i)
+{
+  return &self->batch->events[self->growths[i].index];
+}
+
+/* The last part counts for the order. */
+static void
+sort_growths (RaddleMerger *self)
+{
+  RaddleEvent *first, *second, kept;
+
+  if (self->n_growths < 2)
+    return;
+  first = get_grown (self, 0);
+  second = get_grown (self, 1);
+  if (first->offset < second->offset)
+    return;
+  kept = *first;
+  *first = *second;
+  *second = kept;
+}
+
+static void
+stop_growing (RaddleMerger *self)
+{
+  for (guint i = 0; i < self->n_growths; i++)
+    {
+      GString *text = g_steal_pointer (&self->growths[i].text);
+
+      raddle_batch_set_text (self->batch, get_grown (self, i), text->str, text->len);
+      g_string_free (text, TRUE);
+    }
+  sort_growths (self);
+  self->n_growths = 0;
+}
+
+/* What was finished is not freed. */
+void
+raddle_merger_free (RaddleMerger *self)
+{
+  stop_growing (self);
+  g_clear_pointer (&self->batch, raddle_batch_unref);
+  g_free (self);
+}
+
+static gboolean
+is_piece (const RaddleEvent *event)
+{
+  if (event->detail != NULL || event->text_length == RADDLE_NO_TEXT)
+    return FALSE;
+  return event->type == RADDLE_EVENT_LLM_NEW_TOKEN || event->type == RADDLE_EVENT_TEXT ||
+         (event->type == RADDLE_EVENT_STREAM_EVENT &&
+          (event->delta == RADDLE_DELTA_TEXT || event->delta == RADDLE_DELTA_THINKING ||
+           event->delta == RADDLE_DELTA_TOOL_ARGS));
+}
+
+static guint64
+get_seq (const RaddleEvent *event)
+{
+  return event->batch->first_seq + event->offset;
+}
+
+static gboolean
+grow (RaddleMerger *self,
+      const RaddleEvent *event)
+{
+  for (guint i = 0; i < self->n_growths; i++)
+    {
+      RaddleEvent *grown = get_grown (self, i);
+      guint offset = get_seq (event) - self->batch->first_seq;
+
+      if (grown->type != event->type || grown->delta != event->delta ||
+          grown->block != event->block)
+        continue;
+      if (self->n_merged++ == 0)
+        self->first_merged = get_seq (event) - event->span;
+      grown->span += offset - grown->offset;
+      grown->offset = offset;
+      g_string_append_len (self->growths[i].text, event->batch->text + event->text_start,
+                           event->text_length);
+      return TRUE;
+    }
+  return FALSE;
+}
+
+/* Two grow in turns only when one is the token and the other the stream event of it. */
+static gboolean
+may_grow_beside (RaddleMerger *self,
+                 const RaddleEvent *event)
+{
+  const RaddleEvent *other;
+
+  if (self->n_growths != 1)
+    return FALSE;
+  other = get_grown (self, 0);
+  return other->block == event->block && other->type != event->type &&
+         other->type != RADDLE_EVENT_TEXT && event->type != RADDLE_EVENT_TEXT;
+}
+
+static void
+add (RaddleMerger *self,
+     const RaddleEvent *event)
+{
+  RaddleBatch *batch = self->batch;
+  RaddleEvent *copy;
+
+  if (batch->n_events == 0)
+    batch->first_seq = get_seq (event);
+  copy = raddle_batch_add (batch, event->type, NULL, 0);
+  copy->delta = event->delta;
+  copy->block = event->block;
+  copy->offset = get_seq (event) - batch->first_seq;
+  copy->span = event->span;
+  if (event->detail != NULL)
+    copy->detail = raddle_event_detail_copy (event->detail);
+}
+
+static void
+add_piece (RaddleMerger *self,
+           const RaddleEvent *event)
+{
+  if (!may_grow_beside (self, event))
+    stop_growing (self);
+  add (self, event);
+  self->growths[self->n_growths++] = (RaddleGrowth) {
+    self->batch->n_events - 1,
+    g_string_new_len (event->batch->text + event->text_start, event->text_length),
+  };
+}
+
+/* Copies @event into the batch; TRUE when it became part of one that was there. */
+gboolean
+raddle_merger_add (RaddleMerger *self,
+                   const RaddleEvent *event)
+{
+  if (is_piece (event))
+    {
+      if (grow (self, event))
+        return TRUE;
+      add_piece (self, event);
+      return FALSE;
+    }
+
+  stop_growing (self);
+  add (self, event);
+  if (event->text_length != RADDLE_NO_TEXT)
+    raddle_batch_set_text (self->batch, &self->batch->events[self->batch->n_events - 1],
+                           event->batch->text + event->text_start, event->text_length);
+  return FALSE;
+}
+
+/* Comes last, so that the numbers go up. */
+static void
+add_gap (RaddleMerger *self)
+{
+  RaddleBatch *batch = self->batch;
+  guint offset = batch->events[batch->n_events - 1].offset;
+  RaddleEvent *gap = raddle_batch_add (batch, RADDLE_EVENT_GAP, NULL, 0);
+
+  gap->offset = offset;
+  gap->span = offset - (self->first_merged - batch->first_seq);
+  raddle_event_ensure_detail (gap)->n_merged = self->n_merged;
+}
+
+/* The batch, transfer full; nothing may be added after it. @tell: a gap at the end says
+ * how many events became part of others, if any did. */
+RaddleBatch *
+raddle_merger_finish (RaddleMerger *self,
+                      gboolean tell)
+{
+  stop_growing (self);
+  if (tell && self->n_merged > 0)
+    add_gap (self);
+  return g_steal_pointer (&self->batch);
+}
+
+/* How many events became part of others. */
+guint
+raddle_merger_get_n_merged (RaddleMerger *self)
+{
+  return self->n_merged;
+}

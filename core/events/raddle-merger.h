@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Makes one batch of events that came apart: adjacent pieces of one run, block and type
+ * become one event. */
+
+#pragma once
+
+#include "events/raddle-batch.h"
+
+G_BEGIN_DECLS
+
+typedef struct _RaddleMerger RaddleMerger;
+
+RaddleMerger *raddle_merger_new    (RaddleBatch       *like);
+void          raddle_merger_free   (RaddleMerger      *self);
+gboolean      raddle_merger_add    (RaddleMerger      *self,
+                                    const RaddleEvent *event);
+guint         raddle_merger_get_n_merged (RaddleMerger *self);
+RaddleBatch  *raddle_merger_finish (RaddleMerger      *self,
+                                    gboolean           tell);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (RaddleMerger, raddle_merger_free)
+
+G_END_DECLS
