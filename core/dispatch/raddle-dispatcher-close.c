@@ -25,6 +25,8 @@ destroy_note_source (RaddleDispatcher *self)
 
   g_source_destroy (source);
   g_source_unref (source);
+  g_source_destroy (self->time_source);
+  g_clear_pointer (&self->time_source, g_source_unref);
   while ((run = g_queue_pop_head (&runs)) != NULL)
     {
       raddle_dispatcher_take_run (self, run);

@@ -70,10 +70,26 @@ open_track (RaddleDispatcher *self,
   return track;
 }
 
+/* Those that wait for room stand in a list. */
+static void
+update_starved (RaddleDispatcher *self,
+                RaddleTrack *track)
+{
+  if (track->starved == track->waits_for_room)
+    return;
+  track->waits_for_room = track->starved;
+  if (track->starved)
+    g_queue_push_tail_link (&self->starved, &track->starved_link);
+  else
+    g_queue_unlink (&self->starved, &track->starved_link);
+}
+
 void
 raddle_dispatcher_close_track (RaddleDispatcher *self,
                                RaddleTrack *track)
 {
+  track->starved = FALSE;
+  update_starved (self, track);
   g_queue_unlink (&self->tracks, &track->link);
   track->run->track = NULL;
   raddle_track_free (track);
@@ -89,6 +105,7 @@ raddle_dispatcher_advance_track (RaddleDispatcher *self,
   raddle_track_advance (track, &self->due);
   if (outermost)
     self->advancing = FALSE;
+  update_starved (self, track);
 
   if (track->settled && track->items.length == 0)
     raddle_dispatcher_close_track (self, track);
@@ -159,13 +176,24 @@ raddle_dispatcher_update_wanted (RaddleDispatcher *self)
   g_atomic_int_set (&self->sink.wanted, wanted);
 }
 
+/* The runs under way, for a handler that was set aside. */
+static void
+rejoin (RaddleDispatcher *self,
+        RaddleLane *lane)
+{
+  for (GList *link = self->tracks.head; link != NULL; link = link->next)
+    raddle_track_rejoin (link->data, lane);
+}
+
 static void
 take_news (RaddleDispatcher *self,
            RaddleLane *lane)
 {
-  RaddleHandler *handler = raddle_lane_get_handler (lane);
-
-  raddle_handler_notify_state (handler);
+  raddle_lane_show_state (lane);
+  raddle_handler_notify_state (raddle_lane_get_handler (lane));
+  if (raddle_lane_take_rejoin (lane))
+    rejoin (self, lane);
+  raddle_dispatcher_set_time (self, raddle_lane_get_retry_time (lane));
   if (raddle_lane_is_closed (lane))
     {
       raddle_lock (&self->lock);
@@ -250,12 +278,36 @@ call_watchers (RaddleDispatcher *self)
     }
 }
 
+/* Lanes have room again: who waits longest comes first. Those who find none stay where
+ * they are. */
+static void
+feed_starved (RaddleDispatcher *self,
+              gint64 deadline)
+{
+  GList *link = self->starved.head;
+
+  while (link != NULL)
+    {
+      RaddleTrack *track = link->data;
+
+      link = link->next;
+      raddle_dispatcher_advance_track (self, track);
+      if (link == NULL || g_get_monotonic_time () < deadline)
+        continue;
+      raddle_lock (&self->lock);
+      self->room = TRUE;
+      raddle_unlock (&self->lock);
+      raddle_dispatcher_wake (self);
+      return;
+    }
+}
+
 static void
 dispatch_notes (RaddleDispatcher *self)
 {
   gint64 deadline = g_get_monotonic_time () + TURN_US;
   GQueue runs, slots, lanes, work;
-  gboolean abandoned;
+  gboolean abandoned, room;
   gpointer thing;
 
   raddle_lock (&self->lock);
@@ -267,6 +319,8 @@ dispatch_notes (RaddleDispatcher *self)
   take_queue_locked (&self->noted_lanes, &lanes);
   take_queue_locked (&self->loop_work, &work);
   abandoned = self->abandoned;
+  room = self->room;
+  self->room = FALSE;
   raddle_unlock (&self->lock);
 
   while ((thing = g_queue_pop_head (&runs)) != NULL)
@@ -286,6 +340,8 @@ dispatch_notes (RaddleDispatcher *self)
     }
   if (abandoned)
     raddle_dispatcher_give_up (self);
+  if (room)
+    feed_starved (self, deadline);
   serve_loop_work (self, &work, deadline);
   call_watchers (self);
   raddle_dispatcher_finish_closing (self);
@@ -337,6 +393,53 @@ due_source_dispatch (GSource *source,
   return G_SOURCE_REMOVE;
 }
 
+/* ---- what is late ---- */
+
+/* Has lanes look at what is late at @time, us, monotonic, or earlier. */
+void
+raddle_dispatcher_set_time (RaddleDispatcher *self,
+                            gint64 time)
+{
+  if (time >= self->next_time || self->time_source == NULL)
+    return;
+  self->next_time = time;
+  g_source_set_ready_time (self->time_source, time);
+}
+
+static void
+check_lanes (RaddleDispatcher *self,
+             GPtrArray *lanes,
+             gint64 now)
+{
+  for (guint i = 0; i < lanes->len; i++)
+    {
+      g_autoptr (RaddleLane) lane = raddle_lane_ref (lanes->pdata[i]);
+
+      raddle_lane_retry (lane, now);
+      raddle_dispatcher_set_time (self, raddle_lane_get_retry_time (lane));
+      raddle_dispatcher_set_time (self, raddle_lane_check_calls (lane, now));
+    }
+}
+
+static gboolean
+time_source_dispatch (GSource *source,
+                      GSourceFunc callback,
+                      gpointer user_data)
+{
+  RaddleDispatcher *self = ((RaddleDispatcherSource *) source)->dispatcher;
+  G_GNUC_UNUSED g_autoptr (RaddleDispatcher) keep = raddle_dispatcher_ref (self);
+  gint64 now = g_get_monotonic_time ();
+
+  g_source_set_ready_time (source, -1);
+  self->next_time = G_MAXINT64;
+  g_main_context_push_thread_default (self->owner.context);
+  check_lanes (self, self->lanes, now);
+  check_lanes (self, self->leaving, now);
+  g_main_context_pop_thread_default (self->owner.context);
+
+  return G_SOURCE_CONTINUE;
+}
+
 static void
 dispatcher_source_finalize (GSource *source)
 {
@@ -351,6 +454,11 @@ static GSourceFuncs dispatcher_source_funcs = {
 
 static GSourceFuncs due_source_funcs = {
   .dispatch = due_source_dispatch,
+  .finalize = dispatcher_source_finalize,
+};
+
+static GSourceFuncs time_source_funcs = {
+  .dispatch = time_source_dispatch,
   .finalize = dispatcher_source_finalize,
 };
 
@@ -380,5 +488,7 @@ void
 raddle_dispatcher_attach_sources (RaddleDispatcher *self)
 {
   self->source = attach_source (self, &dispatcher_source_funcs, "[raddle] dispatcher");
+  self->time_source = attach_source (self, &time_source_funcs, "[raddle] time limits");
+  self->next_time = G_MAXINT64;
   attach_due_source (self);
 }

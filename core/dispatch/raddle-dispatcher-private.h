@@ -17,6 +17,8 @@ struct _RaddleDispatcher
   int ref_count; /* atomic */
   GSource *source;     /* lock to change: brings notes to the loop */
   GSource *due_source; /* loop: calls programs back */
+  GSource *time_source; /* loop: has lanes look at what is late */
+  gint64 next_time;     /* loop: when that is due, us, monotonic; G_MAXINT64: never */
   GThreadPool *pool;
 
   GMutex lock;
@@ -26,10 +28,12 @@ struct _RaddleDispatcher
   GQueue noted_lanes;  /* lock: of RaddleLane, owned: with news */
   GQueue loop_work;    /* lock: of RaddleLane, owned: to be served on the loop */
   GPtrArray *lanes;    /* lock to write, loop to read: of RaddleLane, owned */
+  gboolean room;       /* lock: some lane has room again */
   gboolean abandoned;  /* lock */
 
   GPtrArray *leaving;  /* loop: of RaddleLane, owned: removed, not yet torn down */
   GQueue tracks;       /* loop: by RaddleTrack.link */
+  GQueue starved;      /* loop: by RaddleTrack.starved_link, who waits longest first */
   GQueue due;          /* loop: of RaddleTrackWaiter */
   GPtrArray *watchers; /* loop: of RaddleRoomWatcher, owned */
   guint last_watcher;  /* loop */
@@ -52,6 +56,8 @@ void               raddle_dispatcher_wake           (RaddleDispatcher  *self);
 
 /* raddle-dispatcher-loop.c */
 void               raddle_dispatcher_attach_sources (RaddleDispatcher  *self);
+void               raddle_dispatcher_set_time       (RaddleDispatcher  *self,
+                                                     gint64             time);
 void               raddle_dispatcher_add_due        (RaddleDispatcher  *self,
                                                      RaddleTrackFunc    func,
                                                      gpointer           user_data);

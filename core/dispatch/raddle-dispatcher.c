@@ -34,15 +34,27 @@ raddle_dispatcher_wake (RaddleDispatcher *self)
   raddle_unlock (&self->lock);
 }
 
+/* Takes @thing. After the close nobody comes to take it from us, and it would keep us
+ * alive. */
 static void
 note (RaddleDispatcher *self,
       GQueue *queue,
-      gpointer thing)
+      gpointer thing,
+      GDestroyNotify free_thing)
 {
+  gboolean open;
+
   raddle_lock (&self->lock);
-  g_queue_push_tail (queue, thing);
-  wake_locked (self);
+  open = self->source != NULL;
+  if (open)
+    {
+      g_queue_push_tail (queue, thing);
+      wake_locked (self);
+    }
   raddle_unlock (&self->lock);
+
+  if (!open)
+    free_thing (thing);
 }
 
 /* After the close nobody comes to take it, and the note would keep us alive for ever. */
@@ -131,7 +143,8 @@ owner_work (RaddleLaneOwner *owner,
   if (side == RADDLE_LANE_POOL)
     g_thread_pool_push (self->pool, raddle_lane_ref (lane), NULL);
   else
-    note (self, &self->loop_work, raddle_lane_ref (lane));
+    note (self, &self->loop_work, raddle_lane_ref (lane),
+          (GDestroyNotify) raddle_lane_unref);
 }
 
 static void
@@ -140,7 +153,8 @@ owner_idle (RaddleLaneOwner *owner,
 {
   RaddleDispatcher *self = DISPATCHER_OF_OWNER (owner);
 
-  note (self, &self->idle_slots, raddle_slot_ref (slot));
+  note (self, &self->idle_slots, raddle_slot_ref (slot),
+        (GDestroyNotify) raddle_slot_unref);
 }
 
 static void
@@ -149,7 +163,26 @@ owner_news (RaddleLaneOwner *owner,
 {
   RaddleDispatcher *self = DISPATCHER_OF_OWNER (owner);
 
-  note (self, &self->noted_lanes, raddle_lane_ref (lane));
+  note (self, &self->noted_lanes, raddle_lane_ref (lane),
+        (GDestroyNotify) raddle_lane_unref);
+}
+
+static void
+owner_room (RaddleLaneOwner *owner)
+{
+  RaddleDispatcher *self = DISPATCHER_OF_OWNER (owner);
+
+  raddle_lock (&self->lock);
+  self->room = TRUE;
+  wake_locked (self);
+  raddle_unlock (&self->lock);
+}
+
+static void
+owner_due (RaddleLaneOwner *owner,
+           gint64 time)
+{
+  raddle_dispatcher_set_time (DISPATCHER_OF_OWNER (owner), time);
 }
 
 static void
@@ -210,6 +243,8 @@ raddle_dispatcher_new (GMainContext *context,
     .work = owner_work,
     .idle = owner_idle,
     .news = owner_news,
+    .room = owner_room,
+    .due = owner_due,
     .turn_began = owner_turn_began,
     .turn_ended = owner_turn_ended,
   };

@@ -25,6 +25,7 @@ raddle_track_new (RaddleRunRecord *run)
 
   self->run = raddle_run_record_ref (run);
   self->link.data = self;
+  self->starved_link.data = self;
   self->slots = g_ptr_array_new_with_free_func ((GDestroyNotify) raddle_slot_unref);
 
   return self;
@@ -149,21 +150,36 @@ has_lockstep (RaddleTrack *self,
   return FALSE;
 }
 
-static void
+/* How far the batch can be handed on without going over a limit of some lane. */
+static guint
+fit_into_slots (RaddleTrack *self,
+                RaddleBatch *batch,
+                guint end)
+{
+  for (guint i = 0; i < self->slots->len && end > self->cursor; i++)
+    end = raddle_slot_fit (self->slots->pdata[i], batch, self->cursor, end);
+  return end;
+}
+
+/* FALSE when there is no room for more. */
+static gboolean
 hand_on_flow (RaddleTrack *self,
               RaddleBatch *batch)
 {
-  if (self->cursor == 0 && !has_lockstep (self, batch))
-    {
-      push_to_slots (self, batch, 0, batch->n_events);
-      pop_batch (self);
-      return;
-    }
+  gboolean lockstep = has_lockstep (self, batch);
+  guint end = lockstep ? self->cursor + 1 : batch->n_events;
 
-  push_to_slots (self, batch, self->cursor, self->cursor + 1);
-  self->n_waiting = arm_slots (self, TRUE);
-  if (++self->cursor == batch->n_events)
+  end = fit_into_slots (self, batch, end);
+  if (end > self->cursor)
+    push_to_slots (self, batch, self->cursor, end);
+  self->starved = end == self->cursor;
+  self->cursor = end;
+  if (lockstep && !self->starved)
+    self->n_waiting = arm_slots (self, TRUE);
+  if (self->cursor == batch->n_events)
     pop_batch (self);
+
+  return !self->starved;
 }
 
 static void
@@ -210,12 +226,16 @@ raddle_track_advance (RaddleTrack *self,
 {
   RaddleTrackItem *item;
 
+  self->starved = FALSE;
   while (self->n_waiting == 0 && (item = peek_item (self)) != NULL)
     {
       if (item->waiter != NULL)
         pop_waiter (self, due);
       else if (item->batch->event_class == RADDLE_EVENT_CLASS_FLOW)
-        hand_on_flow (self, item->batch);
+        {
+          if (!hand_on_flow (self, item->batch))
+            break;
+        }
       else if (!hand_on_barrier (self, item->batch))
         break;
     }
@@ -267,18 +287,18 @@ was_handed_on (RaddleTrack *self)
   return item == NULL || item->batch != self->start;
 }
 
-/* Opens a slot for @lane. A lane that comes after the start gets it again, marked. */
-void
-raddle_track_join (RaddleTrack *self,
-                   RaddleLane *lane)
+/* Borrowed; NULL when the lane does not get the run. */
+static RaddleSlot *
+join (RaddleTrack *self,
+      RaddleLane *lane)
 {
   RaddleSlot *slot;
 
   if (self->ended)
-    return;
+    return NULL;
   slot = raddle_lane_open_slot (lane, self->run);
   if (slot == NULL)
-    return;
+    return NULL;
 
   g_ptr_array_add (self->slots, slot);
   if (self->start != NULL && was_handed_on (self))
@@ -287,17 +307,48 @@ raddle_track_join (RaddleTrack *self,
 
       raddle_slot_push (slot, replay, 0, replay->n_events);
     }
+  return slot;
 }
 
-/* FALSE when the run's stream should pause. The lanes that are full then give news. */
+/* Opens a slot for @lane. A lane that comes after the start gets it again, marked. */
+void
+raddle_track_join (RaddleTrack *self,
+                   RaddleLane *lane)
+{
+  join (self, lane);
+}
+
+/* A lane whose handler was set aside and is there again gets the run anew. */
+void
+raddle_track_rejoin (RaddleTrack *self,
+                     RaddleLane *lane)
+{
+  g_autoptr (RaddleSlot) old = NULL;
+  RaddleSlot *slot;
+
+  for (guint i = 0; i < self->slots->len && old == NULL; i++)
+    if (raddle_slot_get_lane (self->slots->pdata[i]) == lane)
+      old = raddle_slot_ref (self->slots->pdata[i]);
+  if (old == NULL || !raddle_slot_may_rejoin (old))
+    return;
+
+  raddle_slot_finish (old);
+  g_ptr_array_remove (self->slots, old);
+  slot = join (self, lane);
+  if (slot != NULL)
+    raddle_slot_follow (slot, old);
+}
+
+/* FALSE when the run's stream should pause. The lanes that are full then tell when they
+ * are not. */
 gboolean
 raddle_track_has_room (RaddleTrack *self)
 {
-  gboolean room = self->n_events < MAX_EVENTS_IN_HAND;
-
+  if (self->starved || self->n_events >= MAX_EVENTS_IN_HAND)
+    return FALSE;
   for (guint i = 0; i < self->slots->len; i++)
     if (!raddle_lane_has_room (raddle_slot_get_lane (self->slots->pdata[i])))
-      room = FALSE;
+      return FALSE;
 
-  return room;
+  return TRUE;
 }

@@ -18,12 +18,15 @@ struct _RaddleTrack
 {
   RaddleRunRecord *run;
   GList link;         /* in the dispatcher's list, in the order of their starts */
+  GList starved_link; /* in the dispatcher's list of those that wait for room */
   GPtrArray *slots;   /* of RaddleSlot, owned */
   RaddleBatch *start; /* for handlers that come later */
   GQueue items;       /* of RaddleTrackItem: what is to be handed on */
   guint n_events;     /* in items */
-  guint cursor;       /* in lockstep: how far into the first batch */
+  guint cursor;       /* how far the first batch was handed on */
   guint n_waiting;    /* slots that must fall idle before the run goes on */
+  gboolean waits_for_room; /* the dispatcher's: it is in its list */
+  gboolean starved;   /* the first batch does not fit into some lane */
   gboolean cleared;   /* everything before the barrier at the head is done */
   gboolean ended;     /* the end was handed on */
   gboolean settled;   /* and is done */
@@ -37,6 +40,8 @@ void         raddle_track_add_waiter  (RaddleTrack     *self,
                                        RaddleTrackFunc  func,
                                        gpointer         user_data);
 void         raddle_track_join        (RaddleTrack     *self,
+                                       RaddleLane      *lane);
+void         raddle_track_rejoin      (RaddleTrack     *self,
                                        RaddleLane      *lane);
 void         raddle_track_advance     (RaddleTrack     *self,
                                        GQueue          *due);

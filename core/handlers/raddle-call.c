@@ -10,85 +10,113 @@
 
 #include "events/raddle-lock.h"
 #include "raddle/raddle-error.h"
+#include "runs/raddle-run-origin.h"
 
-typedef struct
-{
-  RaddleHandler *handler;
-  RaddleEvent *event;
-  GMainContext *context;
-  int priority;
-  GAsyncResult *result; /* once the handler has called back */
-  gboolean starting;    /* loop: inside `_async` */
-  gboolean done_early;  /* loop: it called back from there */
-  RaddleCallDone done;
-  gpointer user_data;
-} RaddleCall;
+/* A number is a place in the table and how often that place was used before. */
+#define INDEX_BITS (sizeof (gsize) * 4)
+#define INDEX_MASK (((gsize) 1 << INDEX_BITS) - 1)
 
-static GMutex calls_lock;
-static GHashTable *calls;  /* calls_lock: of gsize to RaddleCall */
-static gsize last_call_id; /* calls_lock */
-
-static gpointer
-register_call (RaddleCall *call)
-{
-  gpointer id;
-
-  raddle_lock (&calls_lock);
-  if (calls == NULL)
-    calls = g_hash_table_new (NULL, NULL);
-  id = GSIZE_TO_POINTER (++last_call_id);
-  g_hash_table_insert (calls, id, call);
-  raddle_unlock (&calls_lock);
-
-  return id;
-}
+static GMutex table_lock;
+static GPtrArray *table;  /* table_lock: of RaddleCall, never freed */
+static RaddleCall *spare; /* table_lock */
 
 static RaddleCall *
-steal_call (gpointer id)
+take_place_locked (void)
 {
-  gpointer call = NULL;
+  RaddleCall *self = spare;
 
-  raddle_lock (&calls_lock);
-  if (calls != NULL)
-    g_hash_table_steal_extended (calls, id, NULL, &call);
-  raddle_unlock (&calls_lock);
+  if (self != NULL)
+    {
+      spare = self->next;
+      return self;
+    }
+  if (table == NULL)
+    table = g_ptr_array_new ();
+  self = g_new0 (RaddleCall, 1);
+  self->index = table->len;
+  self->generation = 1;
+  g_ptr_array_add (table, self);
+  return self;
+}
 
-  return call;
+RaddleCall *
+raddle_call_new (void)
+{
+  RaddleCall *self;
+
+  raddle_lock (&table_lock);
+  self = take_place_locked ();
+  raddle_unlock (&table_lock);
+
+  *self = (RaddleCall) { .index = self->index, .generation = self->generation };
+  return self;
+}
+
+static gpointer
+get_number (RaddleCall *self)
+{
+  return GSIZE_TO_POINTER ((gsize) self->generation << INDEX_BITS | self->index);
+}
+
+/* NULL when the number is used up. */
+static RaddleCall *
+take_by_number (gpointer number)
+{
+  gsize index = GPOINTER_TO_SIZE (number) & INDEX_MASK;
+  RaddleCall *self = NULL;
+
+  raddle_lock (&table_lock);
+  if (table != NULL && index < table->len)
+    self = table->pdata[index];
+  if (self != NULL && get_number (self) == number)
+    self->generation++;
+  else
+    self = NULL;
+  raddle_unlock (&table_lock);
+
+  return self;
 }
 
 static void
 raddle_call_free (RaddleCall *self)
 {
   g_clear_object (&self->result);
-  raddle_event_unref (self->event);
-  g_object_unref (self->handler);
-  g_main_context_unref (self->context);
-  g_free (self);
+  g_clear_pointer (&self->event, raddle_event_unref);
+
+  raddle_lock (&table_lock);
+  self->next = spare;
+  spare = self;
+  raddle_unlock (&table_lock);
 }
 
-static void
+static gboolean
 finish_call (RaddleCall *self)
 {
   const RaddleHandlerCalls *functions = raddle_handler_get_calls (self->handler);
+  gpointer origin = raddle_run_origin_push (self->handler);
   g_autoptr (GError) error = NULL;
+  gboolean good;
 
-  if (!functions->finish[self->event->type](self->handler, self->result, &error))
-    raddle_handler_failed_at (self->handler, self->event, error);
+  good = functions->finish[self->event->type](self->handler, self->result, &error);
+  raddle_run_origin_pop (origin);
+  if (!good && !self->cancelled)
+    raddle_handler_failed_in (self->handler, self->event->batch->run, self->event->type,
+                              error);
+  return good;
 }
 
 static gboolean
 complete_cb (gpointer user_data)
 {
   RaddleCall *self = user_data;
-  RaddleCallDone done = self->done;
-  gpointer done_data = self->user_data;
+  gboolean good;
 
   raddle_sync_acquire (self);
   g_main_context_push_thread_default (self->context);
-  finish_call (self);
+  good = finish_call (self);
   g_main_context_pop_thread_default (self->context);
+  self->done (self, good);
   raddle_call_free (self);
-  done (done_data);
 
   return G_SOURCE_REMOVE;
 }
@@ -131,7 +159,7 @@ ready_cb (GObject *source,
           GAsyncResult *result,
           gpointer user_data)
 {
-  RaddleCall *self = steal_call (user_data);
+  RaddleCall *self = take_by_number (user_data);
 
   if (self == NULL)
     {
@@ -139,7 +167,7 @@ ready_cb (GObject *source,
       return;
     }
 
-  self->result = g_object_ref (result);
+  self->result = result != NULL ? g_object_ref (result) : NULL;
   if (!g_main_context_is_owner (self->context))
     move_to_loop (self);
   else if (self->starting)
@@ -148,34 +176,26 @@ ready_cb (GObject *source,
     complete_cb (self);
 }
 
-/* Calls the handler. TRUE when it is done already; then @done is not called. */
+/* Calls the handler. TRUE when it is done already; then @good tells how it went, @done is
+ * not called and the call is gone. */
 gboolean
-raddle_call_start (RaddleHandler *handler,
-                   RaddleEvent *event,
-                   GMainContext *context,
-                   int priority,
+raddle_call_start (RaddleCall *self,
                    GCancellable *cancellable,
-                   RaddleCallDone done,
-                   gpointer user_data)
+                   gboolean *good)
 {
-  const RaddleHandlerCalls *functions = raddle_handler_get_calls (handler);
-  RaddleCall *self = g_new0 (RaddleCall, 1);
+  const RaddleHandlerCalls *functions = raddle_handler_get_calls (self->handler);
+  gpointer origin = raddle_run_origin_push (self->handler);
 
-  self->handler = g_object_ref (handler);
-  self->event = raddle_event_ref (event);
-  self->context = g_main_context_ref (context);
-  self->priority = priority;
-  self->done = done;
-  self->user_data = user_data;
-
+  raddle_event_ref (self->event);
   self->starting = TRUE;
-  functions->async[event->type](handler, event, cancellable, ready_cb,
-                                register_call (self));
+  functions->async[self->event->type](self->handler, self->event, cancellable, ready_cb,
+                                      get_number (self));
   self->starting = FALSE;
+  raddle_run_origin_pop (origin);
 
   if (!self->done_early)
     return FALSE;
-  finish_call (self);
+  *good = finish_call (self);
   raddle_call_free (self);
   return TRUE;
 }

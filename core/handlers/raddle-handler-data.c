@@ -25,15 +25,41 @@ raddle_handler_data_free (gpointer data)
   g_free (data);
 }
 
-/* From here on the handler may keep data for the run. */
+/* Who knows which runs are open. */
 void
-raddle_handler_open_run (RaddleHandler *self,
-                         RaddleRunInfo *run)
+raddle_handler_set_runs (RaddleHandler *self,
+                         RaddleHandlerRuns runs)
 {
   raddle_lock (&self->lock);
-  g_hash_table_insert (self->run_data, raddle_run_info_ref (run),
-                       g_new0 (RaddleHandlerData, 1));
+  self->runs = runs;
   raddle_unlock (&self->lock);
+}
+
+static RaddleHandlerData *
+look_up_run_locked (RaddleHandler *self,
+                    RaddleRunInfo *run)
+{
+  return self->run_data != NULL ? g_hash_table_lookup (self->run_data, run) : NULL;
+}
+
+/* NULL when the run is not open for the handler. */
+static RaddleHandlerData *
+ensure_run_locked (RaddleHandler *self,
+                   RaddleRunInfo *run)
+{
+  RaddleHandlerData *entry = look_up_run_locked (self, run);
+
+  if (entry != NULL || self->runs.lane == NULL ||
+      !self->runs.has_run (self->runs.lane, run))
+    return entry;
+
+  if (self->run_data == NULL)
+    self->run_data =
+      g_hash_table_new_full (NULL, NULL, (GDestroyNotify) raddle_run_info_unref,
+                             raddle_handler_data_free);
+  entry = g_new0 (RaddleHandlerData, 1);
+  g_hash_table_insert (self->run_data, raddle_run_info_ref (run), entry);
+  return entry;
 }
 
 /* Frees what the handler kept for the run. */
@@ -44,7 +70,8 @@ raddle_handler_close_run (RaddleHandler *self,
   gpointer key = NULL, data = NULL;
 
   raddle_lock (&self->lock);
-  g_hash_table_steal_extended (self->run_data, run, &key, &data);
+  if (self->run_data != NULL)
+    g_hash_table_steal_extended (self->run_data, run, &key, &data);
   raddle_unlock (&self->lock);
 
   if (data != NULL)
@@ -126,7 +153,7 @@ raddle_handler_get_run_data (RaddleHandler *self,
   g_return_val_if_fail (event != NULL, NULL);
 
   raddle_lock (&self->lock);
-  entry = g_hash_table_lookup (self->run_data, event->batch->run);
+  entry = look_up_run_locked (self, event->batch->run);
   data = entry != NULL ? entry->data : NULL;
   raddle_unlock (&self->lock);
 
@@ -161,7 +188,7 @@ raddle_handler_set_run_data (RaddleHandler *self,
   g_return_val_if_fail (event != NULL, FALSE);
 
   raddle_lock (&self->lock);
-  entry = g_hash_table_lookup (self->run_data, event->batch->run);
+  entry = ensure_run_locked (self, event->batch->run);
   if (entry != NULL)
     {
       old = *entry;

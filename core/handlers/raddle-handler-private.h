@@ -18,6 +18,13 @@ typedef struct
   GDestroyNotify destroy;
 } RaddleHandlerData;
 
+/* Which runs are open for the handler: its lane knows. */
+typedef struct
+{
+  gboolean (*has_run) (gpointer lane, RaddleRunInfo *run);
+  gpointer lane; /* not owned; NULL without a lane */
+} RaddleHandlerRuns;
+
 struct _RaddleHandler
 {
   GObject parent_instance;
@@ -40,7 +47,8 @@ struct _RaddleHandler
   char *reason;             /* lock */
   gboolean claimed;         /* lock: some host has it */
   RaddleHandlerData data;   /* lock */
-  GHashTable *run_data;     /* lock: RaddleRunInfo to RaddleHandlerData; all open runs */
+  GHashTable *run_data;     /* lock: RaddleRunInfo to RaddleHandlerData; NULL: none yet */
+  RaddleHandlerRuns runs;   /* lock */
 
   RaddleStats stats; /* has a lock of its own */
 };
@@ -67,13 +75,14 @@ gboolean                  raddle_handler_get_stats_property (RaddleHandler      
 /* Where its events are: on the pool or on the loop. */
 gboolean                  raddle_handler_setup         (RaddleHandler            *self);
 void                      raddle_handler_teardown      (RaddleHandler            *self);
-void                      raddle_handler_call_sync     (RaddleHandler            *self,
+gboolean                  raddle_handler_call_sync     (RaddleHandler            *self,
                                                         RaddleEvent              *event);
 void                      raddle_handler_failed        (RaddleHandler            *self,
                                                         RaddleEventType           type,
                                                         const GError             *error);
-void                      raddle_handler_failed_at     (RaddleHandler            *self,
-                                                        RaddleEvent              *event,
+void                      raddle_handler_failed_in     (RaddleHandler            *self,
+                                                        RaddleRunInfo            *run,
+                                                        RaddleEventType           type,
                                                         const GError             *error);
 
 /* Any thread. */
@@ -82,8 +91,11 @@ void                      raddle_handler_set_state     (RaddleHandler           
                                                         const char               *reason);
 void                      raddle_handler_drain         (RaddleHandler            *self);
 gboolean                  raddle_handler_claim         (RaddleHandler            *self);
-void                      raddle_handler_open_run      (RaddleHandler            *self,
-                                                        RaddleRunInfo            *run);
+void                      raddle_handler_set_suspended (RaddleHandler            *self,
+                                                        gboolean                  suspended,
+                                                        const char               *reason);
+void                      raddle_handler_set_runs      (RaddleHandler            *self,
+                                                        RaddleHandlerRuns         runs);
 void                      raddle_handler_close_run     (RaddleHandler            *self,
                                                         RaddleRunInfo            *run);
 

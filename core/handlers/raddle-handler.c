@@ -38,7 +38,7 @@ raddle_handler_finalize (GObject *object)
   RaddleHandler *self = RADDLE_HANDLER (object);
 
   raddle_sync_acquire (self);
-  g_hash_table_unref (self->run_data);
+  g_clear_pointer (&self->run_data, g_hash_table_unref);
   raddle_handler_data_clear (&self->data);
   if (self->func_destroy != NULL)
     self->func_destroy (self->func_data);
@@ -126,9 +126,6 @@ raddle_handler_init (RaddleHandler *self)
 {
   g_mutex_init (&self->lock);
   raddle_stats_init (&self->stats);
-  self->run_data =
-    g_hash_table_new_full (NULL, NULL, (GDestroyNotify) raddle_run_info_unref,
-                           raddle_handler_data_free);
 }
 
 static guint32
@@ -290,14 +287,17 @@ raddle_handler_teardown (RaddleHandler *self)
   raddle_handler_set_state (self, RADDLE_HANDLER_STOPPED, NULL);
 }
 
-void
+/* FALSE when it failed; all has been said then. */
+gboolean
 raddle_handler_call_sync (RaddleHandler *self,
                           RaddleEvent *event)
 {
   g_autoptr (GError) error = NULL;
 
-  if (!self->calls->sync[event->type](self, event, &error))
-    raddle_handler_failed_at (self, event, error);
+  if (G_LIKELY (self->calls->sync[event->type](self, event, &error)))
+    return TRUE;
+  raddle_handler_failed_in (self, event->batch->run, event->type, error);
+  return FALSE;
 }
 
 /* Counts a failure and says so at the 1st, 2nd, 4th, 8th ... time, so that a handler that
@@ -320,15 +320,16 @@ raddle_handler_failed (RaddleHandler *self,
                self->name, event, message, n_failures);
 }
 
-/* The run of the event fails too, where the keyfile says so. */
+/* The run fails too, where the keyfile says so. */
 void
-raddle_handler_failed_at (RaddleHandler *self,
-                          RaddleEvent *event,
+raddle_handler_failed_in (RaddleHandler *self,
+                          RaddleRunInfo *run,
+                          RaddleEventType type,
                           const GError *error)
 {
   g_autoptr (GError) raised = NULL;
 
-  raddle_handler_failed (self, event->type, error);
+  raddle_handler_failed (self, type, error);
   if (self->on_error != RADDLE_ON_ERROR_RAISE)
     return;
 
@@ -336,9 +337,8 @@ raddle_handler_failed_at (RaddleHandler *self,
                          : g_error_new_literal (RADDLE_ERROR, RADDLE_ERROR_FAILED,
                                                 "it returned FALSE without an error");
   g_prefix_error (&raised, "handler '%s': %s failed: ", self->name,
-                  raddle_event_type_get_nick (event->type));
-  raddle_run_record_raise ((RaddleRunRecord *) event->batch->run,
-                           g_steal_pointer (&raised));
+                  raddle_event_type_get_nick (type));
+  raddle_run_record_raise ((RaddleRunRecord *) run, g_steal_pointer (&raised));
 }
 
 /* The change is notified later, on the loop. */
@@ -354,12 +354,29 @@ raddle_handler_set_state (RaddleHandler *self,
   raddle_unlock (&self->lock);
 }
 
+/* Sets or takes back what a lane says of a handler that runs: whether it gets anything,
+ * and why not. */
+void
+raddle_handler_set_suspended (RaddleHandler *self,
+                              gboolean suspended,
+                              const char *reason)
+{
+  raddle_lock (&self->lock);
+  if (self->state == RADDLE_HANDLER_RUNNING || self->state == RADDLE_HANDLER_SUSPENDED)
+    {
+      self->state = suspended ? RADDLE_HANDLER_SUSPENDED : RADDLE_HANDLER_RUNNING;
+      g_free (self->reason);
+      self->reason = g_strdup (reason);
+    }
+  raddle_unlock (&self->lock);
+}
+
 /* A handler that runs gets nothing new from now on. */
 void
 raddle_handler_drain (RaddleHandler *self)
 {
   raddle_lock (&self->lock);
-  if (self->state == RADDLE_HANDLER_RUNNING)
+  if (self->state == RADDLE_HANDLER_RUNNING || self->state == RADDLE_HANDLER_SUSPENDED)
     self->state = RADDLE_HANDLER_DRAINING;
   raddle_unlock (&self->lock);
 }
@@ -499,6 +516,8 @@ raddle_handler_state_get_nick (RaddleHandlerState state)
       return "stopped";
     case RADDLE_HANDLER_FAILED:
       return "failed";
+    case RADDLE_HANDLER_SUSPENDED:
+      return "suspended";
     }
   g_return_val_if_reached (NULL);
 }

@@ -9,15 +9,6 @@
 
 #include "handlers/raddle-lane-private.h"
 
-static void
-note_slot (GPtrArray **list,
-           RaddleSlot *slot)
-{
-  if (*list == NULL)
-    *list = g_ptr_array_new_with_free_func ((GDestroyNotify) raddle_slot_unref);
-  g_ptr_array_add (*list, raddle_slot_ref (slot));
-}
-
 RaddleLaneSide
 raddle_lane_get_side (RaddleLane *self,
                       RaddleEventType type)
@@ -38,6 +29,42 @@ raddle_lane_ask_for_work_locked (RaddleLane *self,
   tidings->work[side]++;
 }
 
+/* ---- ready lists ---- */
+
+/* A gap is the handler's next event, if there is one. */
+static RaddleLaneSide
+get_next_side (RaddleLane *self,
+               const RaddleLaneEntry *entry)
+{
+  return raddle_lane_get_side (self, entry->gap != NULL ? RADDLE_EVENT_GAP : entry->type);
+}
+
+static void
+update_counts_locked (RaddleLane *self)
+{
+  guint n_urgent = 0, n_flow = 0, interrupts;
+
+  for (guint side = 0; side < RADDLE_LANE_N_SIDES; side++)
+    {
+      n_urgent += self->urgent[side].length;
+      n_flow += self->flow[side].length;
+    }
+  interrupts = self->interrupts & ~RADDLE_LANE_HAS_URGENT;
+  raddle_lane_publish (&self->interrupts,
+                       interrupts | (n_urgent > 0 ? RADDLE_LANE_HAS_URGENT : 0));
+  raddle_lane_publish (&self->n_flow, n_flow);
+}
+
+static GQueue *
+get_ready_list (RaddleLane *self,
+                RaddleSlot *slot)
+{
+  RaddleLaneSide side = get_next_side (self, slot->head);
+
+  return slot->head->event_class == RADDLE_EVENT_CLASS_FLOW ? &self->flow[side]
+                                                            : &self->urgent[side];
+}
+
 /* The nearest run above whose start the handler has not finished; NULL
  * if there is none. */
 static RaddleSlot *
@@ -49,106 +76,97 @@ find_unstarted_locked (RaddleSlot *slot)
   return NULL;
 }
 
+static gboolean
+block_locked (RaddleSlot *slot)
+{
+  RaddleSlot *unstarted = NULL;
+
+  if (slot->head->event_class == RADDLE_EVENT_CLASS_START)
+    unstarted = find_unstarted_locked (slot);
+  if (unstarted != NULL)
+    {
+      unstarted->waiting_children = g_list_concat (&slot->link,
+                                                   unstarted->waiting_children);
+      slot->waits_for = unstarted;
+    }
+  return unstarted != NULL || (slot->head->event_class == RADDLE_EVENT_CLASS_END &&
+                               slot->n_ending_below > 0);
+}
+
 /* Puts a slot that has something to do where it belongs. */
 void
 raddle_lane_place_locked (RaddleLane *self,
                           RaddleSlot *slot,
                           RaddleLaneTidings *tidings)
 {
-  RaddleLaneEntry *entry = g_queue_peek_head (&slot->entries);
-  RaddleEventClass event_class = entry->batch->event_class;
-  RaddleLaneSide side =
-    raddle_lane_get_side (self, entry->batch->events[entry->first].type);
-  RaddleSlot *unstarted = NULL;
-
-  if (event_class == RADDLE_EVENT_CLASS_START)
-    unstarted = find_unstarted_locked (slot);
-  if (unstarted != NULL)
-    g_queue_push_tail (&unstarted->waiting_children, slot);
-  if (unstarted != NULL ||
-      (event_class == RADDLE_EVENT_CLASS_END && slot->n_ending_below > 0))
+  if (block_locked (slot))
     {
       slot->state = RADDLE_SLOT_BLOCKED;
       return;
     }
 
   slot->state = RADDLE_SLOT_READY;
-  if (event_class == RADDLE_EVENT_CLASS_FLOW)
+  g_queue_push_tail_link (get_ready_list (self, slot), &slot->link);
+  update_counts_locked (self);
+  raddle_lane_ask_for_work_locked (self, get_next_side (self, slot->head), tidings);
+}
+
+/* Takes a slot out of wherever it waits for its turn, before its queue changes. */
+void
+raddle_lane_displace_locked (RaddleLane *self,
+                             RaddleSlot *slot)
+{
+  if (slot->state == RADDLE_SLOT_READY)
     {
-      g_queue_push_tail (&self->flow[side], slot);
-      g_atomic_int_inc (&self->n_flow);
+      g_queue_unlink (get_ready_list (self, slot), &slot->link);
+      update_counts_locked (self);
     }
-  else
-    {
-      g_queue_push_tail (&self->urgent[side], slot);
-      g_atomic_int_inc (&self->n_urgent);
-    }
-  raddle_lane_ask_for_work_locked (self, side, tidings);
+  else if (slot->waits_for != NULL)
+    slot->waits_for->waiting_children =
+      g_list_remove_link (slot->waits_for->waiting_children, &slot->link);
+  slot->waits_for = NULL;
 }
 
 RaddleSlot *
 raddle_lane_take_ready_locked (RaddleLane *self,
                                RaddleLaneSide side)
 {
+  GList *link;
   RaddleSlot *slot;
 
   if (self->phase != RADDLE_LANE_OPEN)
     return NULL;
 
-  if ((slot = g_queue_pop_head (&self->urgent[side])) != NULL)
-    g_atomic_int_add (&self->n_urgent, -1);
-  else if ((slot = g_queue_pop_head (&self->flow[side])) != NULL)
-    g_atomic_int_add (&self->n_flow, -1);
-  if (slot != NULL)
-    slot->state = RADDLE_SLOT_SERVED;
+  link = g_queue_pop_head_link (&self->urgent[side]);
+  if (link == NULL)
+    link = g_queue_pop_head_link (&self->flow[side]);
+  if (link == NULL)
+    return NULL;
+  update_counts_locked (self);
+  slot = link->data;
+  slot->state = RADDLE_SLOT_SERVED;
 
   return slot;
 }
 
-/* The next event from @from that the handler wants; @end if there is none. */
-guint
-raddle_lane_find_wanted (RaddleLane *self,
-                         RaddleBatch *batch,
-                         guint from,
-                         guint end)
-{
-  while (from < end && !(self->types & RADDLE_EVENT_MASK (batch->events[from].type)))
-    from++;
-  return from;
-}
-
-guint
-raddle_lane_count_wanted (RaddleLane *self,
-                          RaddleBatch *batch,
-                          guint first,
-                          guint end)
-{
-  guint n_wanted = 0;
-
-  for (guint i = raddle_lane_find_wanted (self, batch, first, end); i < end;
-       i = raddle_lane_find_wanted (self, batch, i + 1, end))
-    n_wanted++;
-
-  return n_wanted;
-}
+/* ---- what is done ---- */
 
 void
 raddle_lane_start_is_done_locked (RaddleSlot *slot,
                                   RaddleLaneTidings *tidings)
 {
-  RaddleSlot *child;
+  GList *children = g_list_reverse (g_steal_pointer (&slot->waiting_children));
 
   slot->started = TRUE;
-  while ((child = g_queue_pop_head (&slot->waiting_children)) != NULL)
-    raddle_lane_place_locked (slot->lane, child, tidings);
-}
+  while (children != NULL)
+    {
+      GList *link = children;
+      RaddleSlot *child = link->data;
 
-static gboolean
-has_end_at_head_locked (RaddleSlot *slot)
-{
-  RaddleLaneEntry *entry = g_queue_peek_head (&slot->entries);
-
-  return entry != NULL && entry->batch->event_class == RADDLE_EVENT_CLASS_END;
+      children = g_list_remove_link (children, link);
+      child->waits_for = NULL;
+      raddle_lane_place_locked (slot->lane, child, tidings);
+    }
 }
 
 static void
@@ -157,44 +175,29 @@ end_is_done_locked (RaddleSlot *slot,
 {
   for (slot = slot->parent; slot != NULL; slot = slot->parent)
     {
-      if (slot->n_ending_below == 0) /* thrown away meanwhile */
-        continue;
+      g_assert (slot->n_ending_below > 0);
       if (--slot->n_ending_below == 0 && slot->state == RADDLE_SLOT_BLOCKED &&
-          has_end_at_head_locked (slot))
+          slot->waits_for == NULL)
         raddle_lane_place_locked (slot->lane, slot, tidings);
     }
 }
 
 void
-raddle_lane_account_locked (RaddleLane *self,
-                            guint n_events,
-                            gsize n_bytes,
-                            RaddleLaneTidings *tidings)
+raddle_lane_pop_entry_locked (RaddleSlot *slot,
+                              RaddleLaneTidings *tidings)
 {
-  self->n_queued -= n_events;
-  self->n_bytes -= n_bytes;
-  if (self->room_wanted && self->n_queued <= self->settings.max_events / 2 &&
-      self->n_bytes <= self->settings.max_bytes / 2)
-    {
-      self->room_wanted = FALSE;
-      tidings->news = TRUE;
-    }
-}
+  RaddleLane *self = slot->lane;
+  RaddleLaneEntry *entry = slot->head;
 
-static void
-pop_entry_locked (RaddleSlot *slot,
-                  RaddleLaneTidings *tidings)
-{
-  RaddleLaneEntry *entry = g_queue_pop_head (&slot->entries);
-
-  raddle_lane_account_locked (slot->lane, 0, raddle_batch_get_size (entry->batch),
-                              tidings);
-  if (entry->batch->event_class == RADDLE_EVENT_CLASS_START)
+  slot->head = entry->next;
+  if (slot->head == NULL)
+    slot->tail = NULL;
+  raddle_lane_account_locked (self, 0, -(gssize) entry->n_bytes, tidings);
+  if (entry->event_class == RADDLE_EVENT_CLASS_START)
     raddle_lane_start_is_done_locked (slot, tidings);
-  else if (entry->batch->event_class == RADDLE_EVENT_CLASS_END)
+  else if (entry->event_class == RADDLE_EVENT_CLASS_END)
     end_is_done_locked (slot, tidings);
-  raddle_batch_unref (entry->batch);
-  g_free (entry);
+  raddle_lane_free_entry_locked (self, entry);
 }
 
 void
@@ -202,10 +205,14 @@ raddle_lane_forget_slot_locked (RaddleLane *self,
                                 RaddleSlot *slot,
                                 RaddleLaneTidings *tidings)
 {
-  if (!slot->started)
-    raddle_lane_start_is_done_locked (slot, tidings);
-  note_slot (&tidings->closed, slot);
-  g_hash_table_remove (self->slots, slot->run);
+  if (slot->forgotten)
+    return;
+  slot->forgotten = TRUE;
+  raddle_lane_start_is_done_locked (slot, tidings);
+  if (tidings->closed == NULL)
+    tidings->closed = g_ptr_array_new_with_free_func ((GDestroyNotify) raddle_slot_unref);
+  g_ptr_array_add (tidings->closed, raddle_slot_ref (slot));
+  g_hash_table_remove (self->slots, slot);
 }
 
 static void
@@ -216,14 +223,55 @@ fall_idle_locked (RaddleLane *self,
   slot->state = RADDLE_SLOT_IDLE;
   self->n_busy--;
   if (slot->armed)
-    {
-      slot->armed = FALSE;
-      note_slot (&tidings->idle, slot);
-    }
+    raddle_lane_note_idle_locked (slot, tidings);
   if (slot->finishing)
     raddle_lane_forget_slot_locked (self, slot, tidings);
   if (self->closing && self->n_busy == 0)
     raddle_lane_ask_for_work_locked (self, self->home, tidings);
+}
+
+/* A slot whose turn is over, or whose queue has changed, waits for its next turn. */
+void
+raddle_lane_settle_slot_locked (RaddleLane *self,
+                                RaddleSlot *slot,
+                                RaddleLaneTidings *tidings)
+{
+  if (slot->head != NULL)
+    raddle_lane_place_locked (self, slot, tidings);
+  else
+    fall_idle_locked (self, slot, tidings);
+}
+
+/* ---- what nobody will be given ---- */
+
+/* All entries but the one that is being served. Returns how many events. */
+guint
+raddle_slot_throw_away_locked (RaddleSlot *self,
+                               RaddleLaneTidings *tidings)
+{
+  RaddleLane *lane = self->lane;
+  gboolean served = self->state == RADDLE_SLOT_SERVED;
+  RaddleLaneEntry *kept = served ? self->head : NULL;
+  guint n_events = 0;
+
+  if (self->state == RADDLE_SLOT_READY || self->state == RADDLE_SLOT_BLOCKED)
+    raddle_lane_displace_locked (lane, self);
+  if (kept != NULL)
+    self->head = kept->next;
+  while (self->head != NULL)
+    {
+      n_events += raddle_slot_drop_entry_locked (self, self->head, tidings);
+      raddle_lane_pop_entry_locked (self, tidings);
+    }
+
+  if (kept != NULL)
+    {
+      kept->next = NULL;
+      self->head = self->tail = kept;
+    }
+  else if (self->state != RADDLE_SLOT_IDLE)
+    fall_idle_locked (lane, self, tidings);
+  return n_events;
 }
 
 /* Ends a turn: the head entry went on to @first, @n_done events of the
@@ -235,25 +283,19 @@ raddle_lane_end_turn_locked (RaddleLane *self,
                              guint n_done,
                              RaddleLaneTidings *tidings)
 {
-  RaddleLaneEntry *entry = g_queue_peek_head (&slot->entries);
+  RaddleLaneEntry *entry = slot->head;
 
-  raddle_lane_account_locked (self, n_done, 0, tidings);
-  if (self->abandoned)
-    {
-      raddle_lane_account_locked (self,
-                                  raddle_lane_count_wanted (self, entry->batch, first,
-                                                            entry->end),
-                                  0, tidings);
-      first = entry->end;
-    }
+  raddle_lane_account_locked (self, -(int) n_done, 0, tidings);
+  entry->n_events -= n_done;
   entry->first = first;
-  if (entry->first == entry->end)
-    pop_entry_locked (slot, tidings);
-
-  if (slot->entries.length > 0)
-    raddle_lane_place_locked (self, slot, tidings);
+  raddle_lane_publish (&entry->n_begun, 0);
+  if (first < entry->end && slot->left)
+    raddle_slot_drop_entry_locked (slot, entry, tidings);
+  if (entry->first < entry->end)
+    entry->type = entry->batch->events[entry->first].type;
   else
-    fall_idle_locked (self, slot, tidings);
+    raddle_lane_pop_entry_locked (slot, tidings);
+  raddle_lane_settle_slot_locked (self, slot, tidings);
 }
 
 void
@@ -265,66 +307,8 @@ raddle_lane_ask_for_all_work_locked (RaddleLane *self,
       raddle_lane_ask_for_work_locked (self, side, tidings);
 }
 
-/* What follows the event in hand, where that goes on only until the end of its call. */
-static guint
-count_rest_locked (RaddleLane *self,
-                   RaddleLaneEntry *entry)
-{
-  guint first = g_atomic_int_get (&entry->first);
-
-  return self->abandoned
-           ? raddle_lane_count_wanted (self, entry->batch, first + 1, entry->end)
-           : 0;
-}
-
-/* Throws away what the slot has, but for what is being served. Returns
- * how many events. */
-static guint
-throw_away_entries_locked (RaddleLane *self,
-                           RaddleSlot *slot,
-                           RaddleLaneTidings *tidings)
-{
-  gboolean served = slot->state == RADDLE_SLOT_SERVED;
-  RaddleLaneEntry *kept = served ? g_queue_pop_head (&slot->entries) : NULL;
-  RaddleLaneEntry *entry;
-  guint n_events = 0;
-
-  while ((entry = g_queue_pop_head (&slot->entries)) != NULL)
-    {
-      n_events += raddle_lane_count_wanted (self, entry->batch, entry->first, entry->end);
-      raddle_lane_account_locked (self, 0, raddle_batch_get_size (entry->batch), tidings);
-      raddle_batch_unref (entry->batch);
-      g_free (entry);
-    }
-  raddle_lane_account_locked (self, n_events, 0, tidings);
-
-  if (served)
-    {
-      g_queue_push_head (&slot->entries, kept);
-      n_events += count_rest_locked (self, kept);
-    }
-  else if (slot->state != RADDLE_SLOT_IDLE)
-    fall_idle_locked (self, slot, tidings);
-
-  return n_events;
-}
-
-GPtrArray *
-raddle_lane_copy_slots_locked (RaddleLane *self)
-{
-  GPtrArray *slots = g_ptr_array_sized_new (g_hash_table_size (self->slots));
-  GHashTableIter iter;
-  gpointer slot;
-
-  g_hash_table_iter_init (&iter, self->slots);
-  while (g_hash_table_iter_next (&iter, NULL, &slot))
-    g_ptr_array_add (slots, slot);
-
-  return slots;
-}
-
-/* Throws away what waits in the lane, so that nobody waits for it. Returns how many
- * events. */
+/* Throws away what waits in the lane, so that nobody waits for it; what is being served
+ * goes on only to the end of its call. Returns how many events. */
 guint
 raddle_lane_give_up_locked (RaddleLane *self,
                             RaddleLaneTidings *tidings)
@@ -332,25 +316,7 @@ raddle_lane_give_up_locked (RaddleLane *self,
   g_autoptr (GPtrArray) slots = raddle_lane_copy_slots_locked (self);
   guint n_events = 0;
 
-  self->failed = TRUE;
-  for (guint side = 0; side < RADDLE_LANE_N_SIDES; side++)
-    {
-      g_queue_clear (&self->urgent[side]);
-      g_queue_clear (&self->flow[side]);
-    }
-  g_atomic_int_set (&self->n_urgent, 0);
-  g_atomic_int_set (&self->n_flow, 0);
-
   for (guint i = 0; i < slots->len; i++)
-    {
-      RaddleSlot *slot = slots->pdata[i];
-
-      g_queue_clear (&slot->waiting_children);
-      slot->started = TRUE;
-      slot->n_ending_below = 0;
-    }
-  for (guint i = 0; i < slots->len; i++)
-    n_events += throw_away_entries_locked (self, slots->pdata[i], tidings);
-
+    n_events += raddle_slot_leave_locked (slots->pdata[i], tidings);
   return n_events;
 }

@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* What the files of the lane share: raddle-lane.c has its life, raddle-slot.c the queue
- * of one run, raddle-lane-order.c decides what is ready, raddle-lane-service.c calls the
- * handler. */
+ * of one run, raddle-lane-overflow.c the limits and what happens at them,
+ * raddle-lane-order.c decides what is ready, raddle-lane-service.c calls the handler, and
+ * raddle-lane-suspension.c sets aside what takes too long or fails too often. */
 
 #pragma once
 
+#include "events/raddle-merger.h"
+#include "handlers/raddle-breaker.h"
+#include "handlers/raddle-call.h"
 #include "handlers/raddle-lane.h"
+#include "handlers/raddle-turn.h"
 
 G_BEGIN_DECLS
 
@@ -27,28 +32,55 @@ typedef enum
   RADDLE_SLOT_SERVED,  /* one thread, or one call under way, has it */
 } RaddleSlotState;
 
-/* The events first to end of a batch that still wait; first is one that is wanted. */
-typedef struct
+/* Why the handler gets nothing for a while. */
+typedef enum
 {
-  RaddleBatch *batch;
-  guint first; /* lane's lock, but atomic while the slot is served: the event in hand */
+  RADDLE_LANE_NOT_SUSPENDED,
+  RADDLE_LANE_HUNG,     /* a call does not return */
+  RADDLE_LANE_TRIPPED,  /* too many calls failed; tried again later */
+  RADDLE_LANE_DISABLED, /* a call failed and on-error says disable */
+} RaddleLaneSuspension;
+
+typedef struct _RaddleLaneEntry RaddleLaneEntry;
+
+/* The events first to end of a batch that still wait; first is one that is wanted. While
+ * the slot is served, the head of its queue belongs to whoever serves it. */
+struct _RaddleLaneEntry
+{
+  RaddleLaneEntry *next;
+  RaddleBatch *batch;   /* NULL while the merger has it */
+  RaddleMerger *merger; /* NULL: the batch is shared, or served */
+  RaddleBatch *gap;     /* what the handler missed before it: one event; NULL */
+  guint first;
   guint end;
-} RaddleLaneEntry;
+  guint n_begun;        /* atomic: while the slot is served, calls that were begun */
+  guint n_events;       /* that are wanted, from first on */
+  gsize n_bytes;        /* that they count for; goes with the entry */
+  RaddleEventClass event_class;
+  RaddleEventType type; /* of the first */
+};
 
 struct _RaddleSlot
 {
   int ref_count; /* atomic */
+  guint n_ending_below;    /* lane's lock: runs below us whose end waits in the lane */
   RaddleLane *lane;
   RaddleRunRecord *run;
   RaddleSlot *parent; /* of the nearest run above that has one in the lane, or NULL */
 
-  GQueue entries;           /* lane's lock */
-  RaddleSlotState state;    /* lane's lock */
-  gboolean armed;           /* lane's lock: the owner wants to know when it falls idle */
-  gboolean started;         /* lane's lock: the handler has finished the start */
-  gboolean finishing;       /* lane's lock: nothing more will come */
-  guint n_ending_below;     /* lane's lock: runs below us whose end waits in the lane */
-  GQueue waiting_children;  /* lane's lock: of RaddleSlot, blocked by our start */
+  RaddleLaneEntry *head;    /* lane's lock */
+  RaddleLaneEntry *tail;    /* lane's lock */
+  RaddleBatch *gap;         /* lane's lock: goes before what comes next; NULL */
+  GList link;               /* lane's lock: in a ready list, or waiting_children */
+  GList *waiting_children;  /* lane's lock: blocked by our start, newest first */
+  RaddleSlot *waits_for;    /* lane's lock: whose waiting_children we are in; NULL */
+  guint8 state;             /* lane's lock: RaddleSlotState */
+  guint armed : 1;       /* lane's lock: the owner wants to know when it falls idle */
+  guint started : 1;        /* lane's lock: the handler has finished the start */
+  guint finishing : 1;      /* lane's lock: nothing more will come */
+  guint left : 1;           /* lane's lock: set aside: what comes is thrown away */
+  guint forgotten : 1;      /* lane's lock: no longer in the lane's table */
+
   GCancellable *cancellable; /* loop */
 };
 
@@ -69,36 +101,82 @@ struct _RaddleLane
   RaddleLanePhase phase;                    /* lock */
   gboolean closing;                         /* lock */
   gboolean failed;                          /* lock: set-up failed, events are thrown away */
-  GHashTable *slots;                        /* lock: RaddleRunRecord to RaddleSlot, owned */
+  GHashTable *slots;                        /* lock: of RaddleSlot, by their runs, owned */
   guint n_busy;                             /* lock: slots that are not idle */
+  guint n_hung;                             /* lock: of these, those set aside */
   GQueue urgent[RADDLE_LANE_N_SIDES];       /* lock: ready, with a barrier at the head */
   GQueue flow[RADDLE_LANE_N_SIDES];         /* lock: ready, with tokens at the head */
-  int n_urgent;                             /* lock to write, atomic to read */
-  int n_flow;                               /* lock to write, atomic to read */
   guint active[RADDLE_LANE_N_SIDES];        /* lock: asked-for or running turns of service */
   guint n_queued;                           /* lock: events */
   gsize n_bytes;                            /* lock */
-  gboolean room_wanted;                     /* lock */
-  int abandoned;                            /* lock to write, atomic to read */
-  int slow;                                 /* atomic: its calls take long */
+  RaddleLaneEntry *spare;                   /* lock: entries for use again */
+  guint n_spare;                            /* lock */
+  RaddleLaneSuspension suspension;          /* lock */
+  RaddleBreaker breaker;                    /* lock */
+  gboolean rejoin;                          /* lock: slots that were set aside may come back */
+  guint interrupts;                         /* lock to write, atomic to read: see below */
+  guint n_flow;                             /* lock to write, atomic to read */
+  guint full;                               /* lock to write, atomic to read */
+  guint failing;                            /* lock to write, atomic to read: the last
+                                             * call failed, or the breaker is half-open */
+  guint slow;                               /* atomic: its calls take long */
+  guint brisk;                              /* atomic: its calls take no time to speak of */
+
+  GQueue calls;      /* loop: of RaddleCall, those under way, oldest first */
+  guint n_chained;   /* loop: calls begun when another was done, without a turn between */
+  gboolean serving;  /* loop */
 };
+
+/* What makes a turn end early. */
+#define RADDLE_LANE_HAS_URGENT 1
+#define RADDLE_LANE_ABANDONED  2
+#define RADDLE_LANE_SUSPENDED  4
+
+/* Written under the lock, looked at without. */
+static inline void
+raddle_lane_publish (guint *field,
+                     guint value)
+{
+  __atomic_store_n (field, value, __ATOMIC_RELAXED);
+}
+
+static inline guint
+raddle_lane_look_at (const guint *field)
+{
+  return __atomic_load_n (field, __ATOMIC_RELAXED);
+}
 
 /* What is to be told to the owner once the lock is open. */
 typedef struct
 {
   guint work[RADDLE_LANE_N_SIDES];
   gboolean news;
+  gboolean room;
   GPtrArray *idle;   /* of RaddleSlot, owned */
   GPtrArray *closed; /* of RaddleSlot, owned: their run's data can go */
 } RaddleLaneTidings;
 
-/* Told with no lock held. */
+/* raddle-lane.c; told with no lock held */
 void        raddle_lane_tell_owner          (RaddleLane        *self,
                                              RaddleLaneTidings *tidings);
+void        raddle_lane_note_idle_locked    (RaddleSlot        *slot,
+                                             RaddleLaneTidings *tidings);
+GPtrArray  *raddle_lane_copy_slots_locked   (RaddleLane        *self);
 
-/* raddle-lane-order.c; all under the lane's lock but the first two */
-RaddleLaneSide raddle_lane_get_side         (RaddleLane        *self,
-                                             RaddleEventType    type);
+/* raddle-slot.c */
+RaddleSlot *raddle_lane_find_slot_locked    (RaddleLane        *self,
+                                             RaddleRunRecord   *run);
+RaddleLaneEntry *raddle_lane_new_entry_locked (RaddleLane      *self,
+                                             RaddleBatch       *batch,
+                                             guint              first,
+                                             guint              end);
+void        raddle_lane_free_entry_locked   (RaddleLane        *self,
+                                             RaddleLaneEntry   *entry);
+void        raddle_slot_append_locked       (RaddleSlot        *self,
+                                             RaddleLaneEntry   *entry,
+                                             RaddleLaneTidings *tidings);
+
+/* raddle-lane-overflow.c */
 guint       raddle_lane_find_wanted         (RaddleLane        *self,
                                              RaddleBatch       *batch,
                                              guint              from,
@@ -106,7 +184,29 @@ guint       raddle_lane_find_wanted         (RaddleLane        *self,
 guint       raddle_lane_count_wanted        (RaddleLane        *self,
                                              RaddleBatch       *batch,
                                              guint              first,
+                                             guint              end,
+                                             gsize             *n_bytes);
+void        raddle_lane_account_locked      (RaddleLane        *self,
+                                             int                n_events,
+                                             gssize             n_bytes,
+                                             RaddleLaneTidings *tidings);
+void        raddle_slot_take_flow_locked    (RaddleSlot        *self,
+                                             RaddleBatch       *batch,
+                                             guint              first,
+                                             guint              end,
+                                             RaddleLaneTidings *tidings);
+void        raddle_slot_miss_locked         (RaddleSlot        *self,
+                                             RaddleBatch      **gap,
+                                             RaddleBatch       *batch,
+                                             guint              first,
                                              guint              end);
+guint       raddle_slot_drop_entry_locked   (RaddleSlot        *self,
+                                             RaddleLaneEntry   *entry,
+                                             RaddleLaneTidings *tidings);
+
+/* raddle-lane-order.c; all under the lane's lock but the first */
+RaddleLaneSide raddle_lane_get_side         (RaddleLane        *self,
+                                             RaddleEventType    type);
 void        raddle_lane_ask_for_work_locked (RaddleLane        *self,
                                              RaddleLaneSide     side,
                                              RaddleLaneTidings *tidings);
@@ -115,24 +215,48 @@ void        raddle_lane_ask_for_all_work_locked (RaddleLane    *self,
 void        raddle_lane_place_locked        (RaddleLane        *self,
                                              RaddleSlot        *slot,
                                              RaddleLaneTidings *tidings);
+void        raddle_lane_displace_locked     (RaddleLane        *self,
+                                             RaddleSlot        *slot);
 RaddleSlot *raddle_lane_take_ready_locked   (RaddleLane        *self,
                                              RaddleLaneSide     side);
-void        raddle_lane_account_locked      (RaddleLane        *self,
-                                             guint              n_events,
-                                             gsize              n_bytes,
-                                             RaddleLaneTidings *tidings);
 void        raddle_lane_start_is_done_locked (RaddleSlot       *slot,
                                              RaddleLaneTidings *tidings);
 void        raddle_lane_forget_slot_locked  (RaddleLane        *self,
                                              RaddleSlot        *slot,
+                                             RaddleLaneTidings *tidings);
+void        raddle_lane_pop_entry_locked    (RaddleSlot        *slot,
+                                             RaddleLaneTidings *tidings);
+void        raddle_lane_settle_slot_locked  (RaddleLane        *self,
+                                             RaddleSlot        *slot,
+                                             RaddleLaneTidings *tidings);
+guint       raddle_slot_throw_away_locked   (RaddleSlot        *self,
                                              RaddleLaneTidings *tidings);
 void        raddle_lane_end_turn_locked     (RaddleLane        *self,
                                              RaddleSlot        *slot,
                                              guint              first,
                                              guint              n_done,
                                              RaddleLaneTidings *tidings);
-GPtrArray  *raddle_lane_copy_slots_locked   (RaddleLane        *self);
 guint       raddle_lane_give_up_locked      (RaddleLane        *self,
+                                             RaddleLaneTidings *tidings);
+
+/* raddle-lane-suspension.c */
+guint       raddle_slot_leave_locked        (RaddleSlot        *self,
+                                             RaddleLaneTidings *tidings);
+void        raddle_lane_watch_call          (RaddleLane        *self,
+                                             RaddleCall        *call,
+                                             gint64             deadline);
+void        raddle_lane_unwatch_call        (RaddleLane        *self,
+                                             RaddleCall        *call);
+void        raddle_lane_note_call           (RaddleLane        *self,
+                                             guint              epoch,
+                                             gboolean           good);
+gboolean    raddle_lane_was_set_aside       (RaddleLane        *self,
+                                             RaddleTurn        *turn);
+void        raddle_lane_return_locked       (RaddleLane        *self,
+                                             RaddleTurn        *turn,
+                                             RaddleLaneTidings *tidings);
+void        raddle_lane_call_returned_locked (RaddleLane       *self,
+                                             RaddleCall        *call,
                                              RaddleLaneTidings *tidings);
 
 G_END_DECLS

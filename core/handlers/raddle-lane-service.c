@@ -3,117 +3,290 @@
 /* Owns the turns of service: takes what is ready, calls the handler with no lock held,
  * and sets it up and tears it down. Runs on a thread of the pool or on the loop,
  * whichever side it was asked for; of one run one event at a time, of a handler that is
- * not thread-safe one at a time over all runs.
+ * not thread-safe one at a time over all runs. Clocks are read once a turn, unless the
+ * handler's calls are long enough for it not to matter.
  */
 
 #include "handlers/raddle-lane-private.h"
 
 #include "events/raddle-lock.h"
-#include "handlers/raddle-call.h"
-#include "handlers/raddle-turn.h"
+#include "runs/raddle-run-origin.h"
 
 /* How many tokens one run gets at most while others wait for their turn. */
 #define TURN_EVENTS 16
 
-/* A start or end of another run goes before; other runs' tokens after some of ours. */
-static gboolean
-should_yield (RaddleLane *self,
-              guint n_done,
-              gint64 deadline)
+/* How many of its calls a brisk handler gets between two looks at the clock on the loop. */
+#define CLOCK_EVENTS 32
+
+/* How many slots one turn of service on the pool serves before others may have the
+ * thread. */
+#define POOL_SLOTS 64
+
+/* How many async calls may follow each other without a turn of our source between, so
+ * that what has a lower priority than the handler's own sources gets the loop too. */
+#define MAX_CHAINED 16
+#define CHAIN_US    2000
+
+/* us a call, on average over a turn: below is brisk; above is slow, and then below is no
+ * longer slow. */
+#define BRISK_CALL  20
+#define SLOW_CALL   500
+#define UNSLOW_CALL 100
+
+/* What is known of one slot's turn. */
+typedef struct
 {
-  if (g_atomic_int_get (&self->n_urgent) > 0 || g_atomic_int_get (&self->abandoned))
-    return TRUE;
-  if (n_done >= TURN_EVENTS && g_atomic_int_get (&self->n_flow) > 0)
-    return TRUE;
-  return deadline > 0 && g_get_monotonic_time () >= deadline;
+  RaddleTurn *turn;
+  RaddleSlot *slot;
+  RaddleLaneEntry *entry;
+  gint64 deadline; /* us, monotonic; 0: none */
+  gint64 began;    /* us, monotonic */
+  gint64 noted;    /* up to where the statistics go */
+  guint n_noted;
+  guint n_calls;
+  guint n_done;
+  guint next;
+  RaddleCall *pending; /* an async call that goes on after the turn */
+} RaddleService;
+
+/* ---- times ---- */
+
+/* Tells the statistics of the calls since the last time. */
+static void
+note_times (RaddleLane *self,
+            RaddleService *service,
+            gint64 now)
+{
+  guint n_calls = service->n_calls - service->n_noted;
+  gint64 arrived = service->entry->batch->time;
+
+  if (n_calls == 0)
+    return;
+  raddle_stats_add_turn (&self->handler->stats, n_calls, now - service->noted,
+                         service->noted - arrived,
+                         n_calls > 1 ? now - arrived : service->noted - arrived);
+  service->noted = now;
+  service->n_noted = service->n_calls;
 }
 
 static void
-call_done_cb (gpointer user_data)
+learn_pace (RaddleLane *self,
+            gint64 elapsed,
+            guint n_calls)
 {
-  g_autoptr (RaddleSlot) slot = user_data;
-  RaddleLaneTidings tidings = { 0 };
-  RaddleLane *self = slot->lane;
-  RaddleLaneEntry *entry;
-  guint next;
+  gint64 pace = elapsed / MAX (n_calls, 1);
 
-  raddle_lock (&self->lock);
-  entry = g_queue_peek_head (&slot->entries);
-  next = raddle_lane_find_wanted (self, entry->batch, entry->first + 1, entry->end);
-  raddle_lane_end_turn_locked (self, slot, next, 1, &tidings);
-  raddle_unlock (&self->lock);
-
-  raddle_lane_tell_owner (self, &tidings);
+  raddle_lane_publish (&self->brisk, pace < BRISK_CALL);
+  if (pace >= SLOW_CALL)
+    raddle_lane_publish (&self->slow, TRUE);
+  else if (pace < UNSLOW_CALL)
+    raddle_lane_publish (&self->slow, FALSE);
 }
+
+/* A start or end of another run goes before; other runs' tokens after some of ours. */
+static gboolean
+should_yield (RaddleLane *self,
+              RaddleService *service)
+{
+  gboolean brisk = raddle_lane_look_at (&self->brisk);
+  gint64 now;
+
+  if (raddle_lane_look_at (&self->interrupts) != 0)
+    return TRUE;
+  if (service->n_calls >= TURN_EVENTS && raddle_lane_look_at (&self->n_flow) > 0)
+    return TRUE;
+  if (brisk && (service->deadline == 0 || service->n_calls % CLOCK_EVENTS != 0))
+    return FALSE;
+
+  now = g_get_monotonic_time ();
+  note_times (self, service, now);
+  return service->deadline > 0 && now >= service->deadline;
+}
+
+/* ---- calls ---- */
+
+static void
+call_sync (RaddleLane *self,
+           RaddleService *service,
+           RaddleEvent *event)
+{
+  gboolean good = raddle_handler_call_sync (self->handler, event);
+  RaddleTurn *turn = service->turn;
+
+  if (G_LIKELY (good && !raddle_lane_look_at (&self->failing)))
+    return;
+  if (!raddle_lane_was_set_aside (self, turn))
+    raddle_lane_note_call (self, turn->epoch, good);
+}
+
+static void call_done_cb (RaddleCall *call, gboolean good);
 
 /* TRUE when the call is done already. */
 static gboolean
 call_async (RaddleLane *self,
-            RaddleSlot *slot,
+            RaddleService *service,
             RaddleEvent *event)
 {
+  RaddleSlot *slot = service->slot;
+  RaddleCall *call = raddle_call_new ();
+  gboolean good;
+
   if (slot->cancellable == NULL)
     slot->cancellable = g_cancellable_new ();
+  call->handler = self->handler;
+  call->context = self->owner->context;
+  call->priority = self->owner->priority;
+  call->event = event;
+  call->done = call_done_cb;
+  call->user_data = raddle_slot_ref (slot);
+  call->epoch = service->turn->epoch;
 
-  if (!raddle_call_start (self->handler, event, self->owner->context,
-                          self->owner->priority, slot->cancellable, call_done_cb,
-                          raddle_slot_ref (slot)))
-    return FALSE;
+  if (!raddle_call_start (call, slot->cancellable, &good))
+    {
+      service->pending = call;
+      return FALSE;
+    }
   raddle_slot_unref (slot);
+  if (!good || raddle_lane_look_at (&self->failing))
+    raddle_lane_note_call (self, service->turn->epoch, good);
   return TRUE;
 }
 
-/* Gives the slot a turn. Only we touch its head entry until the turn ends. */
-static void
-serve_slot (RaddleLane *self,
-            RaddleSlot *slot,
-            RaddleLaneEntry *entry,
-            RaddleTurn *turn,
-            gint64 deadline)
+/* FALSE when the turn ends with the call still under way. */
+static gboolean
+call (RaddleLane *self,
+      RaddleService *service,
+      RaddleEvent *event)
 {
-  RaddleLaneTidings tidings = { 0 };
-  RaddleBatch *batch = entry->batch;
-  guint next = entry->first;
-  guint n_done = 0;
+  RaddleTurn *turn = service->turn;
+  gboolean done = TRUE;
 
-  while (next < entry->end)
+  raddle_turn_enter_call (turn, ++turn->n_calls, event->type);
+  if (self->sync_types & RADDLE_EVENT_MASK (event->type))
+    call_sync (self, service, event);
+  else
+    done = call_async (self, service, event);
+  if (done)
     {
-      RaddleEvent *event = &batch->events[next];
-
-      if (raddle_lane_get_side (self, event->type) != turn->side)
-        break;
-      raddle_turn_enter_call (turn, next, event->type);
-      g_atomic_int_set (&entry->first, next);
-      if (self->sync_types & RADDLE_EVENT_MASK (event->type))
-        raddle_handler_call_sync (self->handler, event);
-      else
-        {
-          if (n_done > 0)
-            {
-              raddle_lock (&self->lock);
-              raddle_lane_account_locked (self, n_done, 0, &tidings);
-              raddle_unlock (&self->lock);
-              n_done = 0;
-            }
-          if (!call_async (self, slot, event))
-            {
-              raddle_turn_leave_call (turn);
-              raddle_lane_tell_owner (self, &tidings);
-              return;
-            }
-        }
-      n_done++;
-      next = raddle_lane_find_wanted (self, batch, next + 1, entry->end);
-      if (next < entry->end && should_yield (self, n_done, deadline))
-        break;
+      service->n_calls++;
+      service->n_noted += event->type == RADDLE_EVENT_GAP; /* not counted as delivered */
     }
 
-  raddle_turn_leave_call (turn);
-  raddle_lock (&self->lock);
-  raddle_lane_end_turn_locked (self, slot, next, n_done, &tidings);
-  raddle_unlock (&self->lock);
-  raddle_lane_tell_owner (self, &tidings);
+  return done;
 }
+
+/* FALSE when the turn is over: other events of the entry must wait. */
+static gboolean
+call_gap (RaddleLane *self,
+          RaddleService *service)
+{
+  RaddleLaneEntry *entry = service->entry;
+
+  if (raddle_lane_get_side (self, RADDLE_EVENT_GAP) != service->turn->side ||
+      !call (self, service, &entry->gap->events[0]))
+    return FALSE;
+  g_clear_pointer (&entry->gap, raddle_batch_unref);
+  return !should_yield (self, service);
+}
+
+static void
+call_events (RaddleLane *self,
+             RaddleService *service)
+{
+  RaddleLaneEntry *entry = service->entry;
+  RaddleBatch *batch = entry->batch;
+
+  if (entry->gap != NULL && !call_gap (self, service))
+    return;
+  while (service->next < entry->end)
+    {
+      RaddleEvent *event = &batch->events[service->next];
+
+      if (raddle_lane_get_side (self, event->type) != service->turn->side)
+        return;
+      raddle_lane_publish (&entry->n_begun, service->n_done + 1);
+      if (!call (self, service, event))
+        return;
+      service->n_done++;
+      service->next =
+        raddle_lane_find_wanted (self, batch, service->next + 1, entry->end);
+      if (service->next < entry->end && should_yield (self, service))
+        return;
+    }
+}
+
+/* The head of the queue is ours alone until the turn ends. */
+static void
+take_merged (RaddleLane *self,
+             RaddleLaneEntry *entry)
+{
+  gboolean tell = (self->types & RADDLE_EVENT_MASK (RADDLE_EVENT_GAP)) != 0;
+
+  if (entry->merger == NULL)
+    return;
+  entry->batch = raddle_merger_finish (entry->merger, tell);
+  g_clear_pointer (&entry->merger, raddle_merger_free);
+  entry->end = entry->batch->n_events;
+}
+
+/* The call goes on after the turn; its clock starts now. */
+static void
+leave_pending (RaddleLane *self,
+               RaddleService *service,
+               gint64 now)
+{
+  RaddleCall *pending = service->pending;
+
+  pending->begun = now;
+  if (self->settings.timeout > 0)
+    raddle_lane_watch_call (self, pending, now + self->settings.timeout);
+}
+
+static void
+serve_slot (RaddleLane *self,
+            RaddleService *service)
+{
+  RaddleTurn *turn = service->turn;
+  gpointer origin = raddle_run_origin_push (self->handler);
+  gint64 now;
+
+  take_merged (self, service->entry);
+  service->next = service->entry->first;
+  service->began = service->noted = g_get_monotonic_time ();
+  call_events (self, service);
+  raddle_turn_leave_call (turn);
+  raddle_run_origin_pop (origin);
+
+  now = g_get_monotonic_time ();
+  note_times (self, service, now);
+  if (service->n_calls > 0)
+    learn_pace (self, now - service->began, service->n_calls);
+  if (service->pending != NULL)
+    leave_pending (self, service, now);
+}
+
+/* An async call that is under way keeps the slot. */
+static void
+end_service_locked (RaddleLane *self,
+                    RaddleService *service,
+                    RaddleLaneTidings *tidings)
+{
+  RaddleLaneEntry *entry = service->entry;
+
+  if (service->pending == NULL)
+    raddle_lane_end_turn_locked (self, service->slot, service->next, service->n_done,
+                                 tidings);
+  else
+    {
+      raddle_lane_account_locked (self, -(int) service->n_done, 0, tidings);
+      entry->n_events -= service->n_done;
+      entry->first = service->next;
+      raddle_lane_publish (&entry->n_begun, entry->gap == NULL);
+    }
+  raddle_lane_return_locked (self, service->turn, tidings);
+}
+
+/* ---- set-up and teardown ---- */
 
 static void
 set_up (RaddleLane *self)
@@ -124,7 +297,10 @@ set_up (RaddleLane *self)
   raddle_lock (&self->lock);
   self->phase = RADDLE_LANE_OPEN;
   if (!good)
-    raddle_lane_give_up_locked (self, &tidings);
+    {
+      self->failed = TRUE;
+      raddle_lane_give_up_locked (self, &tidings);
+    }
   raddle_lane_ask_for_all_work_locked (self, &tidings);
   tidings.news = TRUE;
   raddle_unlock (&self->lock);
@@ -147,42 +323,99 @@ tear_down (RaddleLane *self)
   raddle_lane_tell_owner (self, &tidings);
 }
 
-/* Set-up and teardown, where they are due; TRUE if there was one. */
+/* Set-up and teardown, where they are due; TRUE if there was one. The lock is open
+ * meanwhile. */
 static gboolean
-change_phase (RaddleLane *self,
-              RaddleLaneSide side)
+change_phase_locked (RaddleLane *self,
+                     RaddleLaneSide side)
 {
-  gboolean setting_up, tearing_down;
+  void (*change) (RaddleLane *self) = NULL;
 
   if (side != self->home)
     return FALSE;
+  if (self->phase == RADDLE_LANE_NEW)
+    {
+      self->phase = RADDLE_LANE_SETTING_UP;
+      change = set_up;
+    }
+  else if (self->phase == RADDLE_LANE_OPEN && self->closing && self->n_busy == 0)
+    {
+      self->phase = RADDLE_LANE_TEARING_DOWN;
+      change = tear_down;
+    }
+  if (change == NULL)
+    return FALSE;
 
-  raddle_lock (&self->lock);
-  setting_up = self->phase == RADDLE_LANE_NEW;
-  tearing_down = self->phase == RADDLE_LANE_OPEN && self->closing && self->n_busy == 0;
-  if (setting_up)
-    self->phase = RADDLE_LANE_SETTING_UP;
-  else if (tearing_down)
-    self->phase = RADDLE_LANE_TEARING_DOWN;
   raddle_unlock (&self->lock);
-
-  if (setting_up)
-    set_up (self);
-  else if (tearing_down)
-    tear_down (self);
-  return setting_up || tearing_down;
+  change (self);
+  raddle_lock (&self->lock);
+  return TRUE;
 }
 
+/* ---- turns ---- */
+
 static gboolean
-has_time (RaddleLaneSide side,
-          guint n_turns,
-          gint64 deadline)
+may_go_on (RaddleLane *self,
+           RaddleLaneSide side,
+           guint n_slots,
+           gint64 deadline)
 {
-  if (n_turns == 0)
+  if (n_slots == 0)
     return TRUE;
   if (side == RADDLE_LANE_LOOP)
-    return deadline == 0 || g_get_monotonic_time () < deadline;
-  return n_turns < 16;
+    return g_get_monotonic_time () < deadline;
+  return !self->concurrent && n_slots < POOL_SLOTS;
+}
+
+static void
+serve_ready_locked (RaddleLane *self,
+                    RaddleTurn *turn,
+                    gint64 deadline,
+                    RaddleLaneTidings *tidings)
+{
+  RaddleSlot *slot;
+
+  for (guint n_slots = 0; may_go_on (self, turn->side, n_slots, deadline); n_slots++)
+    {
+      RaddleService service = { .turn = turn, .deadline = deadline };
+
+      slot = raddle_lane_take_ready_locked (self, turn->side);
+      if (slot == NULL)
+        return;
+      service.slot = turn->slot = slot;
+      service.entry = slot->head;
+      turn->epoch = raddle_breaker_begin (&self->breaker);
+      raddle_unlock (&self->lock);
+      raddle_lane_tell_owner (self, tidings);
+      serve_slot (self, &service);
+      raddle_lock (&self->lock);
+      end_service_locked (self, &service, tidings);
+    }
+}
+
+static void
+serve (RaddleLane *self,
+       RaddleLaneSide side,
+       gint64 deadline)
+{
+  RaddleTurn turn = { .lane = self, .side = side };
+  RaddleLaneTidings tidings = { 0 };
+
+  self->owner->turn_began (self->owner, &turn);
+  raddle_lock (&self->lock);
+  while (change_phase_locked (self, side))
+    ;
+  serve_ready_locked (self, &turn, deadline, &tidings);
+
+  self->active[side]--;
+  if (self->phase == RADDLE_LANE_OPEN &&
+      (self->urgent[side].length + self->flow[side].length > 0 ||
+       (side == self->home && self->closing && self->n_busy == 0)))
+    raddle_lane_ask_for_work_locked (self, side, &tidings);
+  raddle_unlock (&self->lock);
+  self->owner->turn_ended (self->owner, &turn);
+
+  raddle_lane_tell_owner (self, &tidings);
 }
 
 /* One turn of service: until nothing is ready, the deadline, or, where others may serve
@@ -192,36 +425,69 @@ raddle_lane_serve (RaddleLane *self,
                    RaddleLaneSide side,
                    gint64 deadline)
 {
-  RaddleTurn turn = { .lane = self, .side = side };
-  RaddleLaneTidings tidings = { 0 };
-  RaddleSlot *slot;
-  guint n_turns = 0;
-
-  while (change_phase (self, side))
-    ;
-  self->owner->turn_began (self->owner, &turn);
-
-  raddle_lock (&self->lock);
-  while (has_time (side, n_turns, deadline) &&
-         (slot = raddle_lane_take_ready_locked (self, side)) != NULL)
+  if (side == RADDLE_LANE_LOOP)
     {
-      RaddleLaneEntry *entry = g_queue_peek_head (&slot->entries);
-
-      raddle_unlock (&self->lock);
-      serve_slot (self, slot, entry, &turn, deadline);
-      n_turns++;
-      raddle_lock (&self->lock);
-      if (self->concurrent && side == RADDLE_LANE_POOL)
-        break;
+      self->n_chained = 0;
+      self->serving = TRUE;
     }
+  serve (self, side, deadline);
+  if (side == RADDLE_LANE_LOOP)
+    self->serving = FALSE;
+}
 
-  self->active[side]--;
-  if (self->phase == RADDLE_LANE_OPEN &&
-      (self->urgent[side].length + self->flow[side].length > 0 ||
-       (side == self->home && self->closing && self->n_busy == 0)))
-    raddle_lane_ask_for_work_locked (self, side, &tidings);
+/* ---- async calls that are done ---- */
+
+/* After an async call: its run's next one follows at once, unless that happened too often
+ * without a turn of the owner's between. */
+static void
+chain_call (RaddleLane *self,
+                   RaddleLaneTidings *tidings)
+{
+  gboolean chain = tidings->work[RADDLE_LANE_LOOP] > 0 && !self->serving &&
+                   self->n_chained < MAX_CHAINED;
+
+  if (chain)
+    tidings->work[RADDLE_LANE_LOOP]--;
+  raddle_lane_tell_owner (self, tidings);
+  if (!chain)
+    return;
+
+  self->n_chained++;
+  self->serving = TRUE;
+  g_main_context_push_thread_default (self->owner->context);
+  serve (self, RADDLE_LANE_LOOP, g_get_monotonic_time () + CHAIN_US);
+  g_main_context_pop_thread_default (self->owner->context);
+  self->serving = FALSE;
+}
+
+/* What follows when an async call is done, other than at once. */
+static void
+call_done_cb (RaddleCall *call,
+              gboolean good)
+{
+  g_autoptr (RaddleSlot) slot = call->user_data;
+  RaddleLane *self = slot->lane;
+  RaddleLaneEntry *entry = slot->head;
+  gint64 elapsed = g_get_monotonic_time () - call->begun;
+  gint64 waited = call->begun - entry->batch->time;
+  gboolean is_gap = entry->gap != NULL;
+  RaddleLaneTidings tidings = { 0 };
+  guint next = entry->first;
+
+  if (call->event->type != RADDLE_EVENT_GAP)
+    raddle_stats_add_turn (&self->handler->stats, 1, elapsed, waited, waited);
+  if (!call->cancelled && (!good || raddle_lane_look_at (&self->failing)))
+    raddle_lane_note_call (self, call->epoch, good);
+  raddle_lane_unwatch_call (self, call);
+
+  if (is_gap)
+    g_clear_pointer (&entry->gap, raddle_batch_unref);
+  else
+    next = raddle_lane_find_wanted (self, entry->batch, next + 1, entry->end);
+  raddle_lock (&self->lock);
+  raddle_lane_end_turn_locked (self, slot, next, !is_gap, &tidings);
+  raddle_lane_call_returned_locked (self, call, &tidings);
   raddle_unlock (&self->lock);
 
-  self->owner->turn_ended (self->owner, &turn);
-  raddle_lane_tell_owner (self, &tidings);
+  chain_call (self, &tidings);
 }

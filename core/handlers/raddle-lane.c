@@ -11,33 +11,100 @@
 #include "handlers/raddle-lane-private.h"
 
 #include "events/raddle-lock.h"
-#include "handlers/raddle-turn.h"
-#include "raddle/raddle-error.h"
+
+static void
+close_runs (RaddleLane *self,
+            GPtrArray *closed)
+{
+  for (guint i = 0; i < closed->len; i++)
+    raddle_handler_close_run (self->handler,
+                              &((RaddleSlot *) closed->pdata[i])->run->info);
+  g_ptr_array_unref (closed);
+}
+
+static void
+tell_idle (RaddleLaneOwner *owner,
+           GPtrArray *idle)
+{
+  for (guint i = 0; i < idle->len; i++)
+    owner->idle (owner, idle->pdata[i]);
+  g_ptr_array_unref (idle);
+}
 
 void
 raddle_lane_tell_owner (RaddleLane *self,
                         RaddleLaneTidings *tidings)
 {
+  RaddleLaneTidings told = *tidings;
   RaddleLaneOwner *owner = self->owner;
 
+  *tidings = (RaddleLaneTidings) { 0 };
   for (guint side = 0; side < RADDLE_LANE_N_SIDES; side++)
-    for (guint i = 0; i < tidings->work[side]; i++)
+    for (guint i = 0; i < told.work[side]; i++)
       owner->work (owner, self, side);
-  if (tidings->closed != NULL)
-    {
-      for (guint i = 0; i < tidings->closed->len; i++)
-        raddle_handler_close_run (self->handler,
-                                  &((RaddleSlot *) tidings->closed->pdata[i])->run->info);
-      g_ptr_array_unref (tidings->closed);
-    }
-  if (tidings->idle != NULL)
-    {
-      for (guint i = 0; i < tidings->idle->len; i++)
-        owner->idle (owner, tidings->idle->pdata[i]);
-      g_ptr_array_unref (tidings->idle);
-    }
-  if (tidings->news)
+  if (told.closed != NULL)
+    close_runs (self, told.closed);
+  if (told.idle != NULL)
+    tell_idle (owner, told.idle);
+  if (told.news)
     owner->news (owner, self);
+  if (told.room)
+    owner->room (owner);
+}
+
+/* The slot has fallen idle, or is no longer waited for. */
+void
+raddle_lane_note_idle_locked (RaddleSlot *slot,
+                              RaddleLaneTidings *tidings)
+{
+  slot->armed = FALSE;
+  if (tidings->idle == NULL)
+    tidings->idle = g_ptr_array_new_with_free_func ((GDestroyNotify) raddle_slot_unref);
+  g_ptr_array_add (tidings->idle, raddle_slot_ref (slot));
+}
+
+GPtrArray *
+raddle_lane_copy_slots_locked (RaddleLane *self)
+{
+  GPtrArray *slots =
+    g_ptr_array_new_full (g_hash_table_size (self->slots),
+                          (GDestroyNotify) raddle_slot_unref);
+  GHashTableIter iter;
+  gpointer slot;
+
+  g_hash_table_iter_init (&iter, self->slots);
+  while (g_hash_table_iter_next (&iter, &slot, NULL))
+    g_ptr_array_add (slots, raddle_slot_ref (slot));
+
+  return slots;
+}
+
+/* Slots are found by their runs. */
+static guint
+hash_slot (gconstpointer slot)
+{
+  return g_direct_hash (((const RaddleSlot *) slot)->run);
+}
+
+static gboolean
+is_slot_of_same_run (gconstpointer a,
+                     gconstpointer b)
+{
+  return ((const RaddleSlot *) a)->run == ((const RaddleSlot *) b)->run;
+}
+
+static gboolean
+has_run (gpointer lane,
+         RaddleRunInfo *run)
+{
+  RaddleLane *self = lane;
+  gboolean has;
+
+  raddle_lock (&self->lock);
+  has = raddle_lane_find_slot_locked (self, (RaddleRunRecord *) run) != NULL;
+  raddle_unlock (&self->lock);
+
+  return has;
 }
 
 static guint32
@@ -75,8 +142,10 @@ raddle_lane_new (RaddleLaneOwner *owner,
   self->concurrent = !all_sync || calls->thread_safe;
   self->home = self->on_loop || !all_sync ? RADDLE_LANE_LOOP : RADDLE_LANE_POOL;
   g_mutex_init (&self->lock);
-  self->slots =
-    g_hash_table_new_full (NULL, NULL, NULL, (GDestroyNotify) raddle_slot_unref);
+  self->slots = g_hash_table_new_full (hash_slot, is_slot_of_same_run,
+                                       (GDestroyNotify) raddle_slot_unref, NULL);
+  raddle_breaker_init (&self->breaker, settings->breaker, settings->breaker_wait);
+  raddle_handler_set_runs (handler, (RaddleHandlerRuns) { has_run, self });
 
   return self;
 }
@@ -91,6 +160,7 @@ raddle_lane_ref (RaddleLane *self)
 void
 raddle_lane_unref (RaddleLane *self)
 {
+  RaddleLaneEntry *entry;
   RaddleLaneOwner *owner;
 
   if (!raddle_ref_count_dec (&self->ref_count))
@@ -98,7 +168,13 @@ raddle_lane_unref (RaddleLane *self)
 
   g_assert (g_hash_table_size (self->slots) == 0);
   owner = self->owner;
+  raddle_handler_set_runs (self->handler, (RaddleHandlerRuns) { NULL, NULL });
   g_hash_table_unref (self->slots);
+  while ((entry = self->spare) != NULL)
+    {
+      self->spare = entry->next;
+      g_free (entry);
+    }
   raddle_sync_release (self->handler);
   g_object_unref (self->handler);
   g_mutex_clear (&self->lock);
@@ -162,6 +238,7 @@ close_locked (RaddleLane *self,
     }
   if (self->n_busy == 0)
     raddle_lane_ask_for_work_locked (self, self->home, tidings);
+  tidings->news |= self->n_busy > 0 && self->n_busy == self->n_hung;
 }
 
 /* Takes nothing new, delivers what it has, and has the handler torn down. */
@@ -185,14 +262,11 @@ guint
 raddle_lane_abandon (RaddleLane *self)
 {
   RaddleLaneTidings tidings = { 0 };
-  gboolean failed;
   guint n_events;
 
   raddle_lock (&self->lock);
-  failed = self->failed;
-  g_atomic_int_set (&self->abandoned, TRUE);
+  raddle_lane_publish (&self->interrupts, self->interrupts | RADDLE_LANE_ABANDONED);
   n_events = raddle_lane_give_up_locked (self, &tidings);
-  self->failed = failed;
   close_locked (self, &tidings);
   raddle_unlock (&self->lock);
 
@@ -223,34 +297,19 @@ raddle_lane_cancel_calls (RaddleLane *self)
     g_cancellable_cancel (cancellables->pdata[i]);
 }
 
-/* TRUE once the handler has been torn down. */
+/* TRUE once the handler has been torn down, or when that waits only for calls that do not
+ * return. */
 gboolean
 raddle_lane_is_closed (RaddleLane *self)
 {
   gboolean closed;
 
   raddle_lock (&self->lock);
-  closed = self->phase == RADDLE_LANE_CLOSED;
+  closed = self->phase == RADDLE_LANE_CLOSED ||
+           (self->closing && self->n_busy > 0 && self->n_busy == self->n_hung);
   raddle_unlock (&self->lock);
 
   return closed;
-}
-
-/* FALSE when the lane holds as much as it may; its owner then gets news when half is
- * gone. */
-gboolean
-raddle_lane_has_room (RaddleLane *self)
-{
-  gboolean room;
-
-  raddle_lock (&self->lock);
-  room =
-    self->n_queued < self->settings.max_events && self->n_bytes < self->settings.max_bytes;
-  if (!room)
-    self->room_wanted = TRUE;
-  raddle_unlock (&self->lock);
-
-  return room;
 }
 
 guint
@@ -276,24 +335,11 @@ raddle_lane_get_timeout (RaddleLane *self)
 gboolean
 raddle_lane_is_slow (RaddleLane *self)
 {
-  return g_atomic_int_get (&self->slow);
+  return raddle_lane_look_at (&self->slow);
 }
 
 void
 raddle_lane_note_slow (RaddleLane *self)
 {
-  g_atomic_int_set (&self->slow, TRUE);
-}
-
-/* The call that @turn has in hand takes longer than it may. */
-void
-raddle_lane_call_is_overdue (RaddleLane *self,
-                             RaddleTurn *turn)
-{
-  g_autoptr (GError) error = g_error_new (
-    RADDLE_ERROR, RADDLE_ERROR_FAILED, "it has not returned for %" G_GINT64_FORMAT " ms",
-    self->settings.timeout / 1000);
-
-  raddle_handler_failed (self->handler, raddle_turn_get_type (raddle_turn_get_call (turn)),
-                         error);
+  raddle_lane_publish (&self->slow, TRUE);
 }

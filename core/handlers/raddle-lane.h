@@ -30,11 +30,16 @@ struct _RaddleLaneOwner
 {
   GMainContext *context;
   int priority;
+  int n_full; /* atomic: lanes at which streams wait */
   RaddleLaneOwner *(*ref) (RaddleLaneOwner *self);
   void (*unref) (RaddleLaneOwner *self);
   void (*work) (RaddleLaneOwner *self, RaddleLane *lane, RaddleLaneSide side);
   void (*idle) (RaddleLaneOwner *self, RaddleSlot *slot);
   void (*news) (RaddleLaneOwner *self, RaddleLane *lane);
+  /* A lane has room again. */
+  void (*room) (RaddleLaneOwner *self);
+  /* Loop: raddle_lane_check_calls () is to be called at @time, us, monotonic. */
+  void (*due) (RaddleLaneOwner *self, gint64 time);
   void (*turn_began) (RaddleLaneOwner *self, RaddleTurn *turn);
   void (*turn_ended) (RaddleLaneOwner *self, RaddleTurn *turn);
 };
@@ -56,13 +61,21 @@ void            raddle_lane_note_slow   (RaddleLane             *self);
 void            raddle_lane_call_is_overdue (RaddleLane         *self,
                                          RaddleTurn             *turn);
 
+gint64          raddle_lane_get_retry_time (RaddleLane          *self);
+void            raddle_lane_retry       (RaddleLane             *self,
+                                         gint64                  now);
+gboolean        raddle_lane_has_room    (RaddleLane             *self);
+
 /* Loop. */
+gint64          raddle_lane_check_calls (RaddleLane             *self,
+                                         gint64                  now);
+gboolean        raddle_lane_take_rejoin (RaddleLane             *self);
+void            raddle_lane_show_state  (RaddleLane             *self);
 void            raddle_lane_open        (RaddleLane             *self);
 void            raddle_lane_close       (RaddleLane             *self);
 guint           raddle_lane_abandon     (RaddleLane             *self);
 void            raddle_lane_cancel_calls (RaddleLane            *self);
 gboolean        raddle_lane_is_closed   (RaddleLane             *self);
-gboolean        raddle_lane_has_room    (RaddleLane             *self);
 guint           raddle_lane_get_n_queued (RaddleLane            *self);
 RaddleSlot     *raddle_lane_open_slot   (RaddleLane             *self,
                                          RaddleRunRecord        *run);
@@ -74,6 +87,13 @@ void            raddle_slot_push        (RaddleSlot             *self,
                                          RaddleBatch            *batch,
                                          guint                   first,
                                          guint                   end);
+guint           raddle_slot_fit         (RaddleSlot             *self,
+                                         RaddleBatch            *batch,
+                                         guint                   first,
+                                         guint                   end);
+gboolean        raddle_slot_may_rejoin  (RaddleSlot             *self);
+void            raddle_slot_follow      (RaddleSlot             *self,
+                                         RaddleSlot             *old);
 gboolean        raddle_slot_arm         (RaddleSlot             *self);
 void            raddle_slot_finish      (RaddleSlot             *self);
 RaddleSlot     *raddle_slot_ref         (RaddleSlot             *self);

@@ -8,6 +8,92 @@
 
 #include "events/raddle-lock.h"
 
+/* Entries that a lane keeps for the next events. */
+#define MAX_SPARE 64
+
+/* ---- entries ---- */
+
+/* Takes @batch. */
+RaddleLaneEntry *
+raddle_lane_new_entry_locked (RaddleLane *self,
+                              RaddleBatch *batch,
+                              guint first,
+                              guint end)
+{
+  RaddleLaneEntry *entry = self->spare;
+
+  if (entry != NULL)
+    {
+      self->spare = entry->next;
+      self->n_spare--;
+    }
+  else
+    entry = g_new (RaddleLaneEntry, 1);
+
+  *entry = (RaddleLaneEntry) {
+    .batch = batch,
+    .first = first,
+    .end = end,
+    .event_class = batch->event_class,
+    .type = batch->events[first].type,
+  };
+  return entry;
+}
+
+void
+raddle_lane_free_entry_locked (RaddleLane *self,
+                               RaddleLaneEntry *entry)
+{
+  g_clear_pointer (&entry->batch, raddle_batch_unref);
+  g_clear_pointer (&entry->merger, raddle_merger_free);
+  g_clear_pointer (&entry->gap, raddle_batch_unref);
+  if (self->n_spare == MAX_SPARE)
+    {
+      g_free (entry);
+      return;
+    }
+  entry->next = self->spare;
+  self->spare = entry;
+  self->n_spare++;
+}
+
+/* Takes @entry, whose events are counted already. */
+void
+raddle_slot_append_locked (RaddleSlot *self,
+                           RaddleLaneEntry *entry,
+                           RaddleLaneTidings *tidings)
+{
+  RaddleLane *lane = self->lane;
+
+  entry->gap = g_steal_pointer (&self->gap);
+  entry->next = NULL;
+  if (self->tail != NULL)
+    self->tail->next = entry;
+  else
+    self->head = entry;
+  self->tail = entry;
+
+  if (entry->event_class == RADDLE_EVENT_CLASS_END)
+    for (RaddleSlot *above = self->parent; above != NULL; above = above->parent)
+      above->n_ending_below++;
+  if (self->state == RADDLE_SLOT_IDLE)
+    {
+      lane->n_busy++;
+      raddle_lane_place_locked (lane, self, tidings);
+    }
+}
+
+/* ---- life ---- */
+
+RaddleSlot *
+raddle_lane_find_slot_locked (RaddleLane *self,
+                              RaddleRunRecord *run)
+{
+  RaddleSlot key = { .run = run };
+
+  return g_hash_table_lookup (self->slots, &key);
+}
+
 /* The runs between may be over, or not for this handler. Borrowed; NULL
  * if there is none. */
 static RaddleSlot *
@@ -17,8 +103,20 @@ find_slot_above_locked (RaddleLane *self,
   RaddleSlot *slot = NULL;
 
   for (run = run->parent; run != NULL && slot == NULL; run = run->parent)
-    slot = g_hash_table_lookup (self->slots, run);
+    slot = raddle_lane_find_slot_locked (self, run);
   return slot;
+}
+
+static void
+open_locked (RaddleLane *self,
+             RaddleSlot *slot)
+{
+  RaddleSlot *parent = find_slot_above_locked (self, slot->run);
+
+  slot->parent = parent != NULL ? raddle_slot_ref (parent) : NULL;
+  slot->left = self->suspension != RADDLE_LANE_NOT_SUSPENDED;
+  slot->started = slot->left;
+  g_hash_table_add (self->slots, slot);
 }
 
 /* Transfer full. NULL when the lane takes no runs any more. */
@@ -32,22 +130,16 @@ raddle_lane_open_slot (RaddleLane *self,
   slot->ref_count = 2;
   slot->lane = raddle_lane_ref (self);
   slot->run = raddle_run_record_ref (run);
-  raddle_handler_open_run (self->handler, &run->info);
+  slot->link.data = slot;
 
   raddle_lock (&self->lock);
   open = !self->closing && !self->failed;
   if (open)
-    {
-      RaddleSlot *parent = find_slot_above_locked (self, run);
-
-      slot->parent = parent != NULL ? raddle_slot_ref (parent) : NULL;
-      g_hash_table_insert (self->slots, run, slot);
-    }
+    open_locked (self, slot);
   raddle_unlock (&self->lock);
 
   if (open)
     return slot;
-  raddle_handler_close_run (self->handler, &run->info);
   raddle_slot_unref (slot);
   raddle_slot_unref (slot);
   return NULL;
@@ -66,8 +158,8 @@ raddle_slot_unref (RaddleSlot *self)
   if (!raddle_ref_count_dec (&self->ref_count))
     return;
 
-  g_assert (self->entries.length == 0);
-  g_queue_clear (&self->waiting_children);
+  g_assert (self->head == NULL && self->waiting_children == NULL);
+  g_clear_pointer (&self->gap, raddle_batch_unref);
   g_clear_object (&self->cancellable);
   g_clear_pointer (&self->parent, raddle_slot_unref);
   raddle_run_record_unref (self->run);
@@ -95,6 +187,8 @@ raddle_slot_wants (RaddleSlot *self,
   return (self->lane->accepted & types) != 0;
 }
 
+/* ---- events ---- */
+
 /* A handler without chat-model-start gets llm-start in its place. */
 static RaddleBatch *
 choose_form (RaddleLane *self,
@@ -105,25 +199,42 @@ choose_form (RaddleLane *self,
   return batch;
 }
 
+/* A start or end is taken however full the lane is. */
+static void
+take_barrier_locked (RaddleSlot *self,
+                     RaddleBatch *batch,
+                     RaddleLaneTidings *tidings)
+{
+  RaddleLane *lane = self->lane;
+  RaddleLaneEntry *entry;
+
+  entry = raddle_lane_new_entry_locked (lane, raddle_batch_ref (batch), 0, 1);
+  entry->n_events = 1;
+  entry->n_bytes = raddle_batch_get_size (batch, 0, 1);
+  raddle_lane_account_locked (lane, 1, entry->n_bytes, tidings);
+  raddle_slot_append_locked (self, entry, tidings);
+}
+
 static void
 push_locked (RaddleSlot *self,
-             RaddleLaneEntry *entry,
-             guint n_wanted,
+             RaddleBatch *batch,
+             guint first,
+             guint end,
              RaddleLaneTidings *tidings)
 {
   RaddleLane *lane = self->lane;
+  gboolean wanted = (lane->types & batch->types) != 0;
 
-  lane->n_queued += n_wanted;
-  lane->n_bytes += raddle_batch_get_size (entry->batch);
-  g_queue_push_tail (&self->entries, entry);
-  if (entry->batch->event_class == RADDLE_EVENT_CLASS_END)
-    for (RaddleSlot *above = self->parent; above != NULL; above = above->parent)
-      above->n_ending_below++;
-  if (self->state == RADDLE_SLOT_IDLE)
-    {
-      lane->n_busy++;
-      raddle_lane_place_locked (lane, self, tidings);
-    }
+  if (lane->failed || lane->closing || self->finishing)
+    return;
+  if (self->left)
+    raddle_slot_miss_locked (self, &self->gap, batch, first, end);
+  else if (batch->event_class == RADDLE_EVENT_CLASS_FLOW)
+    raddle_slot_take_flow_locked (self, batch, first, end, tidings);
+  else if (wanted)
+    take_barrier_locked (self, batch, tidings);
+  else if (batch->event_class == RADDLE_EVENT_CLASS_START)
+    raddle_lane_start_is_done_locked (self, tidings); /* it holds no child back */
 }
 
 /* Queues what the handler wants of the events @first to @end of @batch. */
@@ -133,42 +244,18 @@ raddle_slot_push (RaddleSlot *self,
                   guint first,
                   guint end)
 {
-  RaddleLane *lane = self->lane;
-  RaddleBatch *form = choose_form (lane, batch);
-  guint n_wanted = raddle_lane_count_wanted (lane, form, first, end);
+  RaddleBatch *form = choose_form (self->lane, batch);
   RaddleLaneTidings tidings = { 0 };
-  RaddleLaneEntry *entry;
-  gboolean taken;
 
-  if (n_wanted == 0)
-    {
-      /* A start that the handler does not want holds no child back. */
-      if (batch->event_class == RADDLE_EVENT_CLASS_START)
-        {
-          raddle_lock (&lane->lock);
-          raddle_lane_start_is_done_locked (self, &tidings);
-          raddle_unlock (&lane->lock);
-          raddle_lane_tell_owner (lane, &tidings);
-        }
-      return;
-    }
+  if (form->event_class != RADDLE_EVENT_CLASS_START &&
+      !(self->lane->types & form->types))
+    return;
 
-  entry = g_new (RaddleLaneEntry, 1);
-  *entry = (RaddleLaneEntry){ raddle_batch_ref (form),
-                              raddle_lane_find_wanted (lane, form, first, end), end };
+  raddle_lock (&self->lane->lock);
+  push_locked (self, form, first, end, &tidings);
+  raddle_unlock (&self->lane->lock);
 
-  raddle_lock (&lane->lock);
-  taken = !lane->failed && !lane->closing && !self->finishing;
-  if (taken)
-    push_locked (self, entry, n_wanted, &tidings);
-  raddle_unlock (&lane->lock);
-
-  raddle_lane_tell_owner (lane, &tidings);
-  if (!taken)
-    {
-      raddle_batch_unref (entry->batch);
-      g_free (entry);
-    }
+  raddle_lane_tell_owner (self->lane, &tidings);
 }
 
 /* TRUE when the slot has something to do; the owner is then told once when it has not. */
@@ -178,7 +265,7 @@ raddle_slot_arm (RaddleSlot *self)
   gboolean busy;
 
   raddle_lock (&self->lane->lock);
-  busy = self->state != RADDLE_SLOT_IDLE;
+  busy = self->state != RADDLE_SLOT_IDLE && !self->left;
   if (busy)
     self->armed = TRUE;
   raddle_unlock (&self->lane->lock);
@@ -202,4 +289,32 @@ raddle_slot_finish (RaddleSlot *self)
   raddle_unlock (&self->lane->lock);
 
   raddle_lane_tell_owner (self->lane, &tidings);
+}
+
+/* Whether the handler should get the run anew: it was set aside and is there again. */
+gboolean
+raddle_slot_may_rejoin (RaddleSlot *self)
+{
+  gboolean may;
+
+  raddle_lock (&self->lane->lock);
+  may = self->left && self->state == RADDLE_SLOT_IDLE && !self->lane->failed &&
+        !self->lane->closing && self->lane->suspension == RADDLE_LANE_NOT_SUSPENDED;
+  raddle_unlock (&self->lane->lock);
+
+  return may;
+}
+
+/* Takes the place of @old, which was set aside: what the handler missed meanwhile it is
+ * told after the start. */
+void
+raddle_slot_follow (RaddleSlot *self,
+                    RaddleSlot *old)
+{
+  RaddleLane *lane = self->lane;
+
+  raddle_lock (&lane->lock);
+  g_clear_pointer (&self->gap, raddle_batch_unref);
+  self->gap = g_steal_pointer (&old->gap);
+  raddle_unlock (&lane->lock);
 }

@@ -14,6 +14,10 @@ struct _RaddleTurn
 {
   RaddleLane *lane;
   RaddleLaneSide side;
+  RaddleSlot *slot;   /* lane's lock: who has the turn; NULL between */
+  gboolean set_aside; /* lane's lock: nobody waits for the call in hand any longer */
+  guint epoch;        /* of the breaker, when the slot was taken */
+  guint n_calls;
   guint call; /* atomic: 0 between calls, else (n << 8 | type + 1), another n each time */
 
   /* The owner's, under its lock. */

@@ -31,6 +31,8 @@ typedef enum
  * @RADDLE_HANDLER_DRAINING: gets what it was given before, and nothing new
  * @RADDLE_HANDLER_STOPPED: was torn down
  * @RADDLE_HANDLER_FAILED: could not be set up; the reason says why
+ * @RADDLE_HANDLER_SUSPENDED: failed too often or does not return; it gets nothing until it
+ *   is tried again, and the reason says why
  *
  * Where a handler stands in its life.
  */
@@ -41,6 +43,7 @@ typedef enum
   RADDLE_HANDLER_DRAINING,
   RADDLE_HANDLER_STOPPED,
   RADDLE_HANDLER_FAILED,
+  RADDLE_HANDLER_SUSPENDED,
 } RaddleHandlerState;
 
 /**
