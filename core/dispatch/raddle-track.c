@@ -112,6 +112,8 @@ arm_slots (RaddleTrack *self,
 {
   guint n_armed = 0;
 
+  if (self->run->origin != NULL) /* a handler may wait for it in its call */
+    return 0;
   for (guint i = 0; i < self->slots->len; i++)
     {
       RaddleSlot *slot = self->slots->pdata[i];
@@ -287,6 +289,15 @@ was_handed_on (RaddleTrack *self)
   return item == NULL || item->batch != self->start;
 }
 
+/* A handler is not given what it causes itself. */
+static gboolean
+is_origin (RaddleTrack *self,
+           RaddleLane *lane)
+{
+  return self->run->origin != NULL &&
+         self->run->origin == raddle_handler_get_origin (raddle_lane_get_handler (lane));
+}
+
 /* Borrowed; NULL when the lane does not get the run. */
 static RaddleSlot *
 join (RaddleTrack *self,
@@ -294,7 +305,7 @@ join (RaddleTrack *self,
 {
   RaddleSlot *slot;
 
-  if (self->ended)
+  if (self->ended || is_origin (self, lane))
     return NULL;
   slot = raddle_lane_open_slot (lane, self->run);
   if (slot == NULL)

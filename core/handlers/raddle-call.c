@@ -93,7 +93,7 @@ static gboolean
 finish_call (RaddleCall *self)
 {
   const RaddleHandlerCalls *functions = raddle_handler_get_calls (self->handler);
-  gpointer origin = raddle_run_origin_push (self->handler);
+  gpointer origin = raddle_run_origin_push (raddle_handler_get_origin (self->handler));
   g_autoptr (GError) error = NULL;
   gboolean good;
 
@@ -176,7 +176,7 @@ ready_cb (GObject *source,
     complete_cb (self);
 }
 
-/* Calls the handler. TRUE when it is done already; then @good tells how it went, @done is
+/* Calls the handler, whose origin the caller has pushed. TRUE when it is done already; then @good tells how it went, @done is
  * not called and the call is gone. */
 gboolean
 raddle_call_start (RaddleCall *self,
@@ -184,14 +184,12 @@ raddle_call_start (RaddleCall *self,
                    gboolean *good)
 {
   const RaddleHandlerCalls *functions = raddle_handler_get_calls (self->handler);
-  gpointer origin = raddle_run_origin_push (self->handler);
 
   raddle_event_ref (self->event);
   self->starting = TRUE;
   functions->async[self->event->type](self->handler, self->event, cancellable, ready_cb,
                                       get_number (self));
   self->starting = FALSE;
-  raddle_run_origin_pop (origin);
 
   if (!self->done_early)
     return FALSE;

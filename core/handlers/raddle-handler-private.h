@@ -41,6 +41,7 @@ struct _RaddleHandler
   guint32 types;
   GObject *plugin; /* what the functions live in */
   RaddleOnError on_error; /* the lane's, which sets it before the first call */
+  gpointer origin; /* a number that no other handler has or will have */
 
   GMutex lock;
   RaddleHandlerState state; /* lock */
@@ -64,6 +65,7 @@ RaddleHandler            *raddle_handler_new_for_calls (const char              
                                                         GObject                  *plugin);
 const RaddleHandlerCalls *raddle_handler_get_calls     (RaddleHandler            *self);
 guint32                   raddle_handler_get_types     (RaddleHandler            *self);
+gpointer                  raddle_handler_get_origin    (RaddleHandler            *self);
 
 /* raddle-handler-stats.c: the properties get the numbers from @first_id on. Any thread. */
 void                      raddle_handler_install_stats (GObjectClass             *object_class,

@@ -9,6 +9,7 @@
 
 #include "events/raddle-lock.h"
 #include "raddle/raddle-error.h"
+#include "runs/raddle-run-origin.h"
 #include "runs/raddle-run-record.h"
 
 enum
@@ -121,9 +122,19 @@ raddle_handler_class_init (RaddleHandlerClass *klass)
   raddle_handler_install_stats (object_class, N_PROPS);
 }
 
+/* Not the address: runs may outlive the handler, and a new one may come to lie there. */
+static gpointer
+make_origin (void)
+{
+  static gsize last; /* atomic */
+
+  return GSIZE_TO_POINTER (g_atomic_pointer_add (&last, 1) + 1);
+}
+
 static void
 raddle_handler_init (RaddleHandler *self)
 {
+  self->origin = make_origin ();
   g_mutex_init (&self->lock);
   raddle_stats_init (&self->stats);
 }
@@ -232,6 +243,13 @@ raddle_handler_get_types (RaddleHandler *self)
   return self->types;
 }
 
+/* What runs that are started inside its calls remember. */
+gpointer
+raddle_handler_get_origin (RaddleHandler *self)
+{
+  return self->origin;
+}
+
 /* Says that a host has the handler now. FALSE if one has it already: a handler serves one
  * host, once. */
 gboolean
@@ -252,9 +270,12 @@ raddle_handler_claim (RaddleHandler *self)
 gboolean
 raddle_handler_setup (RaddleHandler *self)
 {
+  gpointer previous = raddle_run_origin_push (self->origin);
   g_autoptr (GError) error = NULL;
+  gboolean good = self->calls->setup == NULL || self->calls->setup (self, &error);
 
-  if (self->calls->setup == NULL || self->calls->setup (self, &error))
+  raddle_run_origin_pop (previous);
+  if (good)
     {
       raddle_handler_set_state (self, RADDLE_HANDLER_RUNNING, NULL);
       return TRUE;
@@ -273,10 +294,12 @@ raddle_handler_setup (RaddleHandler *self)
 void
 raddle_handler_teardown (RaddleHandler *self)
 {
+  gpointer previous = raddle_run_origin_push (self->origin);
   RaddleHandlerData data;
 
   if (self->calls->teardown != NULL)
     self->calls->teardown (self);
+  raddle_run_origin_pop (previous);
 
   raddle_lock (&self->lock);
   data = self->data;

@@ -247,7 +247,7 @@ serve_slot (RaddleLane *self,
             RaddleService *service)
 {
   RaddleTurn *turn = service->turn;
-  gpointer origin = raddle_run_origin_push (self->handler);
+  gpointer origin = raddle_run_origin_push (raddle_handler_get_origin (self->handler));
   gint64 now;
 
   take_merged (self, service->entry);

@@ -12,6 +12,7 @@
 #include "events/raddle-lock.h"
 #include "events/raddle-result-private.h"
 #include "raddle/raddle-error.h"
+#include "runs/raddle-run-origin.h"
 #include "runs/raddle-uuid.h"
 
 static void
@@ -36,6 +37,15 @@ raddle_run_record_free (RaddleRunInfo *info)
   g_free (self);
 }
 
+/* What is started below a run that a handler caused is caused by that handler too. */
+static gpointer
+choose_origin (RaddleRunRecord *parent)
+{
+  if (parent != NULL && parent->origin != NULL)
+    return parent->origin;
+  return raddle_run_origin_get ();
+}
+
 RaddleRunRecord *
 raddle_run_record_new (RaddleRunSink *sink,
                        RaddleRunKind kind,
@@ -56,6 +66,7 @@ raddle_run_record_new (RaddleRunSink *sink,
       self->parent = raddle_run_record_ref (parent);
       self->info.parent_id = g_strdup (parent->info.id);
     }
+  self->origin = choose_origin (parent);
   self->created = g_get_monotonic_time ();
   self->children =
     g_ptr_array_new_with_free_func ((GDestroyNotify) raddle_run_record_unref);

@@ -42,6 +42,7 @@ struct _RaddleRunRecord
   RaddleRunInfo info; /* first; immutable once started */
   RaddleRunSink *sink;
   RaddleRunRecord *parent; /* NULL at the root */
+  gpointer origin;         /* immutable: the handler in whose call it was made, or NULL */
   gint64 created;          /* us, monotonic */
 
   GMutex lock;

@@ -1455,6 +1455,7 @@ emit_from_handler (RaddleHandler *handler,
   return probe_sync (handler, event, error);
 }
 
+/* The handler itself does not get what it causes; the others do. */
 static void
 test_emitting_from_a_handler (void)
 {
@@ -1469,11 +1470,13 @@ test_emitting_from_a_handler (void)
 
       a->calls.sync[RADDLE_EVENT_LLM_NEW_TOKEN] = emit_from_handler;
       kit_add (kit, a);
+      kit_add_new (kit, "b", PROBE_SYNC, deliveries[i]);
       run = kit_start (kit, RADDLE_RUN_LLM, "R", NULL);
       push_tokens (run, "x");
       kit_finish (kit, run);
-      kit_wait (kit, "a<inner:llm-end");
-      kit_assert_before (kit, "a<R:llm-new-token:x", "a>inner:llm-start");
+      kit_wait (kit, "b<inner:llm-end");
+      kit_assert_before (kit, "b<inner:llm-start", "b>inner:llm-new-token:x");
+      probe_assert_saw (a, "R:llm-start R:llm-new-token:x R:llm-end");
     }
 }
 
