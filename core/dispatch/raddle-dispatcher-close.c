@@ -9,18 +9,21 @@
 
 #include "events/raddle-lock.h"
 
-/* No more notes; runs that were noted in the last moment find no handlers. */
+/* No more notes; runs that were noted in the last moment find no handlers, and who asks
+ * gets an answer. */
 static void
 destroy_note_source (RaddleDispatcher *self)
 {
   RaddleRunRecord *run;
   GSource *source;
-  GQueue runs;
+  GQueue runs, posts;
 
   raddle_lock (&self->lock);
   source = g_steal_pointer (&self->source);
   runs = self->noted_runs;
   g_queue_init (&self->noted_runs);
+  posts = self->posts;
+  g_queue_init (&self->posts);
   raddle_unlock (&self->lock);
 
   g_source_destroy (source);
@@ -32,6 +35,7 @@ destroy_note_source (RaddleDispatcher *self)
       raddle_dispatcher_take_run (self, run);
       raddle_run_record_unref (run);
     }
+  raddle_dispatcher_take_posts (self, &posts);
 }
 
 static void
@@ -108,6 +112,7 @@ raddle_dispatcher_close (RaddleDispatcher *self,
 {
   g_assert (!self->closing);
 
+  g_atomic_int_set (&self->sink.closed, TRUE);
   self->closing = TRUE;
   self->closed_func = func;
   self->closed_data = user_data;
@@ -136,6 +141,7 @@ raddle_dispatcher_abandon (RaddleDispatcher *self)
   g_autoptr (GPtrArray) lanes = NULL;
   guint n_events = 0;
 
+  g_atomic_int_set (&self->sink.closed, TRUE);
   raddle_lock (&self->lock);
   self->abandoned = TRUE;
   lanes = g_ptr_array_copy (self->lanes, (GCopyFunc) raddle_lane_ref, NULL);

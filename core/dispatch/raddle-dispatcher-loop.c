@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Owns the turns on the host's context. One source brings the notes to the loop: runs
- * with something to hand on, slots that fell idle, lanes with loop work or news; a second
- * one calls programs back. Handlers are entered from the first or from the pool, never
- * from inside a call of a run or of the dispatcher. One dispatch takes at most 2 ms
- * unless a single call takes longer.
+ * with something to hand on, what other threads ask, slots that fell idle, lanes with
+ * loop work or news; a second one calls programs back. Handlers are entered from the
+ * first or from the pool, never from inside a call of a run or of the dispatcher. One
+ * dispatch takes at most 2 ms unless a single call takes longer.
  */
 
 #include "dispatch/raddle-dispatcher-private.h"
@@ -136,6 +136,7 @@ raddle_dispatcher_take_run (RaddleDispatcher *self,
     raddle_track_add_batch (track, batch);
   if (track != NULL)
     raddle_dispatcher_advance_track (self, track);
+  raddle_dispatcher_update_blocked (self, run);
 
   if (stop_wanted)
     raddle_dispatcher_add_due (self, call_driver, raddle_run_record_ref (run));
@@ -306,7 +307,7 @@ static void
 dispatch_notes (RaddleDispatcher *self)
 {
   gint64 deadline = g_get_monotonic_time () + TURN_US;
-  GQueue runs, slots, lanes, work;
+  GQueue runs, posts, slots, lanes, work;
   gboolean abandoned, room;
   gpointer thing;
 
@@ -315,6 +316,7 @@ dispatch_notes (RaddleDispatcher *self)
   take_queue_locked (&self->noted_runs, &runs);
   for (GList *link = runs.head; link != NULL; link = link->next)
     ((RaddleRunRecord *) link->data)->noted = FALSE;
+  take_queue_locked (&self->posts, &posts);
   take_queue_locked (&self->idle_slots, &slots);
   take_queue_locked (&self->noted_lanes, &lanes);
   take_queue_locked (&self->loop_work, &work);
@@ -328,6 +330,7 @@ dispatch_notes (RaddleDispatcher *self)
       raddle_dispatcher_take_run (self, thing);
       raddle_run_record_unref (thing);
     }
+  raddle_dispatcher_take_posts (self, &posts);
   while ((thing = g_queue_pop_head (&slots)) != NULL)
     {
       take_idle_slot (self, thing);

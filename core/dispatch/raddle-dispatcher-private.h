@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* What the files of the dispatcher share: raddle-dispatcher.c has its life and what other
- * threads may do, raddle-dispatcher-loop.c the turns on the loop, raddle-dispatcher-close.c
- * the end. All of the functions here are for the loop. */
+ * threads may do, raddle-dispatcher-loop.c the turns on the loop, raddle-dispatcher-runs.c what
+ * runs by hand ask, raddle-dispatcher-close.c the end. The functions here are for the loop,
+ * but for those of the sink and the waking. */
 
 #pragma once
 
 #include "dispatch/raddle-dispatcher.h"
 
 G_BEGIN_DECLS
+
+#define RADDLE_DISPATCHER_OF_SINK(sink_) \
+  ((RaddleDispatcher *) ((char *) (sink_) -G_STRUCT_OFFSET (RaddleDispatcher, sink)))
 
 struct _RaddleDispatcher
 {
@@ -24,6 +28,7 @@ struct _RaddleDispatcher
   GMutex lock;
   gboolean awake;      /* lock: the source was woken */
   GQueue noted_runs;   /* lock: of RaddleRunRecord, owned */
+  GQueue posts;        /* lock: of RaddleTrackWaiter: to be called on the loop */
   GQueue idle_slots;   /* lock: of RaddleSlot, owned */
   GQueue noted_lanes;  /* lock: of RaddleLane, owned: with news */
   GQueue loop_work;    /* lock: of RaddleLane, owned: to be served on the loop */
@@ -70,6 +75,22 @@ void               raddle_dispatcher_close_track    (RaddleDispatcher  *self,
 void               raddle_dispatcher_update_wanted  (RaddleDispatcher  *self);
 RaddleRoomWatcher *raddle_dispatcher_find_watcher   (RaddleDispatcher  *self,
                                                      guint              id);
+
+/* raddle-dispatcher-runs.c */
+gboolean           raddle_dispatcher_update_blocked (RaddleDispatcher  *self,
+                                                     RaddleRunRecord   *run);
+void               raddle_dispatcher_take_posts     (RaddleDispatcher  *self,
+                                                     GQueue            *posts);
+gboolean           raddle_dispatcher_sink_has_room  (RaddleRunSink     *sink,
+                                                     RaddleRunRecord   *run);
+void               raddle_dispatcher_sink_settle    (RaddleRunSink     *sink,
+                                                     RaddleRunRecord   *run,
+                                                     RaddleRunFunc      func,
+                                                     gpointer           user_data);
+void               raddle_dispatcher_sink_when_room (RaddleRunSink     *sink,
+                                                     RaddleRunRecord   *run,
+                                                     RaddleRunFunc      func,
+                                                     gpointer           user_data);
 
 /* raddle-dispatcher-close.c */
 void               raddle_dispatcher_finish_closing (RaddleDispatcher  *self);

@@ -10,8 +10,6 @@
 
 #include "events/raddle-lock.h"
 
-#define DISPATCHER_OF_SINK(sink_) \
-  ((RaddleDispatcher *) ((char *) (sink_) -G_STRUCT_OFFSET (RaddleDispatcher, sink)))
 #define DISPATCHER_OF_OWNER(owner_) \
   ((RaddleDispatcher *) ((char *) (owner_) -G_STRUCT_OFFSET (RaddleDispatcher, owner)))
 
@@ -77,6 +75,29 @@ note_run (RaddleDispatcher *self,
   return open;
 }
 
+/* Has @func called on the loop, in the next turn. FALSE after the close. */
+gboolean
+raddle_dispatcher_post (RaddleDispatcher *self,
+                        RaddleTrackFunc func,
+                        gpointer user_data)
+{
+  gboolean open;
+
+  raddle_lock (&self->lock);
+  open = self->source != NULL;
+  if (open)
+    {
+      RaddleTrackWaiter *post = g_new (RaddleTrackWaiter, 1);
+
+      *post = (RaddleTrackWaiter) { func, user_data };
+      g_queue_push_tail (&self->posts, post);
+      wake_locked (self);
+    }
+  raddle_unlock (&self->lock);
+
+  return open;
+}
+
 /* A batch holds its run, so what waits in a run that nobody takes must go. */
 static void
 discard_run (RaddleRunRecord *run)
@@ -100,7 +121,7 @@ static void
 sink_pending (RaddleRunSink *sink,
               RaddleRunRecord *run)
 {
-  RaddleDispatcher *self = DISPATCHER_OF_SINK (sink);
+  RaddleDispatcher *self = RADDLE_DISPATCHER_OF_SINK (sink);
 
   if (g_main_context_is_owner (self->owner.context) && !self->advancing)
     raddle_dispatcher_take_run (self, run);
@@ -111,13 +132,13 @@ sink_pending (RaddleRunSink *sink,
 static RaddleRunSink *
 sink_ref (RaddleRunSink *sink)
 {
-  return &raddle_dispatcher_ref (DISPATCHER_OF_SINK (sink))->sink;
+  return &raddle_dispatcher_ref (RADDLE_DISPATCHER_OF_SINK (sink))->sink;
 }
 
 static void
 sink_unref (RaddleRunSink *sink)
 {
-  raddle_dispatcher_unref (DISPATCHER_OF_SINK (sink));
+  raddle_dispatcher_unref (RADDLE_DISPATCHER_OF_SINK (sink));
 }
 
 static RaddleLaneOwner *
@@ -234,7 +255,15 @@ raddle_dispatcher_new (GMainContext *context,
   RaddleDispatcher *self = g_new0 (RaddleDispatcher, 1);
 
   self->ref_count = 1;
-  self->sink = (RaddleRunSink) { 0, sink_pending, sink_ref, sink_unref };
+  self->sink = (RaddleRunSink) {
+    .pending = sink_pending,
+    .ref = sink_ref,
+    .unref = sink_unref,
+    .has_room = raddle_dispatcher_sink_has_room,
+    .settle = raddle_dispatcher_sink_settle,
+    .when_room = raddle_dispatcher_sink_when_room,
+    .max_pending = RADDLE_RUN_MAX_PENDING,
+  };
   self->owner = (RaddleLaneOwner) {
     .context = g_main_context_ref (context),
     .priority = priority,
@@ -274,6 +303,7 @@ raddle_dispatcher_unref (RaddleDispatcher *self)
   g_assert (self->tracks.length == 0);
   g_thread_pool_free (self->pool, FALSE, FALSE);
   g_queue_clear_full (&self->noted_runs, (GDestroyNotify) raddle_run_record_unref);
+  g_queue_clear_full (&self->posts, g_free);
   g_queue_clear_full (&self->idle_slots, (GDestroyNotify) raddle_slot_unref);
   g_queue_clear_full (&self->noted_lanes, (GDestroyNotify) raddle_lane_unref);
   g_queue_clear_full (&self->loop_work, (GDestroyNotify) raddle_lane_unref);

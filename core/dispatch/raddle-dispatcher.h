@@ -49,6 +49,9 @@ gboolean          raddle_dispatcher_is_closing  (RaddleDispatcher       *self);
 gboolean          raddle_dispatcher_is_closed   (RaddleDispatcher       *self);
 
 /* Any thread. */
+gboolean          raddle_dispatcher_post        (RaddleDispatcher       *self,
+                                                 RaddleTrackFunc         func,
+                                                 gpointer                user_data);
 guint             raddle_dispatcher_abandon     (RaddleDispatcher       *self);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (RaddleDispatcher, raddle_dispatcher_unref)

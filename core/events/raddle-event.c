@@ -282,7 +282,8 @@ raddle_event_is_replayed (RaddleEvent *self)
  *
  * Gets the text that the event is about: of a start, the prompt or the input; of a token,
  * its text; of a stream event, the piece that came; of `llm-end`, the whole answer; of
- * `llm-error`, as much of it as had arrived.
+ * `llm-error`, as much of it as had arrived; of the end of another run, the output, if it
+ * is a string.
  *
  * Returns: (transfer none) (nullable): the text, UTF-8; %NULL where there is none
  *

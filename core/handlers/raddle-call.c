@@ -176,8 +176,8 @@ ready_cb (GObject *source,
     complete_cb (self);
 }
 
-/* Calls the handler, whose origin the caller has pushed. TRUE when it is done already; then @good tells how it went, @done is
- * not called and the call is gone. */
+/* Calls the handler, whose origin the caller has pushed. TRUE when it is done already;
+ * then @good tells how it went, @done is not called and the call is gone. */
 gboolean
 raddle_call_start (RaddleCall *self,
                    GCancellable *cancellable,

@@ -15,7 +15,7 @@
 /* How many tokens one run gets at most while others wait for their turn. */
 #define TURN_EVENTS 16
 
-/* How many of its calls a brisk handler gets between two looks at the clock on the loop. */
+/* How many calls a brisk handler gets between two looks at the clock on the loop. */
 #define CLOCK_EVENTS 32
 
 /* How many slots one turn of service on the pool serves before others may have the

@@ -24,6 +24,7 @@ raddle_run_record_free (RaddleRunInfo *info)
 
   g_queue_clear_full (&self->pending, (GDestroyNotify) raddle_batch_unref);
   g_ptr_array_unref (self->children);
+  raddle_run_tokens_clear (&self->tokens);
   g_clear_pointer (&self->parent, raddle_run_record_unref);
   g_clear_pointer (&info->metadata, json_object_unref);
   g_strfreev (info->tags);
@@ -37,7 +38,8 @@ raddle_run_record_free (RaddleRunInfo *info)
   g_free (self);
 }
 
-/* What is started below a run that a handler caused is caused by that handler too. */
+/* What is started below a run that a handler caused is caused by that handler too; and one
+ * that starts a child of another's run in its call may wait for it there all the same. */
 static gpointer
 choose_origin (RaddleRunRecord *parent)
 {
@@ -137,6 +139,8 @@ queue_batch_locked (RaddleRunRecord *self,
   if (batch->fallback != NULL)
     batch->fallback->first_seq = self->next_seq;
   self->next_seq += batch->n_seqs;
+  if (batch->event_class == RADDLE_EVENT_CLASS_FLOW)
+    self->n_pending += batch->n_events;
 
   if (batch->n_events > 0)
     g_queue_push_tail (&self->pending, batch);
@@ -224,6 +228,80 @@ raddle_run_record_push (RaddleRunRecord *self,
   return running;
 }
 
+/* Why the run takes nothing just now. */
+void
+raddle_run_record_set_refusal (RaddleRunRecord *self,
+                               GError **error)
+{
+  if (raddle_run_record_is_over (self))
+    g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_CLOSED,
+                 "The run '%s' (%s) has ended (%s) and takes nothing more",
+                 self->info.name, self->info.id,
+                 raddle_outcome_get_nick (raddle_run_record_get_outcome (self)));
+  else
+    g_set_error (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK,
+                 "A handler of the run '%s' (%s) has as much as it may; wait with "
+                 "raddle_run_ready_async ()",
+                 self->info.name, self->info.id);
+}
+
+/* Takes @batch, which has flow events of one type. Unlike a push it says FALSE, and takes
+ * nothing, while too much waits that nobody has taken. */
+gboolean
+raddle_run_record_offer (RaddleRunRecord *self,
+                         RaddleBatch *batch,
+                         GError **error)
+{
+  guint max_pending = g_atomic_int_get (&self->sink->max_pending);
+  gboolean accepted;
+
+  g_assert (batch->event_class == RADDLE_EVENT_CLASS_FLOW && batch->n_events > 0);
+
+  raddle_lock (&self->lock);
+  accepted = self->state == RADDLE_RUN_RECORD_RUNNING && self->n_pending < max_pending;
+  if (accepted)
+    {
+      if (batch->types == RADDLE_EVENT_MASK (RADDLE_EVENT_LLM_NEW_TOKEN))
+        raddle_run_tokens_add_batch (&self->tokens, batch);
+      queue_batch_locked (self, batch);
+    }
+  raddle_unlock (&self->lock);
+
+  if (accepted)
+    self->sink->pending (self->sink, self);
+  else
+    {
+      raddle_batch_unref (batch);
+      raddle_run_record_set_refusal (self, error);
+    }
+  return accepted;
+}
+
+/* Counts events of @type that nobody wants, so that they need not be built. */
+gboolean
+raddle_run_record_count (RaddleRunRecord *self,
+                         RaddleEventType type,
+                         const char *const *texts,
+                         gsize n_texts,
+                         GError **error)
+{
+  gboolean running;
+
+  raddle_lock (&self->lock);
+  running = self->state == RADDLE_RUN_RECORD_RUNNING;
+  if (running)
+    {
+      self->next_seq += n_texts;
+      for (gsize i = 0; type == RADDLE_EVENT_LLM_NEW_TOKEN && i < n_texts; i++)
+        raddle_run_tokens_add (&self->tokens, texts[i]);
+    }
+  raddle_unlock (&self->lock);
+
+  if (!running)
+    raddle_run_record_set_refusal (self, error);
+  return running;
+}
+
 static RaddleEventType
 end_type (RaddleRunKind kind,
           gboolean complete)
@@ -295,6 +373,51 @@ leave_parent (RaddleRunRecord *self)
     }
 }
 
+/* What a run gave, if it is a string. */
+static const char *
+get_given_text (RaddleEventDetail *detail)
+{
+  if (detail->data == NULL || !JSON_NODE_HOLDS_VALUE (detail->data))
+    return NULL;
+  return json_node_get_string (detail->data);
+}
+
+/* The last event of the run; takes @detail. Of a model call the text is in the result. */
+static RaddleBatch *
+make_end (RaddleRunRecord *self,
+          RaddleOutcome outcome,
+          RaddleEventDetail *detail)
+{
+  gboolean is_call = self->info.kind == RADDLE_RUN_LLM;
+
+  detail->outcome = outcome;
+  return raddle_batch_new_single (
+    &self->info, end_type (self->info.kind, outcome == RADDLE_OUTCOME_COMPLETE),
+    is_call ? NULL : get_given_text (detail), detail);
+}
+
+/* The end of a model call always has a result. */
+static void
+add_result_locked (RaddleRunRecord *self,
+                   RaddleOutcome outcome,
+                   RaddleEventDetail *detail)
+{
+  if (self->info.kind == RADDLE_RUN_LLM && detail->result == NULL)
+    detail->result =
+      raddle_run_tokens_make_result (&self->tokens, &self->info, self->created, outcome,
+                                     get_given_text (detail));
+}
+
+/* One that was asked to end early ends like that, unless its driver knows better. */
+static gboolean
+may_end_locked (RaddleRunRecord *self,
+                RaddleOutcome outcome)
+{
+  if (self->state == RADDLE_RUN_RECORD_STOPPING)
+    return self->has_driver || outcome == self->outcome;
+  return self->state == RADDLE_RUN_RECORD_RUNNING;
+}
+
 /* Ends the run; takes @detail, which may be NULL. FALSE when it had ended before, or
  * never started. Children that still run go on. */
 gboolean
@@ -303,24 +426,21 @@ raddle_run_record_end (RaddleRunRecord *self,
                        RaddleEventDetail *detail)
 {
   G_GNUC_UNUSED g_autoptr (RaddleRunRecord) keep = raddle_run_record_ref (self);
-  gboolean complete = outcome == RADDLE_OUTCOME_COMPLETE;
   RaddleEventDetail *own = detail != NULL ? detail : g_new0 (RaddleEventDetail, 1);
-  RaddleBatch *batch;
+  RaddleBatch *batch = make_end (self, outcome, own);
   gboolean ended, announced;
 
-  own->outcome = outcome;
-  batch = raddle_batch_new_single (&self->info, end_type (self->info.kind, complete),
-                                   NULL, own);
   announce_end (self);
 
   raddle_lock (&self->lock);
-  announced = self->state == RADDLE_RUN_RECORD_STOPPING;
-  ended = announced || self->state == RADDLE_RUN_RECORD_RUNNING;
+  ended = may_end_locked (self, outcome);
+  announced = ended && self->state == RADDLE_RUN_RECORD_STOPPING;
   if (ended)
     {
       self->state = RADDLE_RUN_RECORD_ENDED;
       self->outcome = outcome;
       self->stop_wanted = FALSE;
+      add_result_locked (self, outcome, own);
       queue_batch_locked (self, batch);
     }
   raddle_unlock (&self->lock);
@@ -560,6 +680,7 @@ raddle_run_record_take_pending (RaddleRunRecord *self,
   raddle_lock (&self->lock);
   while ((batch = g_queue_pop_head (&self->pending)) != NULL)
     g_queue_push_tail (batches, batch);
+  self->n_pending = 0;
   *stop_wanted = self->stop_wanted;
   self->stop_wanted = FALSE;
   raddle_unlock (&self->lock);

@@ -9,21 +9,37 @@
 
 #include "events/raddle-batch.h"
 #include "events/raddle-run-info.h"
+#include "runs/raddle-run-tokens.h"
 
 G_BEGIN_DECLS
 
 typedef struct _RaddleRunRecord RaddleRunRecord;
 typedef struct _RaddleRunSink RaddleRunSink;
 
-/* Where the events of runs go. */
+typedef void (*RaddleRunFunc) (gpointer user_data);
+
+/* Where the events of runs go. All of its functions are for any thread. */
 struct _RaddleRunSink
 {
   guint wanted; /* atomic: mask of the types that some handler wants */
-  /* Any thread: the run has batches to take, or a stop to act on. */
+  /* The run has batches to take, or a stop to act on. */
   void (*pending) (RaddleRunSink *self, RaddleRunRecord *run);
   RaddleRunSink *(*ref) (RaddleRunSink *self);
   void (*unref) (RaddleRunSink *self);
+  /* What runs by hand ask. FALSE when a lane that blocks is full. */
+  gboolean (*has_room) (RaddleRunSink *self, RaddleRunRecord *run);
+  /* @func is called once, on the loop and not from in here: when the barriers are done
+   * that the run has now, or when it has room or takes no more. Where there is no loop any
+   * more it is called at once. */
+  void (*settle) (RaddleRunSink *self, RaddleRunRecord *run, RaddleRunFunc func,
+                  gpointer user_data);
+  void (*when_room) (RaddleRunSink *self, RaddleRunRecord *run, RaddleRunFunc func,
+                     gpointer user_data);
+  guint max_pending; /* atomic: flow events that may wait in a run until they are taken */
+  int closed;        /* atomic: takes no new runs by hand */
 };
+
+#define RADDLE_RUN_MAX_PENDING 4096
 
 /* On the loop: the run was asked to end early; the driver ends it. */
 typedef void (*RaddleRunDriver) (RaddleRunRecord *run,
@@ -52,6 +68,8 @@ struct _RaddleRunRecord
   GError *raised;             /* lock: the first error that a handler raised */
   guint64 next_seq;           /* lock */
   GQueue pending;             /* lock: of RaddleBatch */
+  guint n_pending;            /* lock: flow events in them */
+  RaddleRunTokens tokens;     /* lock: of a model call's run by hand */
   GPtrArray *children;        /* lock: of RaddleRunRecord; those that run, or have such */
   guint n_ending_below;       /* lock: runs below that ended, but are not yet settled */
   gboolean has_driver;        /* lock */
@@ -61,6 +79,7 @@ struct _RaddleRunRecord
   gpointer driver_data;   /* loop */
   gpointer track;         /* loop: the sink's */
   gboolean noted;         /* the sink's lock */
+  int blocked;            /* atomic, set on the loop: a lane that blocks is full */
 };
 
 RaddleRunRecord *raddle_run_record_new          (RaddleRunSink      *sink,
@@ -80,6 +99,16 @@ gboolean         raddle_run_record_start        (RaddleRunRecord    *self,
                                                  GError            **error);
 gboolean         raddle_run_record_push         (RaddleRunRecord    *self,
                                                  RaddleBatch        *batch);
+gboolean         raddle_run_record_offer        (RaddleRunRecord    *self,
+                                                 RaddleBatch        *batch,
+                                                 GError            **error);
+gboolean         raddle_run_record_count        (RaddleRunRecord    *self,
+                                                 RaddleEventType     type,
+                                                 const char * const *texts,
+                                                 gsize               n_texts,
+                                                 GError            **error);
+void             raddle_run_record_set_refusal  (RaddleRunRecord    *self,
+                                                 GError            **error);
 gboolean         raddle_run_record_end          (RaddleRunRecord    *self,
                                                  RaddleOutcome       outcome,
                                                  RaddleEventDetail  *detail);

@@ -8,6 +8,7 @@
 #include "runs/raddle-run-private.h"
 
 #include "events/raddle-batch.h"
+#include "raddle/raddle-error.h"
 #include "raddle/raddle-event.h"
 
 struct _RaddleRun
@@ -22,6 +23,16 @@ struct _RaddleRun
  *
  * One unit of work: a model call, a chain, a tool or a retriever, with an id, a parent, a
  * name, tags and metadata. May be used from any thread.
+ *
+ * Model calls make runs by themselves. A program makes one by hand with
+ * raddle_host_start_run() or raddle_run_new_child(), tells what happens in it with
+ * raddle_run_emit_tokens() and raddle_run_emit_text(), and ends it with raddle_run_end() or
+ * raddle_run_fail(); when the last handle goes before that, the run ends with
+ * %RADDLE_OUTCOME_DROPPED. None of these waits for a handler: raddle_run_settle_async()
+ * does, and raddle_run_ready_async() waits for room.
+ *
+ * A run that is started inside a call of a handler is not delivered to that handler, and
+ * nobody waits for handlers at its start and end; the other handlers get it in order.
  *
  * Since: 0.1
  */
@@ -66,6 +77,21 @@ RaddleRunRecord *
 raddle_run_get_record (RaddleRun *self)
 {
   return self->record;
+}
+
+/* A run is told of by whoever started it; a handler only looks on. */
+gboolean
+raddle_run_check_owner (RaddleRun *self,
+                        GError **error)
+{
+  if (self->owner)
+    return TRUE;
+
+  g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_REQUEST,
+               "The run '%s' (%s) belongs to whoever started it: with a handle from an "
+               "event it can be stopped, cancelled and waited for, but not emit or end",
+               self->record->info.name, self->record->info.id);
+  return FALSE;
 }
 
 /**

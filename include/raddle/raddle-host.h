@@ -3,6 +3,7 @@
 #pragma once
 
 #include <raddle/raddle-types.h>
+#include <raddle/raddle-event-types.h>
 
 G_BEGIN_DECLS
 
@@ -57,6 +58,12 @@ RADDLE_PUBLIC
 RaddleModel *raddle_host_dup_cassette      (RaddleHost           *self,
                                             const char           *file,
                                             double                speed,
+                                            GError              **error);
+RADDLE_PUBLIC
+RaddleRun   *raddle_host_start_run         (RaddleHost           *self,
+                                            RaddleRunKind         kind,
+                                            const char           *name,
+                                            JsonNode             *inputs,
                                             GError              **error);
 RADDLE_PUBLIC
 void         raddle_host_close_async       (RaddleHost           *self,

@@ -28,4 +28,51 @@ gboolean       raddle_run_stop        (RaddleRun  *self,
 RADDLE_PUBLIC
 gboolean       raddle_run_cancel      (RaddleRun  *self);
 
+/* By hand; for whoever started the run. */
+RADDLE_PUBLIC
+RaddleRun     *raddle_run_new_child   (RaddleRun            *parent,
+                                       RaddleRunKind         kind,
+                                       const char           *name,
+                                       JsonNode             *inputs,
+                                       GError              **error);
+RADDLE_PUBLIC
+gboolean       raddle_run_emit_token  (RaddleRun            *self,
+                                       const char           *text,
+                                       GError              **error);
+RADDLE_PUBLIC
+gboolean       raddle_run_emit_tokens (RaddleRun            *self,
+                                       const char * const   *texts,
+                                       gsize                 n_texts,
+                                       GError              **error);
+RADDLE_PUBLIC
+gboolean       raddle_run_emit_text   (RaddleRun            *self,
+                                       const char           *text,
+                                       GError              **error);
+RADDLE_PUBLIC
+gboolean       raddle_run_end         (RaddleRun            *self,
+                                       JsonNode             *outputs,
+                                       GError              **error);
+RADDLE_PUBLIC
+gboolean       raddle_run_fail        (RaddleRun            *self,
+                                       const GError         *reason,
+                                       GError              **error);
+RADDLE_PUBLIC
+void           raddle_run_settle_async (RaddleRun           *self,
+                                       GCancellable         *cancellable,
+                                       GAsyncReadyCallback   callback,
+                                       gpointer              user_data);
+RADDLE_PUBLIC
+gboolean       raddle_run_settle_finish (RaddleRun          *self,
+                                       GAsyncResult         *result,
+                                       GError              **error);
+RADDLE_PUBLIC
+void           raddle_run_ready_async (RaddleRun            *self,
+                                       GCancellable         *cancellable,
+                                       GAsyncReadyCallback   callback,
+                                       gpointer              user_data);
+RADDLE_PUBLIC
+gboolean       raddle_run_ready_finish (RaddleRun           *self,
+                                       GAsyncResult         *result,
+                                       GError              **error);
+
 G_END_DECLS

@@ -474,18 +474,18 @@ probe_release (Probe *probe,
 
 /* ---- the kit ---- */
 
-/* The test's thread owns the context all the time, so what it emits
- * comes from the loop. */
+/* Takes @dispatcher and @context, which the test's thread owns all the time, so that what
+ * it emits comes from the loop. */
 static Kit *
-kit_new (guint n_threads)
+kit_new_for_dispatcher (RaddleDispatcher *dispatcher,
+                        GMainContext *context)
 {
   Kit *kit = g_new0 (Kit, 1);
 
   /* Made here, or the sanitizer sees no order between the threads that use the class. */
   g_type_class_unref (g_type_class_ref (RADDLE_TYPE_RUN));
-  kit->context = g_main_context_new ();
-  g_assert_true (g_main_context_acquire (kit->context));
-  kit->dispatcher = raddle_dispatcher_new (kit->context, G_PRIORITY_DEFAULT, n_threads);
+  kit->context = context;
+  kit->dispatcher = dispatcher;
   kit->thread = g_thread_self ();
   kit->probes = g_ptr_array_new_with_free_func (probe_free);
   kit->marks = g_ptr_array_new_with_free_func (mark_free);
@@ -500,6 +500,16 @@ kit_new (guint n_threads)
 /* A probe may fail as often as it likes. */
 static const RaddleLaneSettings kit_settings = { .max_events = 4096,
                                                  .max_bytes = 8 * 1024 * 1024 };
+
+static G_GNUC_UNUSED Kit *
+kit_new (guint n_threads)
+{
+  GMainContext *context = g_main_context_new ();
+
+  g_assert_true (g_main_context_acquire (context));
+  return kit_new_for_dispatcher (
+    raddle_dispatcher_new (context, G_PRIORITY_DEFAULT, n_threads), context);
+}
 
 static G_GNUC_UNUSED void
 kit_add (Kit *kit,

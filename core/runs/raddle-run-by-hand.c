@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Owns what a program does with a run of its own: starts it, tells what happens in it, and
+ * ends it. Any thread, also inside a handler's call; it must never wait.
+ */
+
+#include "runs/raddle-run-private.h"
+
+#include "events/raddle-json-copy.h"
+#include "raddle/raddle-error.h"
+
+static gboolean
+check_utf8 (const char *what,
+            const char *text,
+            GError **error)
+{
+  const char *end;
+
+  if (g_utf8_validate (text, -1, &end))
+    return TRUE;
+
+  g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_REQUEST,
+               "The %s is not UTF-8 (byte 0x%02x at offset %td); convert it first", what,
+               (guchar) *end, end - text);
+  return FALSE;
+}
+
+/* NULL unless @data is a string. */
+static const char *
+get_text (JsonNode *data)
+{
+  if (data == NULL || !JSON_NODE_HOLDS_VALUE (data))
+    return NULL;
+  return json_node_get_string (data);
+}
+
+static gboolean
+check_data (const char *what,
+            JsonNode *data,
+            GError **error)
+{
+  const char *text = get_text (data);
+
+  return text == NULL || check_utf8 (what, text, error);
+}
+
+static JsonNode *
+copy_data (JsonNode *data)
+{
+  JsonNode *copy = data != NULL ? raddle_json_copy_node (data) : NULL;
+
+  if (copy != NULL)
+    json_node_seal (copy);
+  return copy;
+}
+
+/* ---- start ---- */
+
+static RaddleEventType
+get_start_type (RaddleRunKind kind)
+{
+  switch (kind)
+    {
+    case RADDLE_RUN_LLM:
+      return RADDLE_EVENT_LLM_START;
+    case RADDLE_RUN_CHAIN:
+      return RADDLE_EVENT_CHAIN_START;
+    case RADDLE_RUN_TOOL:
+      return RADDLE_EVENT_TOOL_START;
+    case RADDLE_RUN_RETRIEVER:
+      return RADDLE_EVENT_RETRIEVER_START;
+    case RADDLE_RUN_ANY:
+      break;
+    }
+  g_assert_not_reached ();
+}
+
+static RaddleBatch *
+make_start (RaddleRunRecord *record,
+            JsonNode *inputs)
+{
+  RaddleEventDetail *detail = NULL;
+
+  if (inputs != NULL)
+    {
+      detail = g_new0 (RaddleEventDetail, 1);
+      detail->data = copy_data (inputs);
+    }
+  return raddle_batch_new_single (&record->info, get_start_type (record->info.kind),
+                                  get_text (inputs), detail);
+}
+
+/* @parent and @inputs may be NULL. Transfer full. */
+RaddleRun *
+raddle_run_start_by_hand (RaddleRunSink *sink,
+                          RaddleRunKind kind,
+                          const char *name,
+                          RaddleRunRecord *parent,
+                          JsonNode *inputs,
+                          GError **error)
+{
+  g_autoptr (RaddleRunRecord) record = NULL;
+
+  if (!check_utf8 ("name of the run", name, error) || !check_data ("input", inputs, error))
+    return NULL;
+  if (g_atomic_int_get (&sink->closed))
+    {
+      g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_CLOSED,
+                   "The host was closed and starts no more runs such as '%s'", name);
+      return NULL;
+    }
+
+  record = raddle_run_record_new (sink, kind, name, parent);
+  if (!raddle_run_record_start (record, make_start (record, inputs), error))
+    return NULL;
+  return raddle_run_new_for_record (record, TRUE);
+}
+
+static gboolean
+is_kind (RaddleRunKind kind)
+{
+  return kind >= RADDLE_RUN_LLM && kind <= RADDLE_RUN_RETRIEVER;
+}
+
+/**
+ * raddle_run_new_child:
+ * @parent: a run that has not ended; a handle from an event will do
+ * @kind: what the run does
+ * @name: a name for people, UTF-8
+ * @inputs: (nullable): what the run works on; copied. A string is the text of the start
+ *   event too
+ * @error: return location for an error
+ *
+ * Starts a run that is a part of @parent: handlers get its start, of the type that goes
+ * with @kind; for %RADDLE_RUN_LLM that is `llm-start`. Never waits: raddle_run_settle_async()
+ * tells when the handlers have got it. Any thread.
+ *
+ * Returns: (transfer full): the run; %NULL with %RADDLE_ERROR_CLOSED set if @parent has
+ *   ended or the host was closed, or %RADDLE_ERROR_REQUEST if a text is not UTF-8
+ *
+ * Since: 0.1
+ */
+RaddleRun *
+raddle_run_new_child (RaddleRun *parent,
+                      RaddleRunKind kind,
+                      const char *name,
+                      JsonNode *inputs,
+                      GError **error)
+{
+  RaddleRunRecord *record;
+
+  g_return_val_if_fail (RADDLE_IS_RUN (parent), NULL);
+  g_return_val_if_fail (is_kind (kind), NULL);
+  g_return_val_if_fail (name != NULL, NULL);
+  g_return_val_if_fail (error == NULL || *error == NULL, NULL);
+
+  record = raddle_run_get_record (parent);
+  return raddle_run_start_by_hand (record->sink, kind, name, record, inputs, error);
+}
+
+/* ---- what happens in it ---- */
+
+static gboolean
+check_texts (const char *const *texts,
+             gsize n_texts,
+             GError **error)
+{
+  for (gsize i = 0; i < n_texts; i++)
+    if (!check_utf8 ("text", texts[i], error))
+      return FALSE;
+  return TRUE;
+}
+
+static gboolean
+check_takes_tokens (RaddleRunRecord *record,
+                    GError **error)
+{
+  if (record->info.kind == RADDLE_RUN_LLM)
+    return TRUE;
+
+  g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_REQUEST,
+               "The run '%s' (%s) is a %s, and only a model call has tokens; use "
+               "raddle_run_emit_text ()",
+               record->info.name, record->info.id,
+               raddle_run_kind_get_nick (record->info.kind));
+  return FALSE;
+}
+
+static RaddleBatch *
+make_batch (RaddleRunRecord *record,
+            RaddleEventType type,
+            const char *const *texts,
+            gsize n_texts)
+{
+  RaddleBatch *batch = raddle_batch_new (&record->info, RADDLE_EVENT_CLASS_FLOW);
+
+  for (gsize i = 0; i < n_texts; i++)
+    raddle_batch_add (batch, type, texts[i], strlen (texts[i]));
+
+  return batch;
+}
+
+static gboolean
+emit (RaddleRun *self,
+      RaddleEventType type,
+      const char *const *texts,
+      gsize n_texts,
+      GError **error)
+{
+  RaddleRunRecord *record = raddle_run_get_record (self);
+
+  if (!raddle_run_check_owner (self, error) || !check_texts (texts, n_texts, error))
+    return FALSE;
+  if (n_texts == 0 || !raddle_run_record_wants (record, type))
+    return raddle_run_record_count (record, type, texts, n_texts, error);
+  if (!record->sink->has_room (record->sink, record))
+    {
+      raddle_run_record_set_refusal (record, error);
+      return FALSE;
+    }
+  return raddle_run_record_offer (record, make_batch (record, type, texts, n_texts),
+                                  error);
+}
+
+/**
+ * raddle_run_emit_tokens:
+ * @self: a run of the kind %RADDLE_RUN_LLM, of one's own
+ * @texts: (array length=n_texts): the tokens, UTF-8
+ * @n_texts: how many
+ * @error: return location for an error
+ *
+ * Passes an `llm-new-token` for each of @texts to the handlers. They are taken whole or
+ * not at all, and travel together: emit what came together in one call. Never waits. What
+ * nobody wants is counted and not built. Any thread.
+ *
+ * The texts are the answer that `llm-end` tells, unless raddle_run_end() is given one.
+ *
+ * Returns: %FALSE with @error set if nothing was taken: %G_IO_ERROR_WOULD_BLOCK if a
+ *   handler has as much as it may, see raddle_run_ready_async(); %RADDLE_ERROR_CLOSED if
+ *   the run has ended; %RADDLE_ERROR_REQUEST if a text is not UTF-8, the run is of another
+ *   kind, or the handle is from an event
+ *
+ * Since: 0.1
+ */
+gboolean
+raddle_run_emit_tokens (RaddleRun *self,
+                        const char *const *texts,
+                        gsize n_texts,
+                        GError **error)
+{
+  g_return_val_if_fail (RADDLE_IS_RUN (self), FALSE);
+  g_return_val_if_fail (texts != NULL || n_texts == 0, FALSE);
+  g_return_val_if_fail (n_texts <= G_MAXINT, FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  return check_takes_tokens (raddle_run_get_record (self), error) &&
+         emit (self, RADDLE_EVENT_LLM_NEW_TOKEN, texts, n_texts, error);
+}
+
+/**
+ * raddle_run_emit_token:
+ * @self: a run of the kind %RADDLE_RUN_LLM, of one's own
+ * @text: the token, UTF-8
+ * @error: return location for an error
+ *
+ * Passes one `llm-new-token` to the handlers, as raddle_run_emit_tokens() does. Never
+ * waits. Any thread.
+ *
+ * Returns: %FALSE with @error set if it was not taken; see raddle_run_emit_tokens()
+ *
+ * Since: 0.1
+ */
+gboolean
+raddle_run_emit_token (RaddleRun *self,
+                       const char *text,
+                       GError **error)
+{
+  g_return_val_if_fail (text != NULL, FALSE);
+
+  return raddle_run_emit_tokens (self, &text, 1, error);
+}
+
+/**
+ * raddle_run_emit_text:
+ * @self: a run of one's own
+ * @text: the text, UTF-8
+ * @error: return location for an error
+ *
+ * Passes one `text` event to the handlers. Never waits. Any thread.
+ *
+ * Returns: %FALSE with @error set if it was not taken; see raddle_run_emit_tokens()
+ *
+ * Since: 0.1
+ */
+gboolean
+raddle_run_emit_text (RaddleRun *self,
+                      const char *text,
+                      GError **error)
+{
+  g_return_val_if_fail (RADDLE_IS_RUN (self), FALSE);
+  g_return_val_if_fail (text != NULL, FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  return emit (self, RADDLE_EVENT_TEXT, &text, 1, error);
+}
+
+/* ---- end ---- */
+
+static gboolean
+end (RaddleRun *self,
+     RaddleOutcome outcome,
+     RaddleEventDetail *detail,
+     GError **error)
+{
+  RaddleRunRecord *record = raddle_run_get_record (self);
+
+  if (raddle_run_record_end (record, outcome, detail))
+    return TRUE;
+  raddle_run_record_set_refusal (record, error);
+  return FALSE;
+}
+
+/**
+ * raddle_run_end:
+ * @self: a run of one's own
+ * @outputs: (nullable): what the run gave; copied. A string is the text of the last event
+ *   too
+ * @error: return location for an error
+ *
+ * Ends the run: it is complete. Runs below it that have not ended go on. Never waits:
+ * raddle_run_settle_async() tells when the handlers have got it. Any thread.
+ *
+ * Returns: %FALSE with @error set if the run does not end by this: %RADDLE_ERROR_CLOSED if
+ *   it has ended already, %RADDLE_ERROR_REQUEST if @outputs is not UTF-8 or the handle is
+ *   from an event
+ *
+ * Since: 0.1
+ */
+gboolean
+raddle_run_end (RaddleRun *self,
+                JsonNode *outputs,
+                GError **error)
+{
+  RaddleEventDetail *detail;
+
+  g_return_val_if_fail (RADDLE_IS_RUN (self), FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  if (!raddle_run_check_owner (self, error) || !check_data ("output", outputs, error))
+    return FALSE;
+  detail = g_new0 (RaddleEventDetail, 1);
+  detail->data = copy_data (outputs);
+
+  return end (self, RADDLE_OUTCOME_COMPLETE, detail, error);
+}
+
+/**
+ * raddle_run_fail:
+ * @self: a run of one's own
+ * @reason: what went wrong; copied
+ * @error: return location for an error
+ *
+ * Ends the run because something went wrong: handlers get the `-error` event of its kind.
+ * Otherwise as raddle_run_end().
+ *
+ * Returns: %FALSE with @error set if the run does not end by this; see raddle_run_end()
+ *
+ * Since: 0.1
+ */
+gboolean
+raddle_run_fail (RaddleRun *self,
+                 const GError *reason,
+                 GError **error)
+{
+  RaddleEventDetail *detail;
+
+  g_return_val_if_fail (RADDLE_IS_RUN (self), FALSE);
+  g_return_val_if_fail (reason != NULL, FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  if (!raddle_run_check_owner (self, error))
+    return FALSE;
+  detail = g_new0 (RaddleEventDetail, 1);
+  detail->error = g_error_copy (reason);
+
+  return end (self, RADDLE_OUTCOME_ERROR, detail, error);
+}
