@@ -17,6 +17,11 @@
 /* More than any model takes; a guard against a stream that never ends. */
 #define MAX_PROMPT (64 * 1024 * 1024)
 
+#define STATS_HELP "Tell at the end what each handler got and how long it took"
+#define STATS_SIGNAL_HELP                                                                \
+  "SIGUSR1 shows the statistics of --stats at once, also without the option.\n"          \
+  "\n"
+
 static gboolean
 read_stdin (GString *text,
             GError **error)
@@ -92,6 +97,7 @@ check_prompt (const GString *prompt,
 static char *run_model;
 static char *run_print;
 static gboolean run_no_handlers;
+static gboolean run_stats;
 
 static const GOptionEntry run_entries[] = {
   { "model", 'm', 0, G_OPTION_ARG_STRING, &run_model,
@@ -99,6 +105,7 @@ static const GOptionEntry run_entries[] = {
   { "print", 0, 0, G_OPTION_ARG_STRING, &run_print,
     "Print the answer as it streams, at the end, or not at all", "stream|result|none" },
   { "no-handlers", 0, 0, G_OPTION_ARG_NONE, &run_no_handlers, "Load no plugins", NULL },
+  { "stats", 0, 0, G_OPTION_ARG_NONE, &run_stats, STATS_HELP, NULL },
   { NULL },
 };
 
@@ -111,6 +118,7 @@ static const RaddleCliSyntax run_syntax = {
     "\n"
     "With --json, the result is printed as one object in the place of the text.\n"
     "\n"
+    STATS_SIGNAL_HELP
     "Exit status: 0 good, 1 the call failed, 2 wrong usage or prompt, 130 Ctrl-C.",
   .common = RADDLE_CLI_CONFIG | RADDLE_CLI_PLUGINS | RADDLE_CLI_JSON | RADDLE_CLI_SET,
   .entries = run_entries,
@@ -127,6 +135,7 @@ run (const RaddleCliOptions *options)
     .options = options,
     .model = run_model,
     .no_handlers = run_no_handlers,
+    .stats = run_stats,
   };
 
   if (run_print != NULL && !raddle_cli_parse_print (run_print, &call.print))
@@ -147,6 +156,7 @@ raddle_cli_run (int argc,
   RaddleCliOptions options = { NULL };
   int status;
 
+  raddle_cli_ignore_stats_signal ();
   if (raddle_cli_parse (&run_syntax, argc, argv, &options, &status))
     status = run (&options);
   raddle_cli_options_clear (&options);
@@ -160,12 +170,14 @@ raddle_cli_run (int argc,
 
 static double replay_speed = 1;
 static char *replay_print;
+static gboolean replay_stats;
 
 static const GOptionEntry replay_entries[] = {
   { "speed", 0, 0, G_OPTION_ARG_DOUBLE, &replay_speed,
     "1 as it was, 2 twice as fast, 0 all at once", "FACTOR" },
   { "print", 0, 0, G_OPTION_ARG_STRING, &replay_print,
     "Print the answer as it streams, at the end, or not at all", "stream|result|none" },
+  { "stats", 0, 0, G_OPTION_ARG_NONE, &replay_stats, STATS_HELP, NULL },
   { NULL },
 };
 
@@ -174,7 +186,7 @@ static const RaddleCliSyntax replay_syntax = {
   .arguments = "FILE",
   .summary = "Plays a cassette to the handlers.",
   .description = "FILE is a cassette, or the bare body of an answer (.sse, .json).\n"
-                 "\n"
+                 "\n" STATS_SIGNAL_HELP
                  "Exit status: 0 good, 1 the answer is an error or FILE cannot be read, "
                  "2 wrong usage.",
   .common = RADDLE_CLI_CONFIG | RADDLE_CLI_PLUGINS | RADDLE_CLI_JSON | RADDLE_CLI_SET,
@@ -192,6 +204,7 @@ replay (const RaddleCliOptions *options)
     .prompt = "(replay)",
     .cassette = options->arguments[0],
     .speed = replay_speed,
+    .stats = replay_stats,
   };
 
   if (replay_print != NULL && !raddle_cli_parse_print (replay_print, &call.print))
@@ -211,6 +224,7 @@ raddle_cli_replay (int argc,
   RaddleCliOptions options = { NULL };
   int status;
 
+  raddle_cli_ignore_stats_signal ();
   if (raddle_cli_parse (&replay_syntax, argc, argv, &options, &status))
     status = replay (&options);
   raddle_cli_options_clear (&options);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Owns one model call of the program: a host with its handlers, the call, what is printed
- * of the answer, Ctrl-C, and the close of the host, after which it reports on each
- * handler that did not get what it should. Runs on the main thread.
+ * of the answer, Ctrl-C, SIGUSR1, and the close of the host, after which it reports on
+ * each handler that did not get what it should. Runs on the main thread.
  */
 
 #include "cli/raddle-cli-session.h"
 
+#include "cli/raddle-cli-stats.h"
 #include "config/raddle-problem.h"
 
 #include <glib-unix.h>
@@ -22,6 +23,7 @@ typedef struct
 {
   const RaddleCliCall *call;
   RaddleHost *host;
+  RaddleHandler *printer; /* our own among the handlers; NULL: there is none yet */
   GCancellable *cancellable;
   GMainLoop *loop;
   RaddleResult *result; /* of the last event; also of a call that failed */
@@ -124,6 +126,10 @@ print_json (Session *self)
     json_object_set_string_member (object, "error", self->error->message);
   else
     json_object_set_null_member (object, "error");
+  if (self->call->stats)
+    json_object_set_array_member (
+      object, "handlers",
+      raddle_cli_stats_to_json (raddle_host_list_handlers (self->host), self->printer));
   text = json_to_string (node, FALSE);
   line = g_strconcat (text, "\n", NULL);
   print_text (self, line, strlen (line));
@@ -142,6 +148,30 @@ print_end (Session *self)
                 strlen (raddle_result_get_text (self->result)));
   if (self->line_is_open)
     print_text (self, "\n", 1);
+}
+
+/* ---- what was counted ---- */
+
+static void
+tell_stats (Session *self)
+{
+  g_autofree char *text =
+    raddle_cli_stats_to_text (raddle_host_list_handlers (self->host), self->printer);
+
+  /* On a terminal what was printed of the answer may stand on the line. */
+  if (self->line_is_open && isatty (STDOUT_FILENO) && isatty (STDERR_FILENO))
+    {
+      g_printerr ("\n");
+      self->line_is_open = FALSE;
+    }
+  raddle_cli_tell ("%s", text);
+}
+
+static gboolean
+stats_wanted_cb (gpointer user_data)
+{
+  tell_stats (user_data);
+  return G_SOURCE_CONTINUE;
 }
 
 /* ---- the call ---- */
@@ -250,10 +280,11 @@ add_printer (Session *self,
     self->call->print == RADDLE_CLI_PRINT_STREAM && !self->call->options->json;
   RaddleEventType types[] = { RADDLE_EVENT_LLM_END, RADDLE_EVENT_LLM_ERROR,
                               RADDLE_EVENT_LLM_NEW_TOKEN };
-  g_autoptr (RaddleHandler) printer =
+
+  self->printer =
     raddle_handler_new_with_func ("answer", types, stream ? 3 : 2, event_cb, self, NULL);
 
-  return raddle_host_add_handler (self->host, printer, error);
+  return raddle_host_add_handler (self->host, self->printer, error);
 }
 
 static gboolean
@@ -378,6 +409,7 @@ make_call (const RaddleCliCall *call)
   Session self = { .call = call, .host = host, .cancellable = cancellable, .loop = loop };
   guint interrupted = g_unix_signal_add (SIGINT, interrupted_cb, &self);
   guint terminated = g_unix_signal_add (SIGTERM, terminated_cb, &self);
+  guint stats_wanted = g_unix_signal_add (SIGUSR1, stats_wanted_cb, &self);
   int status;
 
   if (start_call (&self, &self.error))
@@ -388,14 +420,26 @@ make_call (const RaddleCliCall *call)
   report_error (&self);
   report_plugins (&self);
   report_handlers (&self);
+  if (call->stats && !call->options->json)
+    tell_stats (&self);
 
   g_clear_handle_id (&self.still_waiting, g_source_remove);
   g_source_remove (interrupted);
   g_source_remove (terminated);
+  g_source_remove (stats_wanted);
+  raddle_cli_ignore_stats_signal ();
   status = get_status (&self);
   g_clear_pointer (&self.result, raddle_result_unref);
   g_clear_error (&self.error);
+  g_clear_object (&self.printer);
   return status;
+}
+
+/* Who asks for statistics when there are none must not end the program by it. */
+void
+raddle_cli_ignore_stats_signal (void)
+{
+  signal (SIGUSR1, SIG_IGN);
 }
 
 /* Makes the call and gives the exit status. */

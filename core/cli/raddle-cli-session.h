@@ -26,11 +26,14 @@ typedef struct
   const char *cassette;            /* NULL: ask the model */
   double speed;
   gboolean no_handlers;
+  gboolean stats;                  /* tell at the end what was counted */
   RaddleCliPrint print;
 } RaddleCliCall;
 
 gboolean raddle_cli_parse_print (const char          *text,
                                  RaddleCliPrint      *print);
+/* For SIGUSR1, before and after a call. */
+void     raddle_cli_ignore_stats_signal (void);
 int      raddle_cli_call        (const RaddleCliCall *call);
 
 G_END_DECLS
