@@ -9,13 +9,18 @@
 
 #include "models/raddle-decoder-private.h"
 
+#include "models/raddle-decoder-scan.h"
 #include "models/raddle-tool-calls.h"
 
 #include <string.h>
 
+/* A buffer that grew beyond this for one long text is given back. */
+#define KEEP_BYTES (256 * 1024)
+
 typedef struct
 {
   RaddleToolCalls tools; /* by block */
+  GString *scanned;      /* the text of the event that was scanned last */
   gboolean started;
   gboolean stopped;
   RaddleUsage usage;
@@ -27,6 +32,7 @@ new_state (void)
   State *state = g_new0 (State, 1);
 
   raddle_tool_calls_init (&state->tools);
+  state->scanned = g_string_new (NULL);
   state->usage = (RaddleUsage) RADDLE_USAGE_NONE;
   return state;
 }
@@ -37,6 +43,7 @@ free_state (gpointer data)
   State *state = data;
 
   raddle_tool_calls_clear (&state->tools);
+  g_string_free (state->scanned, TRUE);
   g_free (state);
 }
 
@@ -407,6 +414,47 @@ read_event (RaddleDecoder *decoder,
     func (decoder, state, data);
 }
 
+static void
+take_scan (RaddleDecoder *decoder,
+           State *state,
+           const RaddleScan *scan)
+{
+  const char *text = state->scanned->len > 0 ? state->scanned->str : NULL;
+
+  switch (scan->type)
+    {
+    case RADDLE_SCAN_TEXT:
+      emit_text (decoder, RADDLE_DELTA_TYPE_TEXT, scan->block, text);
+      break;
+    case RADDLE_SCAN_THINKING:
+      emit_text (decoder, RADDLE_DELTA_TYPE_THINKING, scan->block, text);
+      break;
+    case RADDLE_SCAN_TOOL_ARGS:
+      raddle_tool_calls_add (&state->tools, decoder, scan->block, text);
+      break;
+    }
+}
+
+static gboolean
+scan_event (RaddleDecoder *decoder,
+            gpointer data,
+            const char *event,
+            gsize length)
+{
+  State *state = data;
+  RaddleScan scan;
+  gboolean taken = raddle_decoder_scan (event, length, &scan, state->scanned);
+
+  if (taken)
+    take_scan (decoder, state, &scan);
+  if (state->scanned->allocated_len > KEEP_BYTES)
+    {
+      g_string_free (state->scanned, TRUE);
+      state->scanned = g_string_new (NULL);
+    }
+  return taken;
+}
+
 static gboolean
 read_body (RaddleDecoder *decoder,
            gpointer data,
@@ -436,6 +484,7 @@ const RaddleDecoderProvider raddle_decoder_anthropic = {
   .name = "anthropic",
   .new_state = new_state,
   .free_state = free_state,
+  .scan_event = scan_event,
   .read_event = read_event,
   .read_body = read_body,
   .is_complete = is_complete,

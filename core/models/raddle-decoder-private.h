@@ -15,6 +15,12 @@ typedef struct
   const char *name;
   gpointer (*new_state) (void);
   void (*free_state) (gpointer state);
+  /* One event of a stream in one of its commonest shapes, whatever its name; FALSE: it
+   * is none, and nothing happened. Must do exactly what read_event would. */
+  gboolean (*scan_event) (RaddleDecoder *decoder,
+                          gpointer       state,
+                          const char    *data,
+                          gsize          length);
   /* One event of a stream; @event is the name that the SSE layer gave it. */
   void (*read_event) (RaddleDecoder *decoder,
                       gpointer       state,

@@ -20,6 +20,8 @@ void                raddle_decoder_free          (RaddleDecoder            *self
 void                raddle_decoder_set_limits    (RaddleDecoder            *self,
                                                   gsize                     max_line,
                                                   gsize                     max_event);
+void                raddle_decoder_set_scanner   (RaddleDecoder            *self,
+                                                  gboolean                  use);
 void                raddle_decoder_feed          (RaddleDecoder            *self,
                                                   const guint8             *bytes,
                                                   gsize                     length);

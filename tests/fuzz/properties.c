@@ -3,7 +3,8 @@
 /* The properties of the readers, for the fuzzers and for a test over the conformance
  * streams: the output is the same whole, byte by byte and cut at a place that the input
  * itself gives; all text is valid UTF-8; there is one end, and nothing follows it;
- * after an error only the end; JSON that the checker takes, json-glib takes too.
+ * after an error only the end; JSON that the checker takes, json-glib takes too; with the
+ * scanner of usual deltas and without it everything means the same.
  */
 
 #include "properties.h"
@@ -310,4 +311,44 @@ check_anthropic_properties (const guint8 *bytes,
 {
   check_cuts (read_anthropic, bytes, length);
   check_json (bytes, length);
+}
+
+/* A stream, or one document of it, behind the start of a call whose arguments may
+ * follow. */
+static char *
+read_scanned (const guint8 *bytes,
+              gsize length,
+              gboolean document,
+              gboolean scanner)
+{
+  static const char start[] =
+    "data: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{"
+    "\"type\":\"tool_use\",\"id\":\"t\",\"name\":\"f\"}}\n\n";
+  Record record = { g_string_new (NULL), FALSE, FALSE };
+  g_autoptr (RaddleDecoder) decoder =
+    raddle_decoder_new ("anthropic", NULL, take_delta, &record);
+
+  raddle_decoder_set_scanner (decoder, scanner);
+  raddle_decoder_set_limits (decoder, MAX_LINE, MAX_EVENT);
+  feed_decoder (decoder, (const guint8 *) start, strlen (start));
+  if (document)
+    feed_decoder (decoder, (const guint8 *) "data:", strlen ("data:"));
+  feed_decoder (decoder, bytes, length);
+  if (document)
+    feed_decoder (decoder, (const guint8 *) "\n\n", 2);
+  raddle_decoder_finish (decoder);
+  return g_string_free (record.out, FALSE);
+}
+
+void
+check_scan_properties (const guint8 *bytes,
+                       gsize length)
+{
+  for (guint document = 0; document < 2; document++)
+    {
+      g_autofree char *scanned = read_scanned (bytes, length, document, TRUE);
+      g_autofree char *parsed = read_scanned (bytes, length, document, FALSE);
+
+      require (g_str_equal (scanned, parsed));
+    }
 }

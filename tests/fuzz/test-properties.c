@@ -17,6 +17,7 @@ static const Corpus corpora[] = {
   { "conformance/sse", check_sse_properties },
   { "conformance/anthropic", check_sse_properties },
   { "conformance/anthropic", check_anthropic_properties },
+  { "conformance/anthropic", check_scan_properties },
   { "conformance/http", check_anthropic_properties },
 };
 
