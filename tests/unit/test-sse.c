@@ -169,6 +169,26 @@ test_last_id (void)
   g_assert_cmpstr (out->str, ==, "x@9|");
 }
 
+/* ASCII is told apart in words of eight bytes: another byte is seen wherever it is. */
+static void
+test_other_byte_anywhere (void)
+{
+  static const char other[] = "\xff", mended[] = "\xef\xbf\xbd";
+
+  for (gsize length = 1; length < 40; length++)
+    for (gsize at = 0; at < length; at++)
+      {
+        g_autofree char *text = g_strnfill (length - 1, 'a');
+        g_autofree char *input =
+          g_strdup_printf ("data:%.*s%s%s\n\n", (int) at, text, other, text + at);
+        g_autofree char *expected =
+          g_strdup_printf ("%.*s%s%s|", (int) at, text, mended, text + at);
+        g_autoptr (GString) got = read_brief (input, strlen (input), 0, 0);
+
+        g_assert_cmpstr (got->str, ==, expected);
+      }
+}
+
 static void
 test_limit_of_line (void)
 {
@@ -274,6 +294,7 @@ main (int argc,
     }
   g_test_add_func ("/sse/cr-is-prompt", test_cr_is_prompt);
   g_test_add_func ("/sse/last-id", test_last_id);
+  g_test_add_func ("/sse/other-byte-anywhere", test_other_byte_anywhere);
   g_test_add_func ("/sse/limit/line", test_limit_of_line);
   g_test_add_func ("/sse/limit/event", test_limit_of_event);
   g_test_add_func ("/sse/stop", test_stop);
