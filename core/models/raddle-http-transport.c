@@ -20,6 +20,10 @@
 
 #define READ_SIZE (16 * 1024)
 
+/* libsoup gives a chunk of a token in two pieces. They are gathered up to this size,
+ * small enough that the owner is done with it in much less than a turn may take. */
+#define HAND_ON_SIZE (8 * 1024)
+
 /* After a stall of the loop itself the answer may wait in the socket:
  * give it this long. */
 #define GRACE_US (100 * 1000)
@@ -125,6 +129,20 @@ wait_for_more (RaddleHttpTransport *self)
   g_source_attach (self->wait, self->base.context);
 }
 
+/* Empties the buffer; FALSE: read no more. */
+static gboolean
+hand_on (RaddleHttpTransport *self,
+         const guint8        *buffer,
+         gsize               *held)
+{
+  gsize length = *held;
+
+  *held = 0;
+  if (length == 0)
+    return TRUE;
+  return raddle_transport_emit_bytes (&self->base, buffer, length) && !self->base.paused;
+}
+
 static gssize
 read_until_blocked (RaddleHttpTransport *self,
                     GError             **error)
@@ -132,20 +150,24 @@ read_until_blocked (RaddleHttpTransport *self,
   GPollableInputStream *stream = G_POLLABLE_INPUT_STREAM (self->stream);
   gint64 until = g_get_monotonic_time () + RADDLE_DRAIN_TIME_US;
   guint8 buffer[READ_SIZE];
-  gsize total = 0;
+  gsize total = 0, held = 0;
   gssize n = 0;
 
   for (guint reads = 0; reads < RADDLE_DRAIN_READS && total < RADDLE_DRAIN_BYTES; reads++)
     {
-      n = g_pollable_input_stream_read_nonblocking (
-          stream, buffer, MIN (sizeof buffer, RADDLE_DRAIN_BYTES - total), NULL, error);
+      gsize room = MIN (sizeof buffer - held, RADDLE_DRAIN_BYTES - total);
+
+      n = g_pollable_input_stream_read_nonblocking (stream, buffer + held, room, NULL,
+                                                    error);
       if (n <= 0)
         break;
       total += n;
-      if (!raddle_transport_emit_bytes (&self->base, buffer, n) || self->base.paused
-          || g_get_monotonic_time () >= until)
+      held += n;
+      if ((held > HAND_ON_SIZE && !hand_on (self, buffer, &held)) ||
+          g_get_monotonic_time () >= until)
         break;
     }
+  hand_on (self, buffer, &held);
   if (total > 0)
     note_activity (self);
   return n;
