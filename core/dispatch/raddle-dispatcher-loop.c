@@ -121,7 +121,7 @@ raddle_dispatcher_take_run (RaddleDispatcher *self,
                             RaddleRunRecord *run)
 {
   G_GNUC_UNUSED g_autoptr (RaddleRunRecord) keep = raddle_run_record_ref (run);
-  g_auto (GQueue) batches = G_QUEUE_INIT;
+  RaddleBatchList batches;
   gboolean stop_wanted = FALSE;
   RaddleTrack *track;
   RaddleBatch *batch;
@@ -130,10 +130,11 @@ raddle_dispatcher_take_run (RaddleDispatcher *self,
     raddle_dispatcher_take_run (self, run->parent);
   raddle_run_record_take_pending (run, &batches, &stop_wanted);
   track = run->track;
-  if (track == NULL && batches.length > 0)
+  if (track == NULL && batches.head != NULL)
     track = open_track (self, run);
-  while ((batch = g_queue_pop_head (&batches)) != NULL)
-    raddle_track_add_batch (track, batch);
+  while ((batch = raddle_batch_list_pop (&batches)) != NULL)
+    if (!raddle_track_pass (track, batch))
+      raddle_track_add_batch (track, batch);
   if (track != NULL)
     raddle_dispatcher_advance_track (self, track);
   raddle_dispatcher_update_blocked (self, run);

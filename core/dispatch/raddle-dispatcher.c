@@ -102,13 +102,13 @@ raddle_dispatcher_post (RaddleDispatcher *self,
 static void
 discard_run (RaddleRunRecord *run)
 {
-  g_auto (GQueue) batches = G_QUEUE_INIT;
+  RaddleBatchList batches;
   gboolean stop_wanted, ended = FALSE;
   RaddleBatch *batch;
 
   raddle_run_record_ask_to_end (run, RADDLE_OUTCOME_DROPPED, "The host was closed");
   raddle_run_record_take_pending (run, &batches, &stop_wanted);
-  while ((batch = g_queue_pop_head (&batches)) != NULL)
+  while ((batch = raddle_batch_list_pop (&batches)) != NULL)
     {
       ended |= batch->event_class == RADDLE_EVENT_CLASS_END;
       raddle_batch_unref (batch);
@@ -162,7 +162,10 @@ owner_work (RaddleLaneOwner *owner,
 
   raddle_sync_release (lane);
   if (side == RADDLE_LANE_POOL)
-    g_thread_pool_push (self->pool, raddle_lane_ref (lane), NULL);
+    {
+      g_atomic_int_inc (&owner->n_waiting);
+      g_thread_pool_push (self->pool, raddle_lane_ref (lane), NULL);
+    }
   else
     note (self, &self->loop_work, raddle_lane_ref (lane),
           (GDestroyNotify) raddle_lane_unref);
@@ -224,6 +227,7 @@ serve_worker (gpointer data,
 {
   g_autoptr (RaddleLane) lane = data;
 
+  g_atomic_int_add (&((RaddleDispatcher *) user_data)->owner.n_waiting, -1);
   raddle_sync_acquire (lane);
   raddle_lane_serve (lane, RADDLE_LANE_POOL, 0);
 }
@@ -232,14 +236,15 @@ serve_worker (gpointer data,
 
 /* Not inlined: tests/tsan.supp knows GLib's pool by the name of our caller. */
 static G_NO_INLINE GThreadPool *
-make_pool (guint n_threads)
+make_pool (RaddleDispatcher *self,
+           guint n_threads)
 {
   g_autoptr (GError) error = NULL;
   GThreadPool *pool;
 
   if (n_threads == 0)
     n_threads = g_get_num_processors ();
-  pool = g_thread_pool_new_full (serve_worker, NULL, (GDestroyNotify) raddle_lane_unref,
+  pool = g_thread_pool_new_full (serve_worker, self, (GDestroyNotify) raddle_lane_unref,
                                  n_threads, FALSE, &error);
   g_assert_no_error (error); /* only exclusive pools can fail */
 
@@ -281,7 +286,7 @@ raddle_dispatcher_new (GMainContext *context,
   self->lanes = g_ptr_array_new_with_free_func ((GDestroyNotify) raddle_lane_unref);
   self->leaving = g_ptr_array_new_with_free_func ((GDestroyNotify) raddle_lane_unref);
   self->watchers = g_ptr_array_new_with_free_func (g_free);
-  self->pool = make_pool (n_threads);
+  self->pool = make_pool (self, n_threads);
   raddle_dispatcher_attach_sources (self);
 
   return self;
@@ -406,7 +411,8 @@ gboolean
 raddle_dispatcher_has_room (RaddleDispatcher *self,
                             RaddleRunRecord *run)
 {
-  return run->track == NULL || raddle_track_has_room (run->track);
+  return run->track == NULL ||
+         raddle_track_has_room (run->track, g_atomic_int_get (&self->owner.n_full) > 0);
 }
 
 /* @func is called after each turn in which something may have moved. */

@@ -141,7 +141,7 @@ static gboolean
 has_lockstep (RaddleTrack *self,
               RaddleBatch *batch)
 {
-  for (guint i = 0; i < self->slots->len; i++)
+  for (guint i = 0; self->n_lockstep > 0 && i < self->slots->len; i++)
     {
       RaddleSlot *slot = self->slots->pdata[i];
 
@@ -182,6 +182,22 @@ hand_on_flow (RaddleTrack *self,
     pop_batch (self);
 
   return !self->starved;
+}
+
+/* Takes @batch when it can be handed on as it is: tokens, behind nothing, with room for
+ * them everywhere. Most are. FALSE: it is to be added. */
+gboolean
+raddle_track_pass (RaddleTrack *self,
+                   RaddleBatch *batch)
+{
+  if (batch->event_class != RADDLE_EVENT_CLASS_FLOW || self->items.length > 0 ||
+      self->n_waiting > 0 || has_lockstep (self, batch) ||
+      fit_into_slots (self, batch, batch->n_events) < batch->n_events)
+    return FALSE;
+
+  push_to_slots (self, batch, 0, batch->n_events);
+  raddle_batch_unref (batch);
+  return TRUE;
 }
 
 static void
@@ -312,6 +328,7 @@ join (RaddleTrack *self,
     return NULL;
 
   g_ptr_array_add (self->slots, slot);
+  self->n_lockstep += raddle_lane_is_lockstep (lane);
   if (self->start != NULL && was_handed_on (self))
     {
       g_autoptr (RaddleBatch) replay = raddle_batch_new_replay (self->start);
@@ -345,19 +362,21 @@ raddle_track_rejoin (RaddleTrack *self,
 
   raddle_slot_finish (old);
   g_ptr_array_remove (self->slots, old);
+  self->n_lockstep -= raddle_lane_is_lockstep (lane);
   slot = join (self, lane);
   if (slot != NULL)
     raddle_slot_follow (slot, old);
 }
 
 /* FALSE when the run's stream should pause. The lanes that are full then tell when they
- * are not. */
+ * are not. @some_full: whether any lane is at all. */
 gboolean
-raddle_track_has_room (RaddleTrack *self)
+raddle_track_has_room (RaddleTrack *self,
+                       gboolean some_full)
 {
   if (self->starved || self->n_events >= MAX_EVENTS_IN_HAND)
     return FALSE;
-  for (guint i = 0; i < self->slots->len; i++)
+  for (guint i = 0; some_full && i < self->slots->len; i++)
     if (!raddle_lane_has_room (raddle_slot_get_lane (self->slots->pdata[i])))
       return FALSE;
 

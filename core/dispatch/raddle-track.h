@@ -23,6 +23,7 @@ struct _RaddleTrack
   RaddleBatch *start; /* for handlers that come later */
   GQueue items;       /* of RaddleTrackItem: what is to be handed on */
   guint n_events;     /* in items */
+  guint n_lockstep;   /* slots of handlers in lockstep */
   guint cursor;       /* how far the first batch was handed on */
   guint n_waiting;    /* slots that must fall idle before the run goes on */
   gboolean waits_for_room; /* the dispatcher's: it is in its list */
@@ -34,6 +35,8 @@ struct _RaddleTrack
 
 RaddleTrack *raddle_track_new         (RaddleRunRecord *run);
 void         raddle_track_free        (RaddleTrack     *self);
+gboolean     raddle_track_pass        (RaddleTrack     *self,
+                                       RaddleBatch     *batch);
 void         raddle_track_add_batch   (RaddleTrack     *self,
                                        RaddleBatch     *batch);
 void         raddle_track_add_waiter  (RaddleTrack     *self,
@@ -48,7 +51,8 @@ void         raddle_track_advance     (RaddleTrack     *self,
 void         raddle_track_slot_idle   (RaddleTrack     *self);
 void         raddle_track_give_up     (RaddleTrack     *self,
                                        GQueue          *due);
-gboolean     raddle_track_has_room    (RaddleTrack     *self);
+gboolean     raddle_track_has_room    (RaddleTrack     *self,
+                                       gboolean         some_full);
 
 /* A waiter that is due: call it, then free it. */
 typedef struct

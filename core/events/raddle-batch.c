@@ -12,6 +12,7 @@
 #include <string.h>
 
 /* A batch of tokens that is no longer needed is kept for the next, unless it is large. */
+#define FIRST_TEXT          128
 #define MAX_RECYCLED        64
 #define MAX_RECYCLED_EVENTS 256
 #define MAX_RECYCLED_TEXT   (16 * 1024)
@@ -178,7 +179,7 @@ raddle_batch_unref (RaddleBatch *self)
   g_free (self);
 }
 
-static void
+static inline void
 reserve_event (RaddleBatch *self)
 {
   if (self->n_events < self->n_allocated)
@@ -191,16 +192,18 @@ reserve_event (RaddleBatch *self)
   self->events = g_renew (RaddleEvent, self->events, self->n_allocated);
 }
 
-static void
+static inline void
 reserve_text (RaddleBatch *self,
               gsize length)
 {
-  gsize needed = self->text_length + length;
-
-  if (needed <= self->text_allocated)
+  if (length <= self->text_allocated - self->text_length)
     return;
-  g_assert (needed < RADDLE_NO_TEXT);
-  self->text_allocated = MAX (needed, 2 * self->text_allocated);
+  g_assert (length < RADDLE_NO_TEXT - self->text_length);
+  self->text_allocated =
+    MAX (self->text_length + length,
+         self->event_class == RADDLE_EVENT_CLASS_FLOW && self->text_allocated == 0
+           ? FIRST_TEXT
+           : 2 * self->text_allocated);
   self->text = g_realloc (self->text, self->text_allocated);
 }
 
@@ -219,6 +222,10 @@ raddle_batch_set_text (RaddleBatch *self,
   self->text_length += length + 1;
 }
 
+#define CLASS_(NAME, symbol, nick, KIND, CLASS) [RADDLE_EVENT_##NAME] = RADDLE_EVENT_CLASS_##CLASS,
+static const guint8 classes[] = { RADDLE_EVENTS (CLASS_) };
+#undef CLASS_
+
 /* Adds an event. The pointer is good until the next one is added. */
 RaddleEvent *
 raddle_batch_add (RaddleBatch *self,
@@ -228,7 +235,7 @@ raddle_batch_add (RaddleBatch *self,
 {
   RaddleEvent *event;
 
-  g_assert (raddle_event_type_get_class (type) == self->event_class);
+  g_assert (classes[type] == self->event_class);
 
   reserve_event (self);
   event = &self->events[self->n_events++];

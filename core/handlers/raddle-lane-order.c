@@ -13,9 +13,8 @@ RaddleLaneSide
 raddle_lane_get_side (RaddleLane *self,
                       RaddleEventType type)
 {
-  if (!self->on_loop && (self->sync_types & RADDLE_EVENT_MASK (type)))
-    return RADDLE_LANE_POOL;
-  return RADDLE_LANE_LOOP;
+  return self->side_types[RADDLE_LANE_POOL] & RADDLE_EVENT_MASK (type) ? RADDLE_LANE_POOL
+                                                                       : RADDLE_LANE_LOOP;
 }
 
 void

@@ -37,6 +37,12 @@ raddle_lane_count_wanted (RaddleLane *self,
   guint n_wanted = 0;
   gsize size = 0;
 
+  if (first == 0 && end == batch->n_events && (batch->types & ~self->types) == 0)
+    {
+      if (n_bytes != NULL)
+        *n_bytes = end * sizeof (RaddleEvent) + batch->text_length;
+      return end;
+    }
   for (guint i = raddle_lane_find_wanted (self, batch, first, end); i < end;
        i = raddle_lane_find_wanted (self, batch, i + 1, end))
     {

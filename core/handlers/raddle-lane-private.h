@@ -94,7 +94,7 @@ struct _RaddleLane
   guint32 types;       /* the handler's own */
   guint32 accepted;    /* and those that reach it in another form */
   guint32 sync_types;
-  gboolean on_loop;    /* sync events too */
+  guint32 side_types[RADDLE_LANE_N_SIDES]; /* where which types are served */
   gboolean concurrent;
 
   GMutex lock;
@@ -122,6 +122,9 @@ struct _RaddleLane
   guint slow;                               /* atomic: its calls take long */
   guint brisk;                              /* atomic: its calls take no time to speak of */
 
+  guint linger_back_off;                    /* lock */
+  guint n_linger_skips;                     /* lock */
+
   GQueue calls;      /* loop: of RaddleCall, those under way, oldest first */
   guint n_chained;   /* loop: calls begun when another was done, without a turn between */
   gboolean serving;  /* loop */
@@ -144,6 +147,17 @@ static inline guint
 raddle_lane_look_at (const guint *field)
 {
   return __atomic_load_n (field, __ATOMIC_RELAXED);
+}
+
+/* In a loop that waits for another thread's write. */
+static inline void
+raddle_pause (void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause ();
+#elif defined(__aarch64__)
+  __asm__ __volatile__ ("yield");
+#endif
 }
 
 /* What is to be told to the owner once the lock is open. */

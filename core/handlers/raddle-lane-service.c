@@ -33,6 +33,11 @@
 #define SLOW_CALL   500
 #define UNSLOW_CALL 100
 
+/* How often a thread of the pool looks for more before it goes to sleep, some ns each;
+ * and for how many times it does not when that was in vain. */
+#define LINGER_LOOKS     64
+#define MAX_LINGER_SKIPS 1023
+
 /* What is known of one slot's turn. */
 typedef struct
 {
@@ -83,40 +88,53 @@ learn_pace (RaddleLane *self,
     raddle_lane_publish (&self->slow, FALSE);
 }
 
-/* A start or end of another run goes before; other runs' tokens after some of ours. */
+/* Looks at the clock: FALSE when the time of the turn is up. */
 static gboolean
+has_time_left (RaddleLane *self,
+               RaddleService *service)
+{
+  gint64 now = g_get_monotonic_time ();
+
+  note_times (self, service, now);
+  return service->deadline == 0 || now < service->deadline;
+}
+
+/* A start or end of another run goes before; other runs' tokens after some of ours. */
+static inline gboolean
 should_yield (RaddleLane *self,
               RaddleService *service)
 {
-  gboolean brisk = raddle_lane_look_at (&self->brisk);
-  gint64 now;
-
   if (raddle_lane_look_at (&self->interrupts) != 0)
     return TRUE;
   if (service->n_calls >= TURN_EVENTS && raddle_lane_look_at (&self->n_flow) > 0)
     return TRUE;
-  if (brisk && (service->deadline == 0 || service->n_calls % CLOCK_EVENTS != 0))
+  if (raddle_lane_look_at (&self->brisk) &&
+      (service->deadline == 0 || service->n_calls % CLOCK_EVENTS != 0))
     return FALSE;
-
-  now = g_get_monotonic_time ();
-  note_times (self, service, now);
-  return service->deadline > 0 && now >= service->deadline;
+  return !has_time_left (self, service);
 }
 
 /* ---- calls ---- */
 
+/* What a call did counts for the breaker, unless it took too long for that. */
 static void
+note_outcome (RaddleLane *self,
+              RaddleTurn *turn,
+              gboolean good)
+{
+  if (!raddle_lane_was_set_aside (self, turn))
+    raddle_lane_note_call (self, turn->epoch, good);
+}
+
+static inline void
 call_sync (RaddleLane *self,
            RaddleService *service,
            RaddleEvent *event)
 {
   gboolean good = raddle_handler_call_sync (self->handler, event);
-  RaddleTurn *turn = service->turn;
 
-  if (G_LIKELY (good && !raddle_lane_look_at (&self->failing)))
-    return;
-  if (!raddle_lane_was_set_aside (self, turn))
-    raddle_lane_note_call (self, turn->epoch, good);
+  if (G_UNLIKELY (!good || raddle_lane_look_at (&self->failing)))
+    note_outcome (self, service->turn, good);
 }
 
 static void call_done_cb (RaddleCall *call, gboolean good);
@@ -153,7 +171,7 @@ call_async (RaddleLane *self,
 }
 
 /* FALSE when the turn ends with the call still under way. */
-static gboolean
+static inline gboolean
 call (RaddleLane *self,
       RaddleService *service,
       RaddleEvent *event)
@@ -193,6 +211,7 @@ static void
 call_events (RaddleLane *self,
              RaddleService *service)
 {
+  guint32 types = self->side_types[service->turn->side];
   RaddleLaneEntry *entry = service->entry;
   RaddleBatch *batch = entry->batch;
 
@@ -202,14 +221,15 @@ call_events (RaddleLane *self,
     {
       RaddleEvent *event = &batch->events[service->next];
 
-      if (raddle_lane_get_side (self, event->type) != service->turn->side)
+      if (!(types & RADDLE_EVENT_MASK (event->type)))
         return;
       raddle_lane_publish (&entry->n_begun, service->n_done + 1);
       if (!call (self, service, event))
         return;
       service->n_done++;
-      service->next =
-        raddle_lane_find_wanted (self, batch, service->next + 1, entry->end);
+      service->next++;
+      if (batch->types & ~self->types)
+        service->next = raddle_lane_find_wanted (self, batch, service->next, entry->end);
       if (service->next < entry->end && should_yield (self, service))
         return;
     }
@@ -367,19 +387,67 @@ may_go_on (RaddleLane *self,
   return !self->concurrent && n_slots < POOL_SLOTS;
 }
 
+/* More may come in less time than it takes to sleep and be woken, so when it did before,
+ * the thread waits a moment for it; not when somebody else could use the thread. */
+static gboolean
+linger (RaddleLane *self)
+{
+  for (guint i = 0; i < LINGER_LOOKS; i++)
+    {
+      if (raddle_lane_look_at (&self->n_flow) > 0 ||
+          raddle_lane_look_at (&self->interrupts) != 0)
+        return TRUE;
+      if (g_atomic_int_get (&self->owner->n_waiting) > 0)
+        return FALSE;
+      raddle_pause ();
+    }
+  return FALSE;
+}
+
+/* Each time in vain it is not tried for twice as many times. */
+static RaddleSlot *
+linger_locked (RaddleLane *self)
+{
+  gboolean worth_it;
+
+  if (self->n_linger_skips > 0)
+    {
+      self->n_linger_skips--;
+      return NULL;
+    }
+  raddle_unlock (&self->lock);
+  worth_it = linger (self);
+  raddle_lock (&self->lock);
+  self->linger_back_off = worth_it ? 0 : MIN (2 * self->linger_back_off + 1, MAX_LINGER_SKIPS);
+  self->n_linger_skips = self->linger_back_off;
+
+  return worth_it ? raddle_lane_take_ready_locked (self, RADDLE_LANE_POOL) : NULL;
+}
+
+static RaddleSlot *
+take_slot_locked (RaddleLane *self,
+                  RaddleLaneSide side,
+                  guint n_slots)
+{
+  RaddleSlot *slot = raddle_lane_take_ready_locked (self, side);
+
+  if (slot == NULL && n_slots > 0 && side == RADDLE_LANE_POOL && !self->closing)
+    slot = linger_locked (self);
+  return slot;
+}
+
 static void
 serve_ready_locked (RaddleLane *self,
                     RaddleTurn *turn,
                     gint64 deadline,
                     RaddleLaneTidings *tidings)
 {
-  RaddleSlot *slot;
-
   for (guint n_slots = 0; may_go_on (self, turn->side, n_slots, deadline); n_slots++)
     {
       RaddleService service = { .turn = turn, .deadline = deadline };
 
-      slot = raddle_lane_take_ready_locked (self, turn->side);
+      RaddleSlot *slot = take_slot_locked (self, turn->side, n_slots);
+
       if (slot == NULL)
         return;
       service.slot = turn->slot = slot;

@@ -138,9 +138,12 @@ raddle_lane_new (RaddleLaneOwner *owner,
     self->accepted |= RADDLE_EVENT_MASK (RADDLE_EVENT_CHAT_MODEL_START);
   self->sync_types = get_sync_types (calls);
   all_sync = (self->types & ~self->sync_types) == 0;
-  self->on_loop = raddle_handler_get_delivery (handler) == RADDLE_DELIVERY_INLINE;
+  if (raddle_handler_get_delivery (handler) != RADDLE_DELIVERY_INLINE)
+    self->side_types[RADDLE_LANE_POOL] = self->sync_types;
+  self->side_types[RADDLE_LANE_LOOP] = ~self->side_types[RADDLE_LANE_POOL];
   self->concurrent = !all_sync || calls->thread_safe;
-  self->home = self->on_loop || !all_sync ? RADDLE_LANE_LOOP : RADDLE_LANE_POOL;
+  self->home = self->side_types[RADDLE_LANE_POOL] == 0 || !all_sync ? RADDLE_LANE_LOOP
+                                                                    : RADDLE_LANE_POOL;
   g_mutex_init (&self->lock);
   self->slots = g_hash_table_new_full (hash_slot, is_slot_of_same_run,
                                        (GDestroyNotify) raddle_slot_unref, NULL);

@@ -30,7 +30,8 @@ struct _RaddleLaneOwner
 {
   GMainContext *context;
   int priority;
-  int n_full; /* atomic: lanes at which streams wait */
+  int n_full;    /* atomic: lanes at which streams wait */
+  int n_waiting; /* atomic: turns of service that no thread of the pool has begun */
   RaddleLaneOwner *(*ref) (RaddleLaneOwner *self);
   void (*unref) (RaddleLaneOwner *self);
   void (*work) (RaddleLaneOwner *self, RaddleLane *lane, RaddleLaneSide side);

@@ -7,7 +7,7 @@
 
 #include "models/raddle-utf8.h"
 
-#include <string.h>
+#include "events/raddle-ascii.h"
 
 #define REPLACEMENT "\xef\xbf\xbd"
 
@@ -46,25 +46,6 @@ broken_length (const guint8 *bytes,
   return n;
 }
 
-/* Most text is nothing else, and to see that is a tenth of the work of g_utf8_validate().
- */
-static gboolean
-is_ascii (const char *bytes,
-          gsize length)
-{
-  const char *end = bytes + length;
-  guint64 word, all = 0;
-
-  for (; end - bytes >= (int) sizeof word; bytes += sizeof word)
-    {
-      memcpy (&word, bytes, sizeof word);
-      all |= word;
-    }
-  for (; bytes < end; bytes++)
-    all |= (guint8) *bytes;
-  return (all & G_GUINT64_CONSTANT (0x8080808080808080)) == 0;
-}
-
 /* Appends @bytes to @out with every broken sequence replaced. */
 void
 raddle_utf8_append (GString *out,
@@ -75,7 +56,7 @@ raddle_utf8_append (GString *out,
 
   g_return_if_fail (out != NULL);
 
-  if (is_ascii (bytes, length))
+  if (raddle_is_ascii (bytes, length))
     {
       g_string_append_len (out, bytes, length);
       return;

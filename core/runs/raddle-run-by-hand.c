@@ -6,23 +6,33 @@
 
 #include "runs/raddle-run-private.h"
 
+#include "events/raddle-ascii.h"
 #include "events/raddle-json-copy.h"
 #include "raddle/raddle-error.h"
 
 static gboolean
-check_utf8 (const char *what,
-            const char *text,
-            GError **error)
+check_utf8_of_length (const char *what,
+                      const char *text,
+                      gsize length,
+                      GError **error)
 {
   const char *end;
 
-  if (g_utf8_validate (text, -1, &end))
+  if (raddle_is_ascii (text, length) || g_utf8_validate_len (text, length, &end))
     return TRUE;
 
   g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_REQUEST,
                "The %s is not UTF-8 (byte 0x%02x at offset %td); convert it first", what,
                (guchar) *end, end - text);
   return FALSE;
+}
+
+static gboolean
+check_utf8 (const char *what,
+            const char *text,
+            GError **error)
+{
+  return check_utf8_of_length (what, text, strlen (text), error);
 }
 
 /* NULL unless @data is a string. */
@@ -186,18 +196,37 @@ check_takes_tokens (RaddleRunRecord *record,
   return FALSE;
 }
 
+/* NULL when a text is not UTF-8. */
 static RaddleBatch *
 make_batch (RaddleRunRecord *record,
             RaddleEventType type,
             const char *const *texts,
-            gsize n_texts)
+            gsize n_texts,
+            GError **error)
 {
-  RaddleBatch *batch = raddle_batch_new (&record->info, RADDLE_EVENT_CLASS_FLOW);
+  g_autoptr (RaddleBatch) batch =
+    raddle_batch_new (&record->info, RADDLE_EVENT_CLASS_FLOW);
 
   for (gsize i = 0; i < n_texts; i++)
-    raddle_batch_add (batch, type, texts[i], strlen (texts[i]));
+    {
+      gsize length = strlen (texts[i]);
 
-  return batch;
+      if (!check_utf8_of_length ("text", texts[i], length, error))
+        return NULL;
+      raddle_batch_add (batch, type, texts[i], length);
+    }
+  return g_steal_pointer (&batch);
+}
+
+static gboolean
+count (RaddleRunRecord *record,
+       RaddleEventType type,
+       const char *const *texts,
+       gsize n_texts,
+       GError **error)
+{
+  return check_texts (texts, n_texts, error) &&
+         raddle_run_record_count (record, type, texts, n_texts, error);
 }
 
 static gboolean
@@ -208,18 +237,19 @@ emit (RaddleRun *self,
       GError **error)
 {
   RaddleRunRecord *record = raddle_run_get_record (self);
+  RaddleBatch *batch;
 
-  if (!raddle_run_check_owner (self, error) || !check_texts (texts, n_texts, error))
+  if (!raddle_run_check_owner (self, error))
     return FALSE;
   if (n_texts == 0 || !raddle_run_record_wants (record, type))
-    return raddle_run_record_count (record, type, texts, n_texts, error);
+    return count (record, type, texts, n_texts, error);
   if (!record->sink->has_room (record->sink, record))
     {
       raddle_run_record_set_refusal (record, error);
       return FALSE;
     }
-  return raddle_run_record_offer (record, make_batch (record, type, texts, n_texts),
-                                  error);
+  batch = make_batch (record, type, texts, n_texts, error);
+  return batch != NULL && raddle_run_record_offer (record, batch, error);
 }
 
 /**

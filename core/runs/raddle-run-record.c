@@ -19,11 +19,13 @@ static void
 raddle_run_record_free (RaddleRunInfo *info)
 {
   RaddleRunRecord *self = (RaddleRunRecord *) info;
+  RaddleBatch *batch;
 
   g_assert (self->track == NULL);
 
-  g_queue_clear_full (&self->pending, (GDestroyNotify) raddle_batch_unref);
-  g_ptr_array_unref (self->children);
+  while ((batch = raddle_batch_list_pop (&self->pending)) != NULL)
+    raddle_batch_unref (batch);
+  g_clear_pointer (&self->children, g_ptr_array_unref);
   raddle_run_tokens_clear (&self->tokens);
   g_clear_pointer (&self->parent, raddle_run_record_unref);
   g_clear_pointer (&info->metadata, json_object_unref);
@@ -70,10 +72,7 @@ raddle_run_record_new (RaddleRunSink *sink,
     }
   self->origin = choose_origin (parent);
   self->created = g_get_monotonic_time ();
-  self->children =
-    g_ptr_array_new_with_free_func ((GDestroyNotify) raddle_run_record_unref);
   g_mutex_init (&self->lock);
-  g_queue_init (&self->pending);
 
   return self;
 }
@@ -143,7 +142,7 @@ queue_batch_locked (RaddleRunRecord *self,
     self->n_pending += batch->n_events;
 
   if (batch->n_events > 0)
-    g_queue_push_tail (&self->pending, batch);
+    raddle_batch_list_push (&self->pending, batch);
   else
     raddle_batch_unref (batch);
 }
@@ -173,6 +172,9 @@ begin_below (RaddleRunRecord *parent,
   if (running)
     {
       begin (self, start);
+      if (parent->children == NULL)
+        parent->children =
+          g_ptr_array_new_with_free_func ((GDestroyNotify) raddle_run_record_unref);
       g_ptr_array_add (parent->children, raddle_run_record_ref (self));
     }
   raddle_unlock (&parent->lock);
@@ -352,6 +354,12 @@ forget_end (RaddleRunRecord *self)
     }
 }
 
+static gboolean
+has_children_locked (RaddleRunRecord *self)
+{
+  return self->children != NULL && self->children->len > 0;
+}
+
 /* A run that has ended stays below its parent for as long as it has children itself, so
  * that a stop of the parent finds them. */
 static void
@@ -362,7 +370,7 @@ leave_parent (RaddleRunRecord *self)
       gboolean done;
 
       raddle_lock (&self->lock);
-      done = self->state == RADDLE_RUN_RECORD_ENDED && self->children->len == 0;
+      done = self->state == RADDLE_RUN_RECORD_ENDED && !has_children_locked (self);
       raddle_unlock (&self->lock);
       if (!done)
         return;
@@ -521,7 +529,7 @@ copy_children_locked (RaddleRunRecord *self)
   GPtrArray *copy =
     g_ptr_array_new_with_free_func ((GDestroyNotify) raddle_run_record_unref);
 
-  for (guint i = 0; i < self->children->len; i++)
+  for (guint i = 0; has_children_locked (self) && i < self->children->len; i++)
     g_ptr_array_add (copy, raddle_run_record_ref (g_ptr_array_index (self->children, i)));
 
   return copy;
@@ -668,18 +676,16 @@ raddle_run_record_set_driver (RaddleRunRecord *self,
   self->driver_data = user_data;
 }
 
-/* Moves what is waiting to the end of @batches, and tells once whether the driver is to
+/* Moves what is waiting to @batches, and tells once whether the driver is to
  * be called. */
 void
 raddle_run_record_take_pending (RaddleRunRecord *self,
-                                GQueue *batches,
+                                RaddleBatchList *batches,
                                 gboolean *stop_wanted)
 {
-  RaddleBatch *batch;
-
   raddle_lock (&self->lock);
-  while ((batch = g_queue_pop_head (&self->pending)) != NULL)
-    g_queue_push_tail (batches, batch);
+  *batches = self->pending;
+  self->pending = (RaddleBatchList) { NULL, NULL };
   self->n_pending = 0;
   *stop_wanted = self->stop_wanted;
   self->stop_wanted = FALSE;

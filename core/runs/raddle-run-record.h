@@ -67,10 +67,11 @@ struct _RaddleRunRecord
   char *stop_reason;          /* lock */
   GError *raised;             /* lock: the first error that a handler raised */
   guint64 next_seq;           /* lock */
-  GQueue pending;             /* lock: of RaddleBatch */
+  RaddleBatchList pending;    /* lock */
   guint n_pending;            /* lock: flow events in them */
   RaddleRunTokens tokens;     /* lock: of a model call's run by hand */
-  GPtrArray *children;        /* lock: of RaddleRunRecord; those that run, or have such */
+  GPtrArray *children;        /* lock: of RaddleRunRecord; those that run, or have such;
+                               * NULL: there were none */
   guint n_ending_below;       /* lock: runs below that ended, but are not yet settled */
   gboolean has_driver;        /* lock */
   gboolean stop_wanted;       /* lock: the driver has not been called yet */
@@ -128,7 +129,7 @@ void             raddle_run_record_set_driver   (RaddleRunRecord    *self,
 
 /* For the sink. */
 void             raddle_run_record_take_pending (RaddleRunRecord    *self,
-                                                 GQueue             *batches,
+                                                 RaddleBatchList    *batches,
                                                  gboolean           *stop_wanted);
 gboolean         raddle_run_record_has_ending_below (RaddleRunRecord *self);
 RaddleBatch     *raddle_run_record_review_end   (RaddleRunRecord    *self,
