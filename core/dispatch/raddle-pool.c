@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Owns what waits for a thread, and says who may have one. The threads themselves are a
+ * GThreadPool's; what is pushed there is no item but a permit for a thread to come and
+ * take one. A thread that is done takes the next item without going back for a permit.
+ * All of it runs on any thread; the lock is never held while GLib starts threads, nor
+ * while an item is served. Nothing in here waits.
+ */
+
+#include "dispatch/raddle-pool.h"
+
+#include "events/raddle-lock.h"
+
+/* Also what a permit says; it is pushed as a pointer, so none of them is 0. */
+typedef enum
+{
+  NOTHING,
+  QUICK,
+  SLOW,
+  N_KINDS,
+} RaddlePoolKind;
+
+struct _RaddlePool
+{
+  GThreadPool *threads;
+  GFunc func;
+  gpointer user_data;
+  GDestroyNotify free_item;
+  guint n_threads;
+  guint max_threads;
+  guint max_slow;
+
+  GMutex lock;
+  GQueue items[N_KINDS];    /* lock */
+  guint n_permits[N_KINDS]; /* lock: given for items that nobody has taken yet */
+  guint n_serving;          /* lock: threads with an item or a permit */
+  int n_slow;               /* lock: those of them that are slow; below 0 for the moment
+                               when a thread was quick again before it was called slow */
+  guint n_raised;           /* lock: the limit of the GThreadPool */
+  gboolean raising;         /* lock: some thread is on its way to set it */
+  gboolean freed;           /* lock */
+};
+
+/* The kind of the item that a thread has in hand. */
+static GPrivate kind_in_hand;
+
+static gboolean
+may_serve_locked (RaddlePool *self,
+                  RaddlePoolKind kind)
+{
+  guint n_slow = CLAMP (self->n_slow, 0, (int) self->max_slow);
+
+  if (self->items[kind].length <= self->n_permits[kind] ||
+      self->n_serving >= self->max_threads)
+    return FALSE;
+  if (kind == SLOW)
+    return n_slow < self->max_slow;
+  return self->n_serving < self->n_threads + n_slow;
+}
+
+static void
+begin_locked (RaddlePool *self,
+              RaddlePoolKind kind)
+{
+  self->n_serving++;
+  if (kind == SLOW)
+    self->n_slow++;
+}
+
+static void
+end_locked (RaddlePool *self,
+            RaddlePoolKind kind)
+{
+  self->n_serving--;
+  if (kind == SLOW)
+    self->n_slow--;
+}
+
+/* The other kind goes first, so that neither starves where both want the last thread. */
+static gboolean
+take_next_locked (RaddlePool *self,
+                  RaddlePoolKind *kind,
+                  gpointer *item)
+{
+  RaddlePoolKind other = *kind == QUICK ? SLOW : QUICK;
+
+  if (may_serve_locked (self, other))
+    *kind = other;
+  else if (!may_serve_locked (self, *kind))
+    return FALSE;
+
+  begin_locked (self, *kind);
+  *item = g_queue_pop_head (&self->items[*kind]);
+  return TRUE;
+}
+
+/* Any one change makes room for one more thread at most. */
+static RaddlePoolKind
+give_permit_locked (RaddlePool *self)
+{
+  for (RaddlePoolKind kind = QUICK; kind < N_KINDS; kind++)
+    if (may_serve_locked (self, kind))
+      {
+        begin_locked (self, kind);
+        self->n_permits[kind]++;
+        return kind;
+      }
+  return NOTHING;
+}
+
+/* The GThreadPool has room for as many threads as ever served at once, and for no more:
+ * it would start one whenever something is pushed just as a thread is done. */
+static void
+raise_limit (RaddlePool *self)
+{
+  raddle_lock (&self->lock);
+  while (!self->raising && self->n_raised < self->n_serving)
+    {
+      guint limit = self->n_raised = self->n_serving;
+
+      self->raising = TRUE;
+      raddle_unlock (&self->lock);
+      g_thread_pool_set_max_threads (self->threads, limit, NULL);
+      raddle_lock (&self->lock);
+      self->raising = FALSE;
+    }
+  raddle_unlock (&self->lock);
+}
+
+/* Opens the lock, gives a permit if there is room, and sends a thread with it. When GLib
+ * cannot start one now, it keeps the permit for the next that is free. */
+static void
+unlock_and_send_thread (RaddlePool *self)
+{
+  RaddlePoolKind permit = give_permit_locked (self);
+  gboolean raise = self->n_serving > self->n_raised;
+
+  raddle_unlock (&self->lock);
+  if (permit == NOTHING)
+    return;
+  if (raise)
+    raise_limit (self);
+  g_thread_pool_push (self->threads, GUINT_TO_POINTER (permit), NULL);
+}
+
+static void
+destroy (RaddlePool *self)
+{
+  g_mutex_clear (&self->lock);
+  g_free (self);
+}
+
+static void
+serve (RaddlePool *self,
+       gpointer item,
+       RaddlePoolKind kind)
+{
+  g_private_set (&kind_in_hand, GUINT_TO_POINTER (kind));
+  self->func (item, self->user_data);
+  g_private_set (&kind_in_hand, GUINT_TO_POINTER (NOTHING));
+}
+
+static void
+serve_worker (gpointer data,
+              gpointer user_data)
+{
+  RaddlePool *self = user_data;
+  RaddlePoolKind kind = GPOINTER_TO_UINT (data);
+  gboolean last;
+  gpointer item;
+
+  raddle_lock (&self->lock);
+  self->n_permits[kind]--;
+  item = g_queue_pop_head (&self->items[kind]);
+  do
+    {
+      raddle_unlock (&self->lock);
+      if (item != NULL) /* the pool may have been freed meanwhile */
+        serve (self, item, kind);
+      raddle_lock (&self->lock);
+      end_locked (self, kind);
+    }
+  while (take_next_locked (self, &kind, &item));
+  last = self->freed && self->n_serving == 0;
+  raddle_unlock (&self->lock);
+
+  if (last)
+    destroy (self);
+}
+
+/* Not inlined: tests/tsan.supp knows GLib's pool by the name of our caller. */
+static G_NO_INLINE GThreadPool *
+make_threads (RaddlePool *self)
+{
+  g_autoptr (GError) error = NULL;
+  GThreadPool *threads =
+    g_thread_pool_new (serve_worker, self, self->n_threads, FALSE, &error);
+
+  g_assert_no_error (error); /* only exclusive pools can fail */
+  return threads;
+}
+
+/* @n_threads: 0 for one per core. There are never more than @max_threads. */
+RaddlePool *
+raddle_pool_new (guint n_threads,
+                 guint max_threads,
+                 GFunc func,
+                 gpointer user_data,
+                 GDestroyNotify free_item)
+{
+  RaddlePool *self = g_new0 (RaddlePool, 1);
+
+  if (n_threads == 0)
+    n_threads = g_get_num_processors ();
+  self->func = func;
+  self->user_data = user_data;
+  self->free_item = free_item;
+  self->max_threads = MAX (max_threads, 1);
+  self->n_threads = self->n_raised = MIN (n_threads, self->max_threads);
+  self->max_slow = MAX (self->max_threads - self->n_threads, 1);
+  g_mutex_init (&self->lock);
+  self->threads = make_threads (self);
+
+  return self;
+}
+
+/* What nobody has taken yet is freed; what is being served goes on, and nobody waits for
+ * it. May be called from inside. Nothing may be pushed any more. */
+void
+raddle_pool_free (RaddlePool *self)
+{
+  GDestroyNotify free_item = self->free_item;
+  GQueue items[N_KINDS];
+  gboolean last;
+
+  g_thread_pool_free (self->threads, FALSE, FALSE);
+
+  raddle_lock (&self->lock);
+  for (RaddlePoolKind kind = QUICK; kind < N_KINDS; kind++)
+    {
+      items[kind] = self->items[kind];
+      g_queue_init (&self->items[kind]);
+    }
+  self->freed = TRUE;
+  last = self->n_serving == 0;
+  raddle_unlock (&self->lock);
+
+  for (RaddlePoolKind kind = QUICK; kind < N_KINDS; kind++)
+    g_queue_clear_full (&items[kind], free_item);
+  if (last)
+    destroy (self);
+}
+
+/* Takes @item. @slow: it is known to take long, and has to leave the others their
+ * threads. */
+void
+raddle_pool_push (RaddlePool *self,
+                  gpointer item,
+                  gboolean slow)
+{
+  raddle_lock (&self->lock);
+  g_queue_push_tail (&self->items[slow ? SLOW : QUICK], item);
+  unlock_and_send_thread (self);
+}
+
+/* A thread that serves an item that was not pushed as slow no longer counts. Any thread,
+ * and only once for an item. */
+void
+raddle_pool_thread_is_slow (RaddlePool *self)
+{
+  raddle_lock (&self->lock);
+  self->n_slow++;
+  unlock_and_send_thread (self);
+}
+
+/* Whether the calling thread has in hand what was pushed as slow. */
+gboolean
+raddle_pool_serves_slow_item (void)
+{
+  return GPOINTER_TO_UINT (g_private_get (&kind_in_hand)) == SLOW;
+}
+
+/* The calling thread, which was called slow before, counts again. */
+void
+raddle_pool_thread_is_quick_again (RaddlePool *self)
+{
+  raddle_lock (&self->lock);
+  self->n_slow--;
+  unlock_and_send_thread (self);
+}
