@@ -8,6 +8,8 @@
 #pragma once
 
 #include "dispatch/raddle-dispatcher.h"
+#include "dispatch/raddle-pool.h"
+#include "dispatch/raddle-watch.h"
 
 G_BEGIN_DECLS
 
@@ -23,7 +25,8 @@ struct _RaddleDispatcher
   GSource *due_source; /* loop: calls programs back */
   GSource *time_source; /* loop: has lanes look at what is late */
   gint64 next_time;     /* loop: when that is due, us, monotonic; G_MAXINT64: never */
-  GThreadPool *pool;
+  RaddlePool *pool;
+  RaddleWatch *watch;
 
   GMutex lock;
   gboolean awake;      /* lock: the source was woken */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Owns what there is one of for all handlers: the pool that serves sync ones, the list of
- * lanes, and the inbox in which other threads leave their notes. What comes from the
- * loop's own thread is handed on at once. The turns on the loop stand in
- * raddle-dispatcher-loop.c, the end in raddle-dispatcher-close.c.
+/* Owns what there is one of for all handlers: the pool that serves sync ones, the watch
+ * over all turns of service, the list of lanes, and the inbox in which other threads leave
+ * their notes. What comes from the loop's own thread is handed on at once. The turns on
+ * the loop stand in raddle-dispatcher-loop.c, the end in raddle-dispatcher-close.c.
  */
 
 #include "dispatch/raddle-dispatcher-private.h"
@@ -164,7 +164,7 @@ owner_work (RaddleLaneOwner *owner,
   if (side == RADDLE_LANE_POOL)
     {
       g_atomic_int_inc (&owner->n_waiting);
-      g_thread_pool_push (self->pool, raddle_lane_ref (lane), NULL);
+      raddle_pool_push (self->pool, raddle_lane_ref (lane), raddle_lane_is_slow (lane));
     }
   else
     note (self, &self->loop_work, raddle_lane_ref (lane),
@@ -213,12 +213,14 @@ static void
 owner_turn_began (RaddleLaneOwner *owner,
                   RaddleTurn *turn)
 {
+  raddle_watch_turn_began (DISPATCHER_OF_OWNER (owner)->watch, turn);
 }
 
 static void
 owner_turn_ended (RaddleLaneOwner *owner,
                   RaddleTurn *turn)
 {
+  raddle_watch_turn_ended (DISPATCHER_OF_OWNER (owner)->watch, turn);
 }
 
 static void
@@ -234,28 +236,12 @@ serve_worker (gpointer data,
 
 /* ---- life ---- */
 
-/* Not inlined: tests/tsan.supp knows GLib's pool by the name of our caller. */
-static G_NO_INLINE GThreadPool *
-make_pool (RaddleDispatcher *self,
-           guint n_threads)
-{
-  g_autoptr (GError) error = NULL;
-  GThreadPool *pool;
-
-  if (n_threads == 0)
-    n_threads = g_get_num_processors ();
-  pool = g_thread_pool_new_full (serve_worker, self, (GDestroyNotify) raddle_lane_unref,
-                                 n_threads, FALSE, &error);
-  g_assert_no_error (error); /* only exclusive pools can fail */
-
-  return pool;
-}
-
-/* @n_threads: 0 for one per core. */
+/* @n_threads: 0 for one per core; @max_threads: with those that are held up. */
 RaddleDispatcher *
 raddle_dispatcher_new (GMainContext *context,
                        int priority,
-                       guint n_threads)
+                       guint n_threads,
+                       guint max_threads)
 {
   RaddleDispatcher *self = g_new0 (RaddleDispatcher, 1);
 
@@ -286,7 +272,9 @@ raddle_dispatcher_new (GMainContext *context,
   self->lanes = g_ptr_array_new_with_free_func ((GDestroyNotify) raddle_lane_unref);
   self->leaving = g_ptr_array_new_with_free_func ((GDestroyNotify) raddle_lane_unref);
   self->watchers = g_ptr_array_new_with_free_func (g_free);
-  self->pool = make_pool (self, n_threads);
+  self->pool = raddle_pool_new (n_threads, max_threads, serve_worker, self,
+                                (GDestroyNotify) raddle_lane_unref);
+  self->watch = raddle_watch_new (self->pool);
   raddle_dispatcher_attach_sources (self);
 
   return self;
@@ -306,7 +294,8 @@ raddle_dispatcher_unref (RaddleDispatcher *self)
     return;
 
   g_assert (self->tracks.length == 0);
-  g_thread_pool_free (self->pool, FALSE, FALSE);
+  raddle_watch_free (self->watch);
+  raddle_pool_free (self->pool);
   g_queue_clear_full (&self->noted_runs, (GDestroyNotify) raddle_run_record_unref);
   g_queue_clear_full (&self->posts, g_free);
   g_queue_clear_full (&self->idle_slots, (GDestroyNotify) raddle_slot_unref);

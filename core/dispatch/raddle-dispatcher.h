@@ -16,7 +16,8 @@ typedef struct _RaddleDispatcher RaddleDispatcher;
 
 RaddleDispatcher *raddle_dispatcher_new         (GMainContext           *context,
                                                  int                     priority,
-                                                 guint                   n_threads);
+                                                 guint                   n_threads,
+                                                 guint                   max_threads);
 RaddleDispatcher *raddle_dispatcher_ref         (RaddleDispatcher       *self);
 void              raddle_dispatcher_unref       (RaddleDispatcher       *self);
 RaddleRunSink    *raddle_dispatcher_get_sink    (RaddleDispatcher       *self);

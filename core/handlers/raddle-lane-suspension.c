@@ -153,8 +153,8 @@ set_aside_locked (RaddleLane *self,
 {
   RaddleSlot *slot = turn->slot;
 
-  if (slot == NULL || turn->set_aside)
-    return NULL;
+  if (slot == NULL || turn->set_aside || turn->seen_call != raddle_turn_get_call (turn))
+    return NULL; /* it has just returned */
   if (turn->side == RADDLE_LANE_POOL)
     {
       turn->set_aside = TRUE;

@@ -148,13 +148,10 @@ report_refusal (RaddlePlugin *plugin)
 static void
 warn_of_host_keys (const RaddleConfig *config)
 {
-  static const char *const keys[] = { "max-threads", "reload" };
   const RaddleKeyfileGroup *host = raddle_keyfile_find (config->keyfile, "host");
 
-  for (guint i = 0; host != NULL && i < G_N_ELEMENTS (keys); i++)
-    if (raddle_keyfile_group_find (host, keys[i]) != NULL)
-      g_message ("[host]: %s is understood, but not in force in this version of Raddle",
-                 keys[i]);
+  if (host != NULL && raddle_keyfile_group_find (host, "reload") != NULL)
+    g_message ("[host]: reload is understood, but not in force in this version of Raddle");
 }
 
 /* NULL when there are problems. @overflow is what keyfile and plugin agree on. */

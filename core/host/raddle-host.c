@@ -355,7 +355,8 @@ raddle_host_start (RaddleHost *self,
     return FALSE;
 
   self->dispatcher = raddle_dispatcher_new (self->context, self->priority,
-                                            self->config->threads);
+                                            self->config->threads,
+                                            self->config->max_threads);
   self->client = raddle_http_client_new ();
   open_handlers (self, handlers, settings);
   return TRUE;

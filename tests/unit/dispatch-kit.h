@@ -14,6 +14,7 @@
 #include "runs/raddle-run-private.h"
 
 #define KIT_DEADLINE_SECONDS 60
+#define KIT_MAX_THREADS 64
 #define KIT_ALL_TYPES G_MAXUINT32
 
 typedef enum
@@ -508,7 +509,8 @@ kit_new (guint n_threads)
 
   g_assert_true (g_main_context_acquire (context));
   return kit_new_for_dispatcher (
-    raddle_dispatcher_new (context, G_PRIORITY_DEFAULT, n_threads), context);
+    raddle_dispatcher_new (context, G_PRIORITY_DEFAULT, n_threads, KIT_MAX_THREADS),
+    context);
 }
 
 static G_GNUC_UNUSED void

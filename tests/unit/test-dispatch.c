@@ -5,6 +5,7 @@
 
 #include "dispatch-kit.h"
 
+#include "dispatch/raddle-dispatcher-private.h"
 #include "raddle/raddle-error.h"
 
 #include <string.h>
@@ -1303,7 +1304,7 @@ static void
 test_async_other_thread_idle_context (void)
 {
   g_autoptr (RaddleDispatcher) dispatcher =
-    raddle_dispatcher_new (g_main_context_default (), G_PRIORITY_DEFAULT, 1);
+    raddle_dispatcher_new (g_main_context_default (), G_PRIORITY_DEFAULT, 1, 1);
   RaddleHandlerCalls calls = { 0 };
   KeptCallback kept = { 0 };
   GThread *finisher = NULL;
@@ -1760,6 +1761,96 @@ test_runs_after_the_close (void)
   probe_assert_saw (a, "");
 }
 
+/* ---- slow calls ---- */
+
+/* So many handlers that are held in each of their calls, and one that is not, which gets
+ * everything meanwhile. */
+static void
+check_sleepers (guint n_threads,
+                guint n_sleepers)
+{
+  static const char *const lines[] = { "R:llm-start", "R:llm-new-token:x", "R:llm-end" };
+  g_autoptr (Kit) kit = kit_new (n_threads);
+  RaddleRunRecord *run;
+  Probe *last;
+
+  for (guint i = 0; i < n_sleepers; i++)
+    {
+      g_autofree char *name = g_strdup_printf ("s%u", i);
+      Probe *sleeper = kit_add_new (kit, name, PROBE_SYNC, RADDLE_DELIVERY_DETACHED);
+
+      for (guint k = 0; k < G_N_ELEMENTS (lines); k++)
+        probe_hold (sleeper, lines[k]);
+    }
+  last = kit_add_new (kit, "last", PROBE_SYNC, RADDLE_DELIVERY_AWAITED);
+
+  run = kit_start (kit, RADDLE_RUN_LLM, "R", NULL);
+  push_tokens (run, "x");
+  kit_finish (kit, run);
+  probe_assert_saw (last, "R:llm-start R:llm-new-token:x R:llm-end");
+  for (guint i = 0; i < n_sleepers; i++)
+    for (guint k = 0; k < G_N_ELEMENTS (lines); k++)
+      {
+        g_autofree char *line = g_strdup_printf ("s%u>%s", i, lines[k]);
+
+        kit_wait (kit, line);
+        probe_release (kit->probes->pdata[i], lines[k]);
+      }
+}
+
+static void
+test_two_sleepers (void)
+{
+  check_sleepers (1, 2);
+  check_sleepers (0, 2);
+}
+
+static void
+test_eight_sleepers (void)
+{
+  check_sleepers (2, 8);
+}
+
+/* The handler is told off while it is inside, once. */
+static void
+test_overdue (void)
+{
+  g_autoptr (Kit) kit = kit_new (1);
+  Probe *a = probe_new (kit, "a", PROBE_SYNC, RADDLE_DELIVERY_AWAITED, KIT_ALL_TYPES);
+  RaddleLaneSettings settings = RADDLE_LANE_SETTINGS_DEFAULT;
+  RaddleRunRecord *run;
+
+  settings.timeout = 50 * G_TIME_SPAN_MILLISECOND;
+  raddle_dispatcher_add (kit->dispatcher, a->handler, &settings);
+  probe_hold (a, "R:llm-start");
+  run = kit_start (kit, RADDLE_RUN_LLM, "R", NULL);
+  kit_wait (kit, "a>R:llm-start");
+  while (raddle_handler_get_n_failures (a->handler) == 0)
+    kit_let_pass (kit, 5);
+  kit_let_pass (kit, 150);
+  g_assert_cmpuint (raddle_handler_get_n_failures (a->handler), ==, 1);
+  g_assert_false (kit_has (kit, "a<R:llm-start"));
+  probe_release (a, "R:llm-start");
+  kit_wait (kit, "a<R:llm-start");
+  while (raddle_handler_get_state (a->handler) != RADDLE_HANDLER_RUNNING)
+    kit_let_pass (kit, 5); /* it is there again, and is torn down with the rest */
+  kit_finish (kit, run);
+}
+
+static void
+test_blocked_loop (void)
+{
+  g_autoptr (Kit) kit = kit_new (1);
+  Probe *a = probe_new (kit, "a", PROBE_SYNC, RADDLE_DELIVERY_INLINE, MASK (LLM_START));
+  RaddleRunRecord *run;
+
+  a->sleep_us = 300 * G_TIME_SPAN_MILLISECOND;
+  kit_add (kit, a);
+  run = kit_start (kit, RADDLE_RUN_LLM, "R", NULL);
+  kit_finish (kit, run);
+  g_assert_cmpuint (raddle_watch_get_n_blocked (kit->dispatcher->watch), ==, 1);
+}
+
 /* ---- many ---- */
 
 static void
@@ -1851,6 +1942,10 @@ main (int argc,
   ADD ("close/abandon-with-driver-above", test_abandon_with_driver_above);
   ADD ("close/last-reference-elsewhere", test_last_reference_on_another_thread);
   ADD ("close/runs-after", test_runs_after_the_close);
+  ADD ("slow/two-sleepers", test_two_sleepers);
+  ADD ("slow/eight-sleepers", test_eight_sleepers);
+  ADD ("slow/overdue", test_overdue);
+  ADD ("slow/blocked-loop", test_blocked_loop);
   ADD ("many/runs", test_many_runs);
 #undef ADD
 
