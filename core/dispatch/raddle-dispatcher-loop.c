@@ -343,7 +343,10 @@ dispatch_notes (RaddleDispatcher *self)
       raddle_lane_unref (thing);
     }
   if (abandoned)
-    raddle_dispatcher_give_up (self);
+    {
+      raddle_dispatcher_give_up (self);
+      wake_due (self); /* who waited for what was given up waits no longer */
+    }
   if (room)
     feed_starved (self, deadline);
   serve_loop_work (self, &work, deadline);

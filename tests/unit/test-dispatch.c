@@ -1661,6 +1661,39 @@ test_abandon (void)
   kit_free (kit);
 }
 
+/* Who waits behind tokens that a full lane does not take hears of it when all is given
+ * up, and not when the handler returns. */
+static void
+test_abandon_with_waiter (void)
+{
+  RaddleLaneSettings settings = RADDLE_LANE_SETTINGS_DEFAULT;
+  Kit *kit = kit_new (1);
+  Probe *a = probe_new (kit, "a", PROBE_SYNC, RADDLE_DELIVERY_AWAITED, KIT_ALL_TYPES);
+  RaddleRunRecord *run = kit_make_run (kit, RADDLE_RUN_LLM, "R", NULL);
+  gboolean settled = FALSE;
+  Driver driver = { run, 0 };
+
+  settings.max_events = 1;
+  raddle_dispatcher_add (kit->dispatcher, a->handler, &settings);
+  raddle_run_record_set_driver (run, driver_cb, &driver);
+  g_assert_true (start_run (run, NULL));
+  kit_settle (kit, run);
+  probe_hold (a, "R:llm-new-token:x");
+  push_tokens (run, "x y z");
+  kit_wait (kit, "a>R:llm-new-token:x");
+  raddle_dispatcher_settle (kit->dispatcher, run, set_true, &settled);
+  raddle_dispatcher_close (kit->dispatcher, set_true, &kit->closed);
+  kit_iterate_until (kit, driver.n_calls > 0);
+  g_assert_false (settled);
+  raddle_dispatcher_abandon (kit->dispatcher);
+  kit_iterate_until (kit, settled);
+  g_assert_false (kit->closed);
+  probe_release (a, "R:llm-new-token:x");
+  g_assert_true (raddle_run_record_end (run, RADDLE_OUTCOME_DROPPED, NULL));
+  raddle_run_record_unref (run);
+  kit_free (kit);
+}
+
 /* The run below was waited for when all was given up; the one above is ended by its
  * driver afterwards. Nobody hangs. */
 static void
@@ -1939,6 +1972,7 @@ main (int argc,
   ADD ("room/behind-a-barrier", test_room_behind_a_barrier);
   ADD ("close/delivers", test_close_delivers);
   ADD ("close/abandon", test_abandon);
+  ADD ("close/abandon-with-waiter", test_abandon_with_waiter);
   ADD ("close/abandon-with-driver-above", test_abandon_with_driver_above);
   ADD ("close/last-reference-elsewhere", test_last_reference_on_another_thread);
   ADD ("close/runs-after", test_runs_after_the_close);
