@@ -97,6 +97,7 @@ raddle_batch_new (RaddleRunInfo *run,
     .text_allocated = self->text_allocated,
     .time = g_get_monotonic_time (),
   };
+  self->arrived = self->time;
   self->wall_time = get_wall_time (self->time);
 
   return self;

@@ -58,6 +58,7 @@ struct _RaddleBatch
   gsize text_length;
   gsize text_allocated;
   gint64 time;        /* us, monotonic */
+  gint64 arrived;     /* the same, but of a replayed start when it was replayed */
   gint64 wall_time;   /* us since 1970 */
   RaddleBatch *fallback; /* of a chat-model-start: the same as llm-start */
   RaddleBatch *next;  /* of whoever has it in a list, before it is shared */

@@ -30,6 +30,7 @@ raddle_merger_new (RaddleBatch *like)
 
   self->batch = raddle_batch_new (like->run, RADDLE_EVENT_CLASS_FLOW);
   self->batch->time = like->time;
+  self->batch->arrived = like->arrived;
   self->batch->wall_time = like->wall_time;
 
   return self;

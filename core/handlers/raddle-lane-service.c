@@ -56,20 +56,21 @@ typedef struct
 
 /* ---- times ---- */
 
-/* Tells the statistics of the calls since the last time. */
+/* Tells the statistics of the calls since the last time, which took alike long as far as
+ * those care. */
 static void
 note_times (RaddleLane *self,
             RaddleService *service,
             gint64 now)
 {
   guint n_calls = service->n_calls - service->n_noted;
-  gint64 arrived = service->entry->batch->time;
+  gint64 elapsed = now - service->noted;
+  gint64 waited = service->noted - service->entry->batch->arrived;
 
   if (n_calls == 0)
     return;
-  raddle_stats_add_turn (&self->handler->stats, n_calls, now - service->noted,
-                         service->noted - arrived,
-                         n_calls > 1 ? now - arrived : service->noted - arrived);
+  raddle_stats_add_turn (&self->handler->stats, n_calls, elapsed, waited,
+                         waited + elapsed - elapsed / n_calls);
   service->noted = now;
   service->n_noted = service->n_calls;
 }
@@ -537,7 +538,7 @@ call_done_cb (RaddleCall *call,
   RaddleLane *self = slot->lane;
   RaddleLaneEntry *entry = slot->head;
   gint64 elapsed = g_get_monotonic_time () - call->begun;
-  gint64 waited = call->begun - entry->batch->time;
+  gint64 waited = call->begun - entry->batch->arrived;
   gboolean is_gap = entry->gap != NULL;
   RaddleLaneTidings tidings = { 0 };
   guint next = entry->first;

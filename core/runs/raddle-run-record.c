@@ -747,6 +747,7 @@ raddle_run_record_review_end (RaddleRunRecord *self,
                                     make_failed_detail (&end->events[0], error));
   failed->first_seq = end->first_seq;
   failed->time = end->time;
+  failed->arrived = end->arrived;
   failed->wall_time = end->wall_time;
   raddle_batch_unref (end);
   return failed;
