@@ -161,6 +161,7 @@ stats_to_json (RaddleHandler *handler)
   json_object_set_int_member (object, "n_coalesced", stats.n_coalesced);
   json_object_set_int_member (object, "n_failed", stats.n_failed);
   json_object_set_int_member (object, "n_timed_out", stats.n_timed_out);
+  json_object_set_int_member (object, "n_undelivered", stats.n_undelivered);
   json_object_set_int_member (object, "queue_depth", stats.queue_depth);
   json_object_set_int_member (object, "max_queue_depth", stats.max_queue_depth);
   json_object_set_int_member (object, "latency_p50_us", stats.latency_p50);

@@ -273,6 +273,14 @@ raddle_track_slot_idle (RaddleTrack *self)
   self->n_waiting--;
 }
 
+static void
+miss_batch (RaddleTrack *self,
+            RaddleBatch *batch)
+{
+  for (guint i = 0; i < self->slots->len; i++)
+    raddle_slot_miss (self->slots->pdata[i], batch, self->cursor, batch->n_events);
+}
+
 /* Nobody will hand on the rest. Waiters are due all the same, and the ends of the runs
  * above need not wait for ours. */
 void
@@ -287,6 +295,7 @@ raddle_track_give_up (RaddleTrack *self,
     else
       {
         self->ended |= item->batch->event_class == RADDLE_EVENT_CLASS_END;
+        miss_batch (self, item->batch);
         pop_batch (self);
       }
 

@@ -15,7 +15,7 @@ static const struct
   /**
    * RaddleHandler:n-delivered:
    *
-   * How many events entered the handler. Not notified.
+   * How many events the handler was called with, once the call is done. Not notified.
    *
    * Since: 0.1
    */
@@ -24,7 +24,8 @@ static const struct
   /**
    * RaddleHandler:n-dropped:
    *
-   * How many events were thrown away because the queue was full. Not notified.
+   * How many events were thrown away: the queue was full, or the handler was set aside.
+   * Not notified.
    *
    * Since: 0.1
    */
@@ -56,6 +57,15 @@ static const struct
    * Since: 0.1
    */
   { "n-timed-out", G_TYPE_UINT64, G_STRUCT_OFFSET (RaddleHandlerStats, n_timed_out) },
+
+  /**
+   * RaddleHandler:n-undelivered:
+   *
+   * How many events were thrown away when the host was closed. Not notified.
+   *
+   * Since: 0.1
+   */
+  { "n-undelivered", G_TYPE_UINT64, G_STRUCT_OFFSET (RaddleHandlerStats, n_undelivered) },
 
   /**
    * RaddleHandler:queue-depth:
@@ -116,7 +126,8 @@ static const struct
   /**
    * RaddleHandler:time-inside:
    *
-   * How long the functions of the handler took, in microseconds. Not notified.
+   * How long the calls took in all, in microseconds; an async one lasts until it calls
+   * back. Not notified.
    *
    * Since: 0.1
    */

@@ -239,7 +239,8 @@ tells_gaps (RaddleLane *self)
   return (self->types & RADDLE_EVENT_MASK (RADDLE_EVENT_GAP)) != 0;
 }
 
-/* Counts what the handler wants of @first to @end as dropped, for @gap. */
+/* Counts what the handler wants of @first to @end as dropped, for @gap, or when all is
+ * given up, as not delivered. */
 void
 raddle_slot_miss_locked (RaddleSlot *self,
                          RaddleBatch **gap,
@@ -257,7 +258,9 @@ raddle_slot_miss_locked (RaddleSlot *self,
       if (tells_gaps (lane))
         widen_gap (self, gap, &batch->events[i])->detail->n_dropped++;
     }
-  if (n_missed > 0)
+  if (lane->interrupts & RADDLE_LANE_ABANDONED)
+    raddle_stats_add_undelivered (&lane->handler->stats, n_missed);
+  else if (n_missed > 0)
     raddle_stats_add_dropped (&lane->handler->stats, n_missed);
 }
 

@@ -54,6 +54,7 @@ struct _RaddleLaneEntry
   guint first;
   guint end;
   guint n_begun;        /* atomic: while the slot is served, calls that were begun */
+  guint n_feared;       /* lock: counted as not delivered while a call was under way */
   guint n_events;       /* that are wanted, from first on */
   gsize n_bytes;        /* that they count for; goes with the entry */
   RaddleEventClass event_class;

@@ -35,6 +35,11 @@ raddle_slot_leave_locked (RaddleSlot *self,
   if (self->state == RADDLE_SLOT_SERVED)
     n_rest = self->head->n_events - MIN (raddle_lane_look_at (&self->head->n_begun),
                                          self->head->n_events);
+  if (n_rest > 0 && (self->lane->interrupts & RADDLE_LANE_ABANDONED))
+    {
+      raddle_stats_add_undelivered (&self->lane->handler->stats, n_rest);
+      self->head->n_feared = n_rest;
+    }
   n_events = raddle_slot_throw_away_locked (self, tidings);
   if (!self->started)
     raddle_lane_start_is_done_locked (self, tidings);

@@ -88,6 +88,10 @@ void            raddle_slot_push        (RaddleSlot             *self,
                                          RaddleBatch            *batch,
                                          guint                   first,
                                          guint                   end);
+void            raddle_slot_miss        (RaddleSlot             *self,
+                                         RaddleBatch            *batch,
+                                         guint                   first,
+                                         guint                   end);
 guint           raddle_slot_fit         (RaddleSlot             *self,
                                          RaddleBatch            *batch,
                                          guint                   first,

@@ -225,8 +225,14 @@ push_locked (RaddleSlot *self,
   RaddleLane *lane = self->lane;
   gboolean wanted = (lane->types & batch->types) != 0;
 
-  if (lane->failed || lane->closing || self->finishing)
+  if (lane->failed)
     return;
+  if (lane->closing || self->finishing)
+    {
+      if (lane->interrupts & RADDLE_LANE_ABANDONED)
+        raddle_slot_miss_locked (self, &self->gap, batch, first, end);
+      return;
+    }
   if (self->left)
     raddle_slot_miss_locked (self, &self->gap, batch, first, end);
   else if (batch->event_class == RADDLE_EVENT_CLASS_FLOW)
@@ -256,6 +262,21 @@ raddle_slot_push (RaddleSlot *self,
   raddle_unlock (&self->lane->lock);
 
   raddle_lane_tell_owner (self->lane, &tidings);
+}
+
+/* Nobody hands on the events @first to @end of @batch any longer. */
+void
+raddle_slot_miss (RaddleSlot *self,
+                  RaddleBatch *batch,
+                  guint first,
+                  guint end)
+{
+  RaddleLane *lane = self->lane;
+
+  raddle_lock (&lane->lock);
+  if (!lane->failed)
+    raddle_slot_miss_locked (self, &self->gap, choose_form (lane, batch), first, end);
+  raddle_unlock (&lane->lock);
 }
 
 /* TRUE when the slot has something to do; the owner is then told once when it has not. */

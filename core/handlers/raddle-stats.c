@@ -180,6 +180,14 @@ raddle_stats_add_timed_out (RaddleStats *self)
   add (self, &self->n_timed_out, 1);
 }
 
+/* Less than 0 when it is fewer than it seemed. */
+void
+raddle_stats_add_undelivered (RaddleStats *self,
+                              gint64 n_events)
+{
+  add (self, &self->n_undelivered, n_events);
+}
+
 void
 raddle_stats_set_depth (RaddleStats *self,
                         guint n_events)
@@ -223,6 +231,7 @@ raddle_stats_copy (RaddleStats *self,
     .n_coalesced = self->n_coalesced,
     .n_failed = self->n_failed,
     .n_timed_out = self->n_timed_out,
+    .n_undelivered = self->n_undelivered,
     .latency_p50 = get_percentile_locked (self, 50),
     .latency_p90 = get_percentile_locked (self, 90),
     .latency_p99 = get_percentile_locked (self, 99),

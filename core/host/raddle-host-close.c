@@ -8,6 +8,40 @@
 
 #include "raddle/raddle-error.h"
 
+/* Who missed how much, in words; NULL if nobody did. */
+char *
+raddle_host_describe_undelivered (RaddleHost *self)
+{
+  GListModel *handlers = G_LIST_MODEL (self->handlers);
+  g_autoptr (GString) text = g_string_new (NULL);
+
+  for (guint i = 0; i < g_list_model_get_n_items (handlers); i++)
+    {
+      g_autoptr (RaddleHandler) handler = g_list_model_get_item (handlers, i);
+      RaddleHandlerStats stats;
+
+      raddle_handler_get_stats (handler, &stats);
+      if (stats.n_undelivered > 0)
+        g_string_append_printf (
+          text, "%shandler '%s' missed %" G_GUINT64_FORMAT " event%s",
+          text->len > 0 ? ", " : "", raddle_handler_get_name (handler),
+          stats.n_undelivered, stats.n_undelivered == 1 ? "" : "s");
+    }
+  return text->len > 0 ? g_strdup (text->str) : NULL;
+}
+
+static void
+return_cancelled (RaddleHost *self,
+                  GTask *task)
+{
+  g_autofree char *undelivered = raddle_host_describe_undelivered (self);
+
+  g_task_return_new_error (task, G_IO_ERROR, G_IO_ERROR_CANCELLED,
+                           "The host was closed without delivering all%s%s",
+                           undelivered != NULL ? ": " : "",
+                           undelivered != NULL ? undelivered : "");
+}
+
 static void
 closed_cb (gpointer user_data)
 {
@@ -18,7 +52,9 @@ closed_cb (gpointer user_data)
   if (self->give_up_id != 0)
     g_cancellable_disconnect (g_task_get_cancellable (task), self->give_up_id);
   self->give_up_id = 0;
-  if (!g_task_return_error_if_cancelled (task))
+  if (g_cancellable_is_cancelled (g_task_get_cancellable (task)))
+    return_cancelled (self, task);
+  else
     g_task_return_boolean (task, TRUE);
 }
 
@@ -33,7 +69,8 @@ give_up_cb (GCancellable *cancellable,
  * raddle_host_close_async:
  * @self: a host
  * @cancellable: (nullable): throws away what has not been delivered, instead of
- * delivering it
+ * delivering it; the error then says which handlers missed how much, and so do their
+ * statistics
  * @callback: called on the host's context when all is done
  * @user_data: passed to @callback
  *
@@ -55,6 +92,7 @@ raddle_host_close_async (RaddleHost *self,
 
   task = g_task_new (self, cancellable, callback, user_data);
   g_task_set_source_tag (task, raddle_host_close_async);
+  g_task_set_check_cancellable (task, FALSE); /* its error says less than ours */
 
   if (self->closing != NULL)
     {
@@ -112,13 +150,12 @@ time_is_up_cb (gpointer user_data)
 
 static void
 report_undelivered (RaddleHost *self,
-                    guint n_events,
                     guint milliseconds)
 {
-  g_message (
-    "the host could not be closed within %u ms: %u events were not delivered, or a "
-    "handler has not returned",
-    milliseconds, n_events);
+  g_autofree char *undelivered = raddle_host_describe_undelivered (self);
+
+  g_message ("the host could not be closed within %u ms: %s", milliseconds,
+             undelivered != NULL ? undelivered : "a handler has not returned");
 }
 
 /**
@@ -127,9 +164,10 @@ report_undelivered (RaddleHost *self,
  * @milliseconds: how long it may take
  *
  * Closes the host like raddle_host_close_async(), and iterates its context until that is
- * done. What could not be delivered in time is thrown away, counted and logged. A host
- * that is closed already, or being closed, is waited for. Inside a handler on the loop
- * this can only time out: use raddle_host_close_async() there.
+ * done. What could not be delivered in time is thrown away, counted and logged for each
+ * handler; raddle_handler_get_stats() has the numbers too. A host that is closed
+ * already, or being closed, is waited for. Inside a handler on the loop this can only
+ * time out: use raddle_host_close_async() there.
  *
  * Returns: %TRUE if everything was delivered
  *
@@ -160,11 +198,11 @@ raddle_host_close (RaddleHost *self,
 
   if (!closed)
     {
-      report_undelivered (self, raddle_dispatcher_abandon (self->dispatcher),
-                          milliseconds);
+      raddle_dispatcher_abandon (self->dispatcher);
       /* What does not wait for a handler ends now. */
       while (!self->closed && g_main_context_iteration (self->context, FALSE))
         ;
+      report_undelivered (self, milliseconds);
     }
   return closed;
 }

@@ -34,6 +34,9 @@ struct _RaddleHost
 
 RaddleDispatcher *raddle_host_get_dispatcher (RaddleHost         *self);
 
+/* raddle-host-close.c */
+char             *raddle_host_describe_undelivered (RaddleHost   *self);
+
 /* raddle-host-handlers.c */
 void              raddle_host_find_plugins   (const RaddleConfig *config,
                                               GPtrArray          *asked_folders,

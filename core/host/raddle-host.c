@@ -38,12 +38,14 @@ raddle_host_dispose (GObject *object)
   if (self->dispatcher != NULL && !self->closed)
     {
       guint n_events = raddle_dispatcher_abandon (self->dispatcher);
+      g_autofree char *undelivered = NULL;
 
       self->closed = TRUE;
-      if (n_events > 0)
-        g_message ("a host was given back open: %u events were not delivered; "
-                   "close it with raddle_host_close () first",
-                   n_events);
+      undelivered = n_events > 0 ? raddle_host_describe_undelivered (self) : NULL;
+      if (undelivered != NULL)
+        g_message ("a host was given back open, and not all was delivered: %s; close it "
+                   "with raddle_host_close () first",
+                   undelivered);
     }
 
   G_OBJECT_CLASS (raddle_host_parent_class)->dispose (object);

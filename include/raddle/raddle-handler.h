@@ -48,11 +48,13 @@ typedef enum
 
 /**
  * RaddleHandlerStats:
- * @n_delivered: events that entered the handler
- * @n_dropped: events that were thrown away because its queue was full
+ * @n_delivered: events that the handler was called with, once the call is done
+ * @n_dropped: events that were thrown away: its queue was full, or it was set aside
  * @n_coalesced: events that were merged into another one
  * @n_failed: calls that failed
  * @n_timed_out: calls that took longer than they may
+ * @n_undelivered: events that were thrown away because the host was closed before the
+ *   handler could get them
  * @queue_depth: events that wait now
  * @max_queue_depth: the most events that ever waited
  * @latency_p50: half of the delivered events waited no longer than this, in microseconds
@@ -60,12 +62,11 @@ typedef enum
  * @latency_p90: 90 percent did not wait longer
  * @latency_p99: 99 percent did not wait longer
  * @latency_max: none waited longer
- * @time_inside: microseconds spent in the functions of the handler
+ * @time_inside: microseconds that the calls took in all
  *
  * What was counted of a handler since it was made. The percentiles may be too high by an
  * eighth, never too low; all else is exact, but that events which were served in one turn
- * are taken to have entered at even distances. What an async call waits for is not time
- * inside.
+ * are taken to have entered at even distances. An async call lasts until it calls back.
  *
  * Since: 0.1
  */
@@ -76,6 +77,7 @@ typedef struct
   guint64 n_coalesced;
   guint64 n_failed;
   guint64 n_timed_out;
+  guint64 n_undelivered;
   guint queue_depth;
   guint max_queue_depth;
   gint64 latency_p50;

@@ -116,6 +116,73 @@ test_depth_after_abandon (void)
   g_assert_cmpuint (get_stats (probe).n_delivered, ==, 2);
 }
 
+/* What was in the lane, in the batch in hand, and what waited at a barrier for another
+ * handler. */
+static void
+test_undelivered (void)
+{
+  g_autoptr (Kit) kit = kit_new (2);
+  Probe *slow = kit_add_new (kit, "slow", PROBE_SYNC, RADDLE_DELIVERY_AWAITED);
+  Probe *quick = kit_add_new (kit, "quick", PROBE_SYNC, RADDLE_DELIVERY_AWAITED);
+  Probe *deaf = probe_new (kit, "deaf", PROBE_SYNC, RADDLE_DELIVERY_INLINE,
+                           RADDLE_EVENT_MASK (RADDLE_EVENT_LLM_START));
+  RaddleRunRecord *run;
+
+  kit_add (kit, deaf);
+  run = kit_start (kit, RADDLE_RUN_LLM, "R", NULL);
+  kit_settle (kit, run);
+  probe_hold (slow, "R:llm-new-token:1");
+  push_tokens (run, "0 1 2 3");
+  push_tokens (run, "4 5");
+  kit_wait (kit, "slow>R:llm-new-token:1");
+  kit_iterate_until (kit, get_stats (quick).n_delivered == 7);
+  raddle_dispatcher_close (kit->dispatcher, set_true, &kit->closed);
+  kit_let_pass (kit, 5);
+  g_assert_cmpuint (get_stats (slow).n_undelivered, ==, 0);
+  g_assert_cmpuint (raddle_dispatcher_abandon (kit->dispatcher), ==, 4);
+  kit_iterate_until (kit, get_stats (quick).n_undelivered > 0);
+  g_assert_cmpuint (get_stats (slow).n_undelivered, ==, 5);
+  g_assert_cmpuint (get_stats (quick).n_undelivered, ==, 1);
+  g_assert_cmpuint (get_stats (deaf).n_undelivered, ==, 0);
+
+  probe_release (slow, "R:llm-new-token:1");
+  kit_close (kit);
+  raddle_run_record_unref (run);
+  g_assert_cmpuint (get_stats (slow).n_delivered, ==, 3);
+  g_assert_cmpuint (get_stats (slow).n_undelivered, ==, 5);
+}
+
+/* Who could not be set up, or was taken away, misses nothing. */
+static void
+test_undelivered_to_none (void)
+{
+  g_autoptr (Kit) kit = kit_new (2);
+  Probe *broken = probe_new (kit, "broken", PROBE_SYNC, RADDLE_DELIVERY_AWAITED,
+                             KIT_ALL_TYPES);
+  Probe *gone = kit_add_new (kit, "gone", PROBE_SYNC, RADDLE_DELIVERY_AWAITED);
+  Probe *slow = kit_add_new (kit, "slow", PROBE_SYNC, RADDLE_DELIVERY_AWAITED);
+  RaddleRunRecord *run;
+
+  broken->setup_fails = TRUE;
+  kit_add (kit, broken);
+  run = kit_start (kit, RADDLE_RUN_LLM, "R", NULL);
+  kit_settle (kit, run);
+  raddle_dispatcher_remove (kit->dispatcher, gone->handler);
+  probe_hold (slow, "R:llm-new-token:0");
+  push_tokens (run, "0 1");
+  kit_wait (kit, "slow>R:llm-new-token:0");
+  raddle_dispatcher_close (kit->dispatcher, set_true, &kit->closed);
+  raddle_dispatcher_abandon (kit->dispatcher);
+  kit_iterate_until (kit, get_stats (slow).n_undelivered == 2);
+  probe_release (slow, "R:llm-new-token:0");
+  kit_close (kit);
+  raddle_run_record_unref (run);
+
+  g_assert_cmpuint (get_stats (broken).n_undelivered, ==, 0);
+  g_assert_cmpuint (get_stats (gone).n_undelivered, ==, 0);
+  g_assert_cmpuint (get_stats (slow).n_undelivered, ==, 2);
+}
+
 /* What came while the handler was busy waited as long as that took. */
 static void
 test_latency (void)
@@ -211,6 +278,8 @@ main (int argc,
   g_test_add_func ("/dispatch-stats/counts-what-is-wanted", test_counts_what_is_wanted);
   g_test_add_func ("/dispatch-stats/depth", test_depth);
   g_test_add_func ("/dispatch-stats/depth-after-abandon", test_depth_after_abandon);
+  g_test_add_func ("/dispatch-stats/undelivered", test_undelivered);
+  g_test_add_func ("/dispatch-stats/undelivered-to-none", test_undelivered_to_none);
   g_test_add_func ("/dispatch-stats/latency", test_latency);
   g_test_add_func ("/dispatch-stats/latency-within-a-turn", test_latency_within_a_turn);
   g_test_add_func ("/dispatch-stats/latency-of-late-joiner", test_latency_of_late_joiner);
