@@ -42,10 +42,10 @@ raddle_host_dispose (GObject *object)
 
       self->closed = TRUE;
       undelivered = n_events > 0 ? raddle_host_describe_undelivered (self) : NULL;
-      if (undelivered != NULL)
+      if (n_events > 0)
         g_message ("a host was given back open, and not all was delivered: %s; close it "
                    "with raddle_host_close () first",
-                   undelivered);
+                   undelivered != NULL ? undelivered : "events of handlers that have left");
     }
 
   G_OBJECT_CLASS (raddle_host_parent_class)->dispose (object);
