@@ -512,34 +512,43 @@ ensure_merger_locked (RaddleSlot *self,
 }
 
 /* The gap that tells of what was merged waits like an event. */
-static void
-note_merged_locked (RaddleLane *self,
-                    RaddleLaneEntry *entry,
-                    RaddleLaneTidings *tidings)
+static guint
+merge_one (RaddleLane *self,
+           const RaddleEvent *event,
+           RaddleLaneEntry *entry,
+           gsize *n_bytes)
 {
-  raddle_stats_add_coalesced (&self->handler->stats, 1);
-  if (!tells_gaps (self) || raddle_merger_get_n_merged (entry->merger) > 1)
-    return;
-  entry->n_events++;
-  raddle_lane_account_locked (self, 1, 0, tidings);
+  if (!raddle_merger_add (entry->merger, event))
+    {
+      *n_bytes += raddle_event_get_size (event);
+      return 1;
+    }
+  *n_bytes += event->text_length;
+  return tells_gaps (self) && raddle_merger_get_n_merged (entry->merger) == 1;
 }
 
 static void
-merge_one_locked (RaddleSlot *self,
-                  const RaddleEvent *event,
-                  RaddleLaneEntry *entry,
-                  RaddleLaneTidings *tidings)
+merge_locked (RaddleSlot *self,
+              RaddleBatch *batch,
+              guint first,
+              guint end,
+              RaddleLaneTidings *tidings)
 {
   RaddleLane *lane = self->lane;
-  gboolean merged = raddle_merger_add (entry->merger, event);
-  gsize size = raddle_event_get_size (event) - (merged ? sizeof *event + 1 : 0);
+  RaddleLaneEntry *entry = ensure_merger_locked (self, batch, first, tidings);
+  guint n_merged = raddle_merger_get_n_merged (entry->merger);
+  guint n_events = 0;
+  gsize n_bytes = 0;
 
-  entry->n_bytes += size;
-  if (!merged)
-    entry->n_events++;
-  raddle_lane_account_locked (lane, !merged, size, tidings);
-  if (merged)
-    note_merged_locked (lane, entry, tidings);
+  for (guint i = first; i < end; i = raddle_lane_find_wanted (lane, batch, i + 1, end))
+    n_events += merge_one (lane, &batch->events[i], entry, &n_bytes);
+
+  entry->n_events += n_events;
+  entry->n_bytes += n_bytes;
+  raddle_lane_account_locked (lane, n_events, n_bytes, tidings);
+  n_merged = raddle_merger_get_n_merged (entry->merger) - n_merged;
+  if (n_merged > 0)
+    raddle_stats_add_coalesced (&lane->handler->stats, n_merged);
 }
 
 /* From half of the limit on pieces become one, so that the limit itself is hardly ever
@@ -559,10 +568,9 @@ take_merged_locked (RaddleSlot *self,
       take_all_locked (self, batch, first, end, tidings);
       return;
     }
-  for (guint i = raddle_lane_find_wanted (lane, batch, first, end); i < end;
-       i = raddle_lane_find_wanted (lane, batch, i + 1, end))
-    merge_one_locked (self, &batch->events[i],
-                      ensure_merger_locked (self, batch, i, tidings), tidings);
+  first = raddle_lane_find_wanted (lane, batch, first, end);
+  if (first < end)
+    merge_locked (self, batch, first, end, tidings);
 }
 
 /* Takes tokens by the policy of the lane. */

@@ -12,8 +12,10 @@
 #include "events/raddle-lock.h"
 #include "runs/raddle-run-origin.h"
 
-/* How many tokens one run gets at most while others wait for their turn. */
-#define TURN_EVENTS 16
+/* How many tokens one run gets at most while others wait for their turn: a handler that
+ * takes its time changes between them more often. */
+#define BRISK_TURN_EVENTS 64
+#define TURN_EVENTS       8
 
 /* How many calls a brisk handler gets between two looks at the clock on the loop. */
 #define CLOCK_EVENTS 32
@@ -32,6 +34,9 @@
 #define BRISK_CALL  20
 #define SLOW_CALL   500
 #define UNSLOW_CALL 100
+
+/* us: a handler that is not brisk then leaves its thread to others that wait for one. */
+#define LONG_TURN_US 1000
 
 /* How often a thread of the pool looks for more before it goes to sleep, some ns each;
  * and for how many times it does not when that was in vain. */
@@ -89,6 +94,13 @@ learn_pace (RaddleLane *self,
     raddle_lane_publish (&self->slow, FALSE);
 }
 
+/* Whether the thread of the pool could serve another handler. */
+static gboolean
+others_wait (RaddleLane *self)
+{
+  return g_atomic_int_get (&self->owner->n_waiting) > 0;
+}
+
 /* Looks at the clock: FALSE when the time of the turn is up. */
 static gboolean
 has_time_left (RaddleLane *self,
@@ -97,7 +109,9 @@ has_time_left (RaddleLane *self,
   gint64 now = g_get_monotonic_time ();
 
   note_times (self, service, now);
-  return service->deadline == 0 || now < service->deadline;
+  if (service->deadline > 0)
+    return now < service->deadline;
+  return now - service->began < LONG_TURN_US || !others_wait (self);
 }
 
 /* A start or end of another run goes before; other runs' tokens after some of ours. */
@@ -107,11 +121,15 @@ should_yield (RaddleLane *self,
 {
   if (raddle_lane_look_at (&self->interrupts) != 0)
     return TRUE;
+  if (raddle_lane_look_at (&self->brisk))
+    {
+      if (service->n_calls >= BRISK_TURN_EVENTS && raddle_lane_look_at (&self->n_flow) > 0)
+        return TRUE;
+      return service->deadline > 0 && service->n_calls % CLOCK_EVENTS == 0 &&
+             !has_time_left (self, service);
+    }
   if (service->n_calls >= TURN_EVENTS && raddle_lane_look_at (&self->n_flow) > 0)
     return TRUE;
-  if (raddle_lane_look_at (&self->brisk) &&
-      (service->deadline == 0 || service->n_calls % CLOCK_EVENTS != 0))
-    return FALSE;
   return !has_time_left (self, service);
 }
 
@@ -375,17 +393,20 @@ change_phase_locked (RaddleLane *self,
 
 /* ---- turns ---- */
 
+/* One that turns out to be slow goes on on a thread for such. */
 static gboolean
 may_go_on (RaddleLane *self,
-           RaddleLaneSide side,
+           RaddleTurn *turn,
            guint n_slots,
            gint64 deadline)
 {
   if (n_slots == 0)
     return TRUE;
-  if (side == RADDLE_LANE_LOOP)
+  if (turn->side == RADDLE_LANE_LOOP)
     return g_get_monotonic_time () < deadline;
-  return !self->concurrent && n_slots < POOL_SLOTS;
+  if (self->concurrent || (raddle_lane_look_at (&self->slow) && !turn->was_slow))
+    return FALSE;
+  return n_slots < POOL_SLOTS && (raddle_lane_look_at (&self->brisk) || !others_wait (self));
 }
 
 /* More may come in less time than it takes to sleep and be woken, so when it did before,
@@ -398,7 +419,7 @@ linger (RaddleLane *self)
       if (raddle_lane_look_at (&self->n_flow) > 0 ||
           raddle_lane_look_at (&self->interrupts) != 0)
         return TRUE;
-      if (g_atomic_int_get (&self->owner->n_waiting) > 0)
+      if (others_wait (self))
         return FALSE;
       raddle_pause ();
     }
@@ -443,7 +464,7 @@ serve_ready_locked (RaddleLane *self,
                     gint64 deadline,
                     RaddleLaneTidings *tidings)
 {
-  for (guint n_slots = 0; may_go_on (self, turn->side, n_slots, deadline); n_slots++)
+  for (guint n_slots = 0; may_go_on (self, turn, n_slots, deadline); n_slots++)
     {
       RaddleService service = { .turn = turn, .deadline = deadline };
 
@@ -470,6 +491,7 @@ serve (RaddleLane *self,
   RaddleTurn turn = { .lane = self, .side = side };
   RaddleLaneTidings tidings = { 0 };
 
+  turn.was_slow = raddle_lane_look_at (&self->slow);
   self->owner->turn_began (self->owner, &turn);
   raddle_lock (&self->lock);
   while (change_phase_locked (self, side))

@@ -16,6 +16,7 @@ struct _RaddleTurn
   RaddleLaneSide side;
   RaddleSlot *slot;   /* lane's lock: who has the turn; NULL between */
   gboolean set_aside; /* lane's lock: nobody waits for the call in hand any longer */
+  gboolean was_slow;  /* the lane, when the turn began */
   guint epoch;        /* of the breaker, when the slot was taken */
   guint n_calls;
   guint call; /* atomic: 0 between calls, else (n << 8 | type + 1), another n each time */

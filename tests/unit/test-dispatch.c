@@ -254,8 +254,8 @@ test_runs_take_turns (void)
   probe_release (a, "P:llm-new-token:0");
   kit_finish (kit, p);
   kit_finish (kit, q);
-  kit_assert_before (kit, "a>Q:llm-new-token:0", "a>P:llm-new-token:40");
-  kit_assert_before (kit, "a>P:llm-new-token:40", "a>Q:llm-new-token:100");
+  kit_assert_before (kit, "a>Q:llm-new-token:0", "a>P:llm-new-token:70");
+  kit_assert_before (kit, "a>P:llm-new-token:70", "a>Q:llm-new-token:140");
 }
 
 /* A child's start is entered after the parent's start was left, also by a handler that
