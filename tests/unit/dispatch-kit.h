@@ -71,6 +71,9 @@ typedef struct
   RaddleEventClass event_class;
   char *run;
   guint64 seq;
+  guint64 first_seq;
+  guint64 n_dropped;
+  guint64 n_merged;
   char *text;
   gboolean replayed;
   GThread *thread;
@@ -124,7 +127,24 @@ mark_free (gpointer data)
   g_free (mark);
 }
 
-/* R:llm-new-token:text; a replayed start ends in *, an early end in =outcome. */
+/* What was dropped or merged, and the first and last seq. */
+static void
+describe_gap (RaddleEvent *event,
+              GString *line)
+{
+  if (raddle_event_get_n_dropped (event) > 0)
+    g_string_append_printf (line, "-%" G_GUINT64_FORMAT,
+                            raddle_event_get_n_dropped (event));
+  if (raddle_event_get_n_merged (event) > 0)
+    g_string_append_printf (line, "~%" G_GUINT64_FORMAT,
+                            raddle_event_get_n_merged (event));
+  g_string_append_printf (line, "[%" G_GUINT64_FORMAT "-%" G_GUINT64_FORMAT "]",
+                          raddle_event_get_first_seq (event),
+                          raddle_event_get_seq (event));
+}
+
+/* R:llm-new-token:text, R:gap:-dropped~merged[first-last]; a replayed start ends in *, an
+ * early end in =outcome. */
 static char *
 describe_event (RaddleEvent *event)
 {
@@ -133,7 +153,10 @@ describe_event (RaddleEvent *event)
 
   g_string_append_printf (line, ":%s", raddle_event_type_get_nick (type));
   if (raddle_event_type_get_class (type) == RADDLE_EVENT_CLASS_FLOW)
-    g_string_append_printf (line, ":%s", raddle_event_get_text (event));
+    g_string_append_printf (line, ":%s",
+                            type != RADDLE_EVENT_GAP ? raddle_event_get_text (event) : "");
+  if (type == RADDLE_EVENT_GAP)
+    describe_gap (event, line);
   if (raddle_event_is_replayed (event))
     g_string_append_c (line, '*');
   if (raddle_event_get_outcome (event) > RADDLE_OUTCOME_COMPLETE)
@@ -171,6 +194,9 @@ enter_call (Probe *probe,
     .event_class = raddle_event_type_get_class (raddle_event_get_event_type (event)),
     .run = g_strdup (raddle_event_get_run_name (event)),
     .seq = raddle_event_get_seq (event),
+    .first_seq = raddle_event_get_first_seq (event),
+    .n_dropped = raddle_event_get_n_dropped (event),
+    .n_merged = raddle_event_get_n_merged (event),
     .text = g_strdup (raddle_event_get_text (event)),
     .replayed = raddle_event_is_replayed (event),
   };
@@ -549,6 +575,25 @@ time_is_up_cb (gpointer user_data)
         g_main_context_iteration ((kit)->context, TRUE);                        \
       g_source_destroy (timer_);                                                \
       g_source_unref (timer_);                                                  \
+    }                                                                           \
+  G_STMT_END
+
+static G_GNUC_UNUSED gboolean
+go_on_cb (gpointer user_data)
+{
+  return G_SOURCE_CONTINUE;
+}
+
+/* For a condition that nothing on the context tells of. */
+#define kit_poll_until(kit, condition)                                          \
+  G_STMT_START                                                                  \
+    {                                                                           \
+      GSource *ticks_ = g_timeout_source_new (1);                               \
+      g_source_set_callback (ticks_, go_on_cb, NULL, NULL);                     \
+      kit_attach (kit, ticks_);                                                 \
+      kit_iterate_until (kit, condition);                                       \
+      g_source_destroy (ticks_);                                                \
+      g_source_unref (ticks_);                                                  \
     }                                                                           \
   G_STMT_END
 

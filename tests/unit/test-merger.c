@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* What becomes of events that are merged, written as words: `k0:ab` is a token of block 0
- * with its text. What comes out also tells its first and last seq, and `gap2` what the gap
- * says of events that were merged. */
+ * with its text. What comes out also tells its first and last seq; `gap2` is the gap after
+ * two events that were merged. */
 
 #include "events/raddle-merger.h"
 
