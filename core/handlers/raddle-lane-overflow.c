@@ -156,7 +156,8 @@ fit_locked (RaddleLane *self,
       if (n_queued > 0 && (n_queued >= self->settings.max_events ||
                            n_bytes + size > self->settings.max_bytes))
         {
-          set_full_locked (self);
+          if (n_queued == self->n_queued) /* else what there is is still to come */
+            set_full_locked (self);
           return i;
         }
       n_queued++;

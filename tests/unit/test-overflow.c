@@ -2,12 +2,12 @@
 
 /* Lanes at their limits: each policy, in events and in bytes, for each kind of handler.
  * The handler is held in the call of the first token, so that what follows piles up; what
- * it then got, what its gaps say and what its statistics count must make up all there was.
- */
+ * it then got, what its gaps say and what its statistics count must make up all. */
 
 #include "dispatch-kit.h"
 
 #include "dispatch/raddle-dispatcher-private.h"
+#include "runs/raddle-run-origin.h"
 
 #define MASK(TYPE)   RADDLE_EVENT_MASK (RADDLE_EVENT_##TYPE)
 #define NO_GAP       (KIT_ALL_TYPES & ~MASK (GAP))
@@ -488,6 +488,34 @@ test_block_in_turn (void)
   g_assert_cmpuint (get_max_depth (a), ==, 2);
 }
 
+/* A batch that would have filled one lane did not go there because of another lane. The
+ * first is empty, and a run that only it serves must not wait. */
+static void
+test_block_by_another_lane (void)
+{
+  g_autoptr (Kit) kit = kit_new (2);
+  Probe *b =
+    add_limited (kit, "b", &kinds[0], KIT_ALL_TYPES, RADDLE_OVERFLOW_BLOCK, 4, MUCH);
+  Probe *a =
+    add_limited (kit, "a", &kinds[0], KIT_ALL_TYPES, RADDLE_OVERFLOW_BLOCK, 1, MUCH);
+  RaddleRunRecord *run = start_held (kit, a);
+  gpointer origin = raddle_run_origin_push (raddle_handler_get_origin (a->handler));
+  RaddleRunRecord *own = kit_start (kit, RADDLE_RUN_LLM, "S", NULL);
+
+  raddle_run_origin_pop (origin);
+  kit_wait (kit, "b<" FIRST);
+  push_numbers (run, 1, 20, 19);
+  kit_let_pass (kit, 2);
+  g_assert_cmpuint (get_n_queued (kit, b), ==, 0);
+  g_assert_false (raddle_dispatcher_has_room (kit->dispatcher, run));
+  g_assert_true (raddle_dispatcher_has_room (kit->dispatcher, own));
+  push_numbers (own, 0, 10, 3);
+  kit_wait (kit, "b<S:llm-new-token:0009");
+  kit_finish (kit, own);
+  finish_held (kit, a, run);
+  assert_saw_all (a, 20);
+}
+
 /* ---- coalesce ---- */
 
 /* Nothing is lost: what did not become a part of another waits. */
@@ -789,7 +817,8 @@ test_drop_from_one_batch (void)
       }
 }
 
-/* Several runs share the lane: the oldest of all goes, and each run is told of its own. */
+        check_drop_oldest (&kinds[i], KIT_ALL_TYPES, 100, limits[j] * EVENT_SIZE + 9,
+                           11);
 static void
 check_drop_from_runs (const Kind *kind,
                       RaddleOverflow overflow)
@@ -1109,6 +1138,7 @@ main (int argc,
   ADD ("block/large-event", test_block_large_event);
   ADD ("block/others", test_block_others);
   ADD ("block/in-turn", test_block_in_turn);
+  ADD ("block/by-another-lane", test_block_by_another_lane);
   ADD ("barriers-pass", test_barriers_pass);
   ADD ("coalesce/adds-up", test_coalesce);
   ADD ("coalesce/gap", test_coalesce_gap);
