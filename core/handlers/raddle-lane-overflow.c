@@ -410,11 +410,14 @@ drop_oldest_locked (RaddleSlot *self,
 
 /* ---- taking ---- */
 
+/* What is larger than the limit can only be taken alone. */
 static gboolean
 has_room_for_locked (RaddleLane *self,
                      guint n_events,
                      gsize n_bytes)
 {
+  if (self->n_queued + n_events == 1)
+    return TRUE;
   return self->n_queued + n_events <= self->settings.max_events &&
          self->n_bytes + n_bytes <= self->settings.max_bytes;
 }

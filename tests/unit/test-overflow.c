@@ -890,6 +890,80 @@ test_drop_oldest_of_all (void)
   assert_counts (a, 7, 2, 0);
 }
 
+/* Nothing can go but tokens: starts, steps and ends are taken over the limit. */
+static void
+check_no_barrier_drops (const Kind *kind,
+                        RaddleOverflow overflow)
+{
+  g_autoptr (Kit) kit = kit_new (2);
+  Probe *a = add_limited (kit, "a", kind, KIT_ALL_TYPES, overflow, 1, 1);
+  RaddleRunRecord *run = start_held (kit, a);
+  RaddleRunRecord *runs[10];
+
+  push_numbers (run, 1, 2, 1);
+  for (guint i = 0; i < G_N_ELEMENTS (runs); i++)
+    {
+      runs[i] = kit_start (kit, RADDLE_RUN_CHAIN, (char[]){ 'A' + i, '\0' }, NULL);
+      push_step (runs[i]);
+    }
+  push_numbers (run, 2, 3, 1);
+  probe_release (a, FIRST);
+  for (guint i = 0; i < G_N_ELEMENTS (runs); i++)
+    {
+      end_run (runs[i]);
+      raddle_run_record_unref (runs[i]);
+    }
+  push_step (run);
+  kit_finish (kit, run);
+  kit_close (kit);
+
+  for (guint i = 0; i < G_N_ELEMENTS (runs); i++)
+    {
+      g_autofree char *start = g_strdup_printf ("a<%c:chain-start", 'A' + i);
+      g_autofree char *step = g_strdup_printf ("a>%c:agent-action", 'A' + i);
+      g_autofree char *end = g_strdup_printf ("a>%c:chain-end", 'A' + i);
+
+      kit_assert_before (kit, start, step);
+      kit_assert_before (kit, step, end);
+    }
+  kit_assert_before (kit, "a<R:agent-action", "a>R:llm-end");
+}
+
+static void
+test_drop_no_barriers (void)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (kinds); i++)
+    for (guint j = 0; j < G_N_ELEMENTS (policies); j++)
+      check_no_barrier_drops (&kinds[i], policies[j]);
+}
+
+/* What is larger than the limit comes alone, when it finds nothing else there. */
+static void
+test_drop_large_event (void)
+{
+  g_autofree char *large = g_strnfill (2000, 'x');
+
+  for (guint i = 0; i < G_N_ELEMENTS (kinds); i++)
+    for (guint j = 2; j < G_N_ELEMENTS (policies); j++)
+      {
+        g_autoptr (Kit) kit = kit_new (2);
+        Probe *a =
+          add_limited (kit, "a", &kinds[i], KIT_ALL_TYPES, policies[j], 10, 1000);
+        RaddleRunRecord *run = kit_start (kit, RADDLE_RUN_LLM, "R", NULL);
+
+        kit_settle (kit, run);
+        kit_poll_until (kit, get_n_queued (kit, a) == 0);
+        push_tokens (run, large);
+        kit_poll_until (kit, get_n_queued (kit, a) == 0);
+        assert_counts (a, 2, 0, 0);
+        kit_finish (kit, run);
+        run = start_held (kit, a);
+        push_tokens (run, large);
+        finish_held (kit, a, run);
+        assert_counts (a, 6, 1, 0);
+      }
+}
+
 /* ---- handlers that come and go ---- */
 
 /* One that comes while another is full gets what the run has not yet handed on. */
@@ -1151,6 +1225,8 @@ main (int argc,
   ADD ("drop/oldest-of-all", test_drop_oldest_of_all);
   ADD ("drop/from-one-batch", test_drop_from_one_batch);
   ADD ("drop/from-runs", test_drop_from_runs);
+  ADD ("drop/no-barriers", test_drop_no_barriers);
+  ADD ("drop/large-event", test_drop_large_event);
   ADD ("late-joiner", test_late_joiner);
   ADD ("late-joiner-is-full", test_late_joiner_is_full);
   ADD ("removal", test_removal);
