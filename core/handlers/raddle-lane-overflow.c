@@ -286,6 +286,23 @@ join_gaps (RaddleSlot *self,
   raddle_batch_unref (gap);
 }
 
+/* The run has ended, and the end is not for the handler: what it missed last is told by
+ * itself. */
+void
+raddle_slot_tell_gap_locked (RaddleSlot *self,
+                             RaddleLaneTidings *tidings)
+{
+  RaddleLaneEntry *entry;
+
+  if (self->gap == NULL)
+    return;
+  entry = raddle_lane_new_entry_locked (self->lane, g_steal_pointer (&self->gap), 0, 1);
+  entry->n_events = 1;
+  entry->n_bytes = raddle_batch_get_size (entry->batch, 0, 1);
+  raddle_lane_account_locked (self->lane, 1, entry->n_bytes, tidings);
+  raddle_slot_append_locked (self, entry, tidings);
+}
+
 /* ---- dropping ---- */
 
 /* The whole rest of an entry that nobody serves. Returns how many events. */
@@ -347,6 +364,7 @@ find_droppable_locked (RaddleSlot *self,
   for (RaddleLaneEntry *entry = self->head; entry != NULL; entry = entry->next)
     {
       if (entry->event_class == RADDLE_EVENT_CLASS_FLOW &&
+          entry->type != RADDLE_EVENT_GAP &&
           (entry != self->head || self->state != RADDLE_SLOT_SERVED))
         return entry;
       *before = entry;

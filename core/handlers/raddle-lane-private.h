@@ -215,6 +215,8 @@ void        raddle_slot_miss_locked         (RaddleSlot        *self,
                                              RaddleBatch       *batch,
                                              guint              first,
                                              guint              end);
+void        raddle_slot_tell_gap_locked     (RaddleSlot        *self,
+                                             RaddleLaneTidings *tidings);
 guint       raddle_slot_drop_entry_locked   (RaddleSlot        *self,
                                              RaddleLaneEntry   *entry,
                                              RaddleLaneTidings *tidings);

@@ -241,6 +241,8 @@ push_locked (RaddleSlot *self,
     take_barrier_locked (self, batch, tidings);
   else if (batch->event_class == RADDLE_EVENT_CLASS_START)
     raddle_lane_start_is_done_locked (self, tidings); /* it holds no child back */
+  else if (batch->event_class == RADDLE_EVENT_CLASS_END)
+    raddle_slot_tell_gap_locked (self, tidings);
 }
 
 /* Queues what the handler wants of the events @first to @end of @batch. */
@@ -254,6 +256,7 @@ raddle_slot_push (RaddleSlot *self,
   RaddleLaneTidings tidings = { 0 };
 
   if (form->event_class != RADDLE_EVENT_CLASS_START &&
+      form->event_class != RADDLE_EVENT_CLASS_END &&
       !(self->lane->types & form->types))
     return;
 

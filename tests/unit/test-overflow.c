@@ -964,6 +964,44 @@ test_drop_large_event (void)
       }
 }
 
+/* The end is not for it: the gap comes all the same, and last. */
+static void
+test_gap_without_end (void)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (kinds); i++)
+    {
+      g_autoptr (Kit) kit = kit_new (2);
+      Probe *a = add_limited (kit, "a", &kinds[i], MASK (LLM_NEW_TOKEN) | MASK (GAP),
+                              RADDLE_OVERFLOW_DROP_NEWEST, 2, MUCH);
+      RaddleRunRecord *run = start_held (kit, a);
+
+      push_tokens (run, "a b c");
+      finish_held (kit, a, run);
+      probe_assert_saw (a, "R:llm-new-token:0000 R:llm-new-token:a R:gap:-2[3-4]");
+      assert_counts (a, 2, 2, 0);
+    }
+}
+
+/* It is not dropped either. */
+static void
+test_gap_without_end_in_a_full_lane (void)
+{
+  g_autoptr (Kit) kit = kit_new (1);
+  Probe *a = add_limited (kit, "a", &kinds[0], MASK (LLM_NEW_TOKEN) | MASK (GAP),
+                          RADDLE_OVERFLOW_DROP_OLDEST, 2, MUCH);
+  RaddleRunRecord *run = start_held (kit, a);
+  RaddleRunRecord *other = kit_start (kit, RADDLE_RUN_LLM, "S", NULL);
+
+  push_tokens (other, "a b");
+  push_tokens (run, "c");
+  end_run (other);
+  push_tokens (run, "d e");
+  finish_held (kit, a, run);
+  raddle_run_record_unref (other);
+  probe_assert_saw (a, "R:llm-new-token:0000 S:gap:-2[1-2] R:gap:-3[2-4]");
+  assert_counts (a, 1, 5, 0);
+}
+
 /* ---- handlers that come and go ---- */
 
 /* One that comes while another is full gets what the run has not yet handed on. */
@@ -1227,6 +1265,8 @@ main (int argc,
   ADD ("drop/from-runs", test_drop_from_runs);
   ADD ("drop/no-barriers", test_drop_no_barriers);
   ADD ("drop/large-event", test_drop_large_event);
+  ADD ("drop/gap-without-end", test_gap_without_end);
+  ADD ("drop/gap-without-end-full", test_gap_without_end_in_a_full_lane);
   ADD ("late-joiner", test_late_joiner);
   ADD ("late-joiner-is-full", test_late_joiner_is_full);
   ADD ("removal", test_removal);
