@@ -19,6 +19,7 @@ struct _RaddleMerger
   RaddleGrowth growths[2]; /* the last events of the batch */
   guint n_growths;
   guint n_merged;
+  gsize n_bytes;        /* of all texts, each with its NUL */
   guint64 first_merged; /* its seq */
 };
 
@@ -83,8 +84,9 @@ raddle_merger_free (RaddleMerger *self)
   g_free (self);
 }
 
-static gboolean
-is_piece (const RaddleEvent *event)
+/* Whether it may become part of another, or others of it. */
+gboolean
+raddle_merger_is_piece (const RaddleEvent *event)
 {
   if (event->detail != NULL || event->text_length == RADDLE_NO_TEXT)
     return FALSE;
@@ -116,6 +118,7 @@ grow (RaddleMerger *self,
         self->first_merged = get_seq (event) - event->span;
       grown->span += offset - grown->offset;
       grown->offset = offset;
+      self->n_bytes += event->text_length;
       g_string_append_len (self->growths[i].text, event->batch->text + event->text_start,
                            event->text_length);
       return TRUE;
@@ -144,6 +147,7 @@ add (RaddleMerger *self,
   RaddleBatch *batch = self->batch;
   RaddleEvent *copy;
 
+  self->n_bytes += raddle_event_get_size (event) - sizeof *event;
   if (batch->n_events == 0)
     batch->first_seq = get_seq (event);
   copy = raddle_batch_add (batch, event->type, NULL, 0);
@@ -173,7 +177,7 @@ gboolean
 raddle_merger_add (RaddleMerger *self,
                    const RaddleEvent *event)
 {
-  if (is_piece (event))
+  if (raddle_merger_is_piece (event))
     {
       if (grow (self, event))
         return TRUE;
@@ -219,4 +223,17 @@ guint
 raddle_merger_get_n_merged (RaddleMerger *self)
 {
   return self->n_merged;
+}
+
+/* As how many events what was merged counts, with the gap that finishing adds if @tell is
+ * set, and as how many bytes. */
+guint
+raddle_merger_get_size (RaddleMerger *self,
+                        gboolean tell,
+                        gsize *n_bytes)
+{
+  guint n_events = self->batch->n_events + (tell && self->n_merged > 0);
+
+  *n_bytes = n_events * sizeof (RaddleEvent) + self->n_bytes;
+  return n_events;
 }

@@ -15,7 +15,11 @@ RaddleMerger *raddle_merger_new    (RaddleBatch       *like);
 void          raddle_merger_free   (RaddleMerger      *self);
 gboolean      raddle_merger_add    (RaddleMerger      *self,
                                     const RaddleEvent *event);
+gboolean      raddle_merger_is_piece (const RaddleEvent *event);
 guint         raddle_merger_get_n_merged (RaddleMerger *self);
+guint         raddle_merger_get_size (RaddleMerger      *self,
+                                      gboolean           tell,
+                                      gsize             *n_bytes);
 RaddleBatch  *raddle_merger_finish (RaddleMerger      *self,
                                     gboolean           tell);
 

@@ -315,11 +315,8 @@ raddle_slot_drop_entry_locked (RaddleSlot *self,
   RaddleBatch **gap = entry->next != NULL ? &entry->next->gap : &self->gap;
 
   if (entry->merger != NULL)
-    {
-      entry->batch = raddle_merger_finish (entry->merger, FALSE);
-      g_clear_pointer (&entry->merger, raddle_merger_free);
-      entry->end = entry->batch->n_events;
-    }
+    raddle_stats_add_coalesced (&self->lane->handler->stats,
+                                raddle_lane_take_merged (self->lane, entry, FALSE));
   raddle_slot_miss_locked (self, &entry->gap, entry->batch, entry->first, entry->end);
   join_gaps (self, gap, g_steal_pointer (&entry->gap));
   raddle_lane_account_locked (self->lane, -(int) n_events, 0, tidings);
@@ -512,6 +509,14 @@ take_newest_locked (RaddleSlot *self,
   take_all_locked (self, batch, first, end, tidings);
 }
 
+/* ---- merging ---- */
+
+static void
+clear_part (gpointer part)
+{
+  raddle_batch_unref (((RaddleLanePart *) part)->batch);
+}
+
 /* The entry at the end of the queue that pieces can go into. */
 static RaddleLaneEntry *
 ensure_merger_locked (RaddleSlot *self,
@@ -528,27 +533,105 @@ ensure_merger_locked (RaddleSlot *self,
   entry = raddle_lane_new_entry_locked (self->lane, batch, first, first);
   entry->batch = NULL;
   entry->merger = raddle_merger_new (batch);
+  entry->parts = g_array_new (FALSE, FALSE, sizeof (RaddleLanePart));
+  g_array_set_clear_func (entry->parts, clear_part);
   entry->first = entry->end = 0;
   raddle_slot_append_locked (self, entry, tidings);
   return entry;
 }
 
-/* The gap that tells of what was merged waits like an event. */
-static guint
-merge_one (RaddleLane *self,
-           const RaddleEvent *event,
-           RaddleLaneEntry *entry,
-           gsize *n_bytes)
+/* Merges what waits for it. For whoever the entry belongs to. Returns how many events
+ * became part of others. */
+guint
+raddle_lane_merge_parts (RaddleLane *self,
+                         RaddleLaneEntry *entry)
 {
-  if (!raddle_merger_add (entry->merger, event))
+  guint n_before = raddle_merger_get_n_merged (entry->merger);
+
+  for (guint k = 0; k < entry->parts->len; k++)
     {
-      *n_bytes += raddle_event_get_size (event);
-      return 1;
+      const RaddleLanePart *part = &g_array_index (entry->parts, RaddleLanePart, k);
+
+      for (guint i = raddle_lane_find_wanted (self, part->batch, part->first, part->end);
+           i < part->end;
+           i = raddle_lane_find_wanted (self, part->batch, i + 1, part->end))
+        raddle_merger_add (entry->merger, &part->batch->events[i]);
     }
-  *n_bytes += event->text_length;
-  return tells_gaps (self) && raddle_merger_get_n_merged (entry->merger) == 1;
+  g_array_set_size (entry->parts, 0);
+
+  return raddle_merger_get_n_merged (entry->merger) - n_before;
 }
 
+/* The entry gets what was merged as its batch. Returns how many events became part of
+ * others since the last time. */
+guint
+raddle_lane_take_merged (RaddleLane *self,
+                         RaddleLaneEntry *entry,
+                         gboolean tell)
+{
+  guint n_merged = raddle_lane_merge_parts (self, entry);
+
+  entry->batch = raddle_merger_finish (entry->merger, tell);
+  entry->end = entry->batch->n_events;
+  g_clear_pointer (&entry->merger, raddle_merger_free);
+  g_clear_pointer (&entry->parts, g_array_unref);
+
+  return n_merged;
+}
+
+static gboolean
+is_like_last_part (RaddleLaneEntry *entry,
+                   RaddleBatch *batch,
+                   guint first)
+{
+  const RaddleLanePart *last;
+
+  if (entry->parts->len == 0)
+    return FALSE;
+  last = &g_array_index (entry->parts, RaddleLanePart, entry->parts->len - 1);
+  return last->batch->types == batch->types &&
+         last->batch->events[last->end - 1].block == batch->events[first].block;
+}
+
+/* As how many events the pieces count that are merged only later: it is a guess, which is
+ * made good then. */
+static guint
+guess_n_merged (RaddleLane *self,
+                RaddleLaneEntry *entry,
+                RaddleBatch *batch,
+                guint first,
+                guint end)
+{
+  guint n_events = is_like_last_part (entry, batch, first) ? 0 : 1;
+  const RaddleEvent *last = &batch->events[first];
+
+  for (guint i = first; i < end; i = raddle_lane_find_wanted (self, batch, i + 1, end))
+    {
+      const RaddleEvent *event = &batch->events[i];
+
+      n_events += !raddle_merger_is_piece (event) || event->block != last->block;
+      last = event;
+    }
+  return n_events;
+}
+
+/* Counts what the entry has for what it is. */
+static void
+recount_locked (RaddleLane *self,
+                RaddleLaneEntry *entry,
+                RaddleLaneTidings *tidings)
+{
+  gsize n_bytes;
+  guint n_events = raddle_merger_get_size (entry->merger, tells_gaps (self), &n_bytes);
+
+  raddle_lane_account_locked (self, (int) n_events - (int) entry->n_events,
+                              (gssize) n_bytes - (gssize) entry->n_bytes, tidings);
+  entry->n_events = n_events;
+  entry->n_bytes = n_bytes;
+}
+
+/* The handler's own thread merges what waits when it comes to take it; before, that is
+ * done only when the memory is needed. */
 static void
 merge_locked (RaddleSlot *self,
               RaddleBatch *batch,
@@ -558,19 +641,26 @@ merge_locked (RaddleSlot *self,
 {
   RaddleLane *lane = self->lane;
   RaddleLaneEntry *entry = ensure_merger_locked (self, batch, first, tidings);
-  guint n_merged = raddle_merger_get_n_merged (entry->merger);
-  guint n_events = 0;
-  gsize n_bytes = 0;
+  RaddleLanePart part = { raddle_batch_ref (batch), first, end };
+  guint n_events = guess_n_merged (lane, entry, batch, first, end);
+  gsize n_bytes;
 
-  for (guint i = first; i < end; i = raddle_lane_find_wanted (lane, batch, i + 1, end))
-    n_events += merge_one (lane, &batch->events[i], entry, &n_bytes);
-
+  raddle_lane_count_wanted (lane, batch, first, end, &n_bytes);
+  g_array_append_val (entry->parts, part);
   entry->n_events += n_events;
   entry->n_bytes += n_bytes;
-  raddle_lane_account_locked (lane, n_events, n_bytes, tidings);
-  n_merged = raddle_merger_get_n_merged (entry->merger) - n_merged;
-  if (n_merged > 0)
-    raddle_stats_add_coalesced (&lane->handler->stats, n_merged);
+  if (lane->n_bytes + n_bytes >= lane->settings.max_bytes / 2 ||
+      lane->n_queued + n_events > lane->settings.max_events)
+    {
+      guint n_merged = raddle_lane_merge_parts (lane, entry);
+
+      entry->n_events -= n_events;
+      entry->n_bytes -= n_bytes;
+      raddle_stats_add_coalesced (&lane->handler->stats, n_merged);
+      recount_locked (lane, entry, tidings);
+    }
+  else
+    raddle_lane_account_locked (lane, n_events, n_bytes, tidings);
 }
 
 /* From half of the limit on pieces become one, so that the limit itself is hardly ever

@@ -43,6 +43,14 @@ typedef enum
 
 typedef struct _RaddleLaneEntry RaddleLaneEntry;
 
+/* Tokens that are to be merged when the handler takes them, in its own thread. */
+typedef struct
+{
+  RaddleBatch *batch;
+  guint first;
+  guint end;
+} RaddleLanePart;
+
 /* The events first to end of a batch that still wait; first is one that is wanted. While
  * the slot is served, the head of its queue belongs to whoever serves it. */
 struct _RaddleLaneEntry
@@ -50,6 +58,7 @@ struct _RaddleLaneEntry
   RaddleLaneEntry *next;
   RaddleBatch *batch;   /* NULL while the merger has it */
   RaddleMerger *merger; /* NULL: the batch is shared, or served */
+  GArray *parts;        /* of RaddleLanePart: to be merged after what the merger has */
   RaddleBatch *gap;     /* what the handler missed before it: one event; NULL */
   guint first;
   guint end;
@@ -210,6 +219,11 @@ void        raddle_slot_take_flow_locked    (RaddleSlot        *self,
                                              guint              first,
                                              guint              end,
                                              RaddleLaneTidings *tidings);
+guint       raddle_lane_merge_parts         (RaddleLane        *self,
+                                             RaddleLaneEntry   *entry);
+guint       raddle_lane_take_merged         (RaddleLane        *self,
+                                             RaddleLaneEntry   *entry,
+                                             gboolean           tell);
 void        raddle_slot_miss_locked         (RaddleSlot        *self,
                                              RaddleBatch      **gap,
                                              RaddleBatch       *batch,

@@ -254,18 +254,27 @@ call_events (RaddleLane *self,
     }
 }
 
-/* The head of the queue is ours alone until the turn ends. */
+/* The head of the queue is ours alone until the turn ends. What was to be merged counted
+ * by a guess until now. */
 static void
 take_merged (RaddleLane *self,
              RaddleLaneEntry *entry)
 {
   gboolean tell = (self->types & RADDLE_EVENT_MASK (RADDLE_EVENT_GAP)) != 0;
+  RaddleLaneTidings tidings = { 0 };
+  guint n_merged;
 
   if (entry->merger == NULL)
     return;
-  entry->batch = raddle_merger_finish (entry->merger, tell);
-  g_clear_pointer (&entry->merger, raddle_merger_free);
-  entry->end = entry->batch->n_events;
+  n_merged = raddle_lane_take_merged (self, entry, tell);
+  if (n_merged > 0)
+    raddle_stats_add_coalesced (&self->handler->stats, n_merged);
+
+  raddle_lock (&self->lock);
+  raddle_lane_account_locked (self, (int) entry->end - (int) entry->n_events, 0, &tidings);
+  entry->n_events = entry->end;
+  raddle_unlock (&self->lock);
+  raddle_lane_tell_owner (self, &tidings);
 }
 
 /* The call goes on after the turn; its clock starts now. */

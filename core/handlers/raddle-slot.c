@@ -46,6 +46,7 @@ raddle_lane_free_entry_locked (RaddleLane *self,
 {
   g_clear_pointer (&entry->batch, raddle_batch_unref);
   g_clear_pointer (&entry->merger, raddle_merger_free);
+  g_clear_pointer (&entry->parts, g_array_unref);
   g_clear_pointer (&entry->gap, raddle_batch_unref);
   if (self->n_spare == MAX_SPARE)
     {

@@ -817,8 +817,6 @@ test_drop_from_one_batch (void)
       }
 }
 
-        check_drop_oldest (&kinds[i], KIT_ALL_TYPES, 100, limits[j] * EVENT_SIZE + 9,
-                           11);
 static void
 check_drop_from_runs (const Kind *kind,
                       RaddleOverflow overflow)
@@ -1111,6 +1109,9 @@ test_close (void)
 
 /* What was in the lane is counted, and nothing but the call in hand reaches the handler.
  */
+/* A start, a token that is held, and those that wait; of its end nobody knows by then. */
+#define N_ABANDONED (1 + 1 + 20)
+
 static void
 test_abandon (void)
 {
@@ -1135,11 +1136,11 @@ test_abandon (void)
         probe_assert_saw (a, "R:llm-start " FIRST);
         kit_iterate_until (kit, raddle_dispatcher_is_closed (kit->dispatcher));
         kit->closed = TRUE;
-        assert_counts (a, 2,
-                       stats.n_dropped + (policies[j] == RADDLE_OVERFLOW_COALESCE
-                                            ? 2
-                                            : n_queued - 1),
-                       stats.n_coalesced);
+        raddle_handler_get_stats (a->handler, &stats);
+        g_assert_cmpuint (stats.n_delivered, ==, 2);
+        g_assert_cmpuint (stats.n_delivered + stats.n_dropped + stats.n_coalesced +
+                            stats.n_undelivered,
+                          ==, N_ABANDONED);
       }
 }
 
