@@ -97,9 +97,8 @@ raddle_handler_get_data (RaddleHandler *self)
 
   g_return_val_if_fail (RADDLE_IS_HANDLER (self), NULL);
 
-  raddle_lock (&self->lock);
-  data = self->data.data;
-  raddle_unlock (&self->lock);
+  /* Handlers ask at each event. */
+  data = __atomic_load_n (&self->data.data, __ATOMIC_ACQUIRE);
 
   return data;
 }
@@ -125,7 +124,8 @@ raddle_handler_set_data (RaddleHandler *self,
 
   raddle_lock (&self->lock);
   old = self->data;
-  self->data = (RaddleHandlerData) { data, destroy };
+  __atomic_store_n (&self->data.data, data, __ATOMIC_RELEASE);
+  self->data.destroy = destroy;
   raddle_unlock (&self->lock);
 
   raddle_handler_data_clear (&old);

@@ -47,7 +47,7 @@ struct _RaddleHandler
   RaddleHandlerState state; /* lock */
   char *reason;             /* lock */
   gboolean claimed;         /* lock: some host has it */
-  RaddleHandlerData data;   /* lock */
+  RaddleHandlerData data;   /* lock; the pointer: lock to write, atomic to read */
   GHashTable *run_data;     /* lock: RaddleRunInfo to RaddleHandlerData; NULL: none yet */
   RaddleHandlerRuns runs;   /* lock */
 

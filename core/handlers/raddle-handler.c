@@ -303,7 +303,7 @@ raddle_handler_teardown (RaddleHandler *self)
 
   raddle_lock (&self->lock);
   data = self->data;
-  self->data = (RaddleHandlerData) { NULL, NULL };
+  __atomic_store_n (&self->data.data, NULL, __ATOMIC_RELEASE);
   raddle_unlock (&self->lock);
   raddle_handler_data_clear (&data);
 

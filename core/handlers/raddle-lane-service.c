@@ -226,31 +226,86 @@ call_gap (RaddleLane *self,
   return !should_yield (self, service);
 }
 
+/* The sync events from the next one on, in as few steps as can be: what is known of the
+ * turn stays in registers, and is looked after only when there is a reason. FALSE when
+ * the turn is over. */
+static gboolean
+call_sync_events (RaddleLane *self,
+                  RaddleService *service,
+                  guint32 types)
+{
+  RaddleLaneEntry *entry = service->entry;
+  RaddleBatch *batch = entry->batch;
+  gboolean choosy = (batch->types & ~self->types) != 0;
+  RaddleTurn *turn = service->turn;
+  guint n_before = service->n_calls, n_done = service->n_done, next = service->next;
+  guint n_calls = n_before;
+  gboolean go_on = TRUE;
+
+  while (go_on && next < entry->end &&
+         (types & RADDLE_EVENT_MASK (batch->events[next].type)))
+    {
+      RaddleEvent *event = &batch->events[next];
+      gboolean good;
+
+      raddle_turn_enter_call (turn, turn->n_calls + n_calls - n_before + 1, event->type);
+      raddle_lane_publish (&entry->n_begun, ++n_done);
+      good = raddle_handler_call_sync (self->handler, event);
+      n_calls++;
+      if (G_UNLIKELY (!good || raddle_lane_look_at (&self->failing)))
+        note_outcome (self, turn, good);
+      next++;
+      if (choosy)
+        next = raddle_lane_find_wanted (self, batch, next, entry->end);
+      if (G_UNLIKELY (raddle_lane_look_at (&self->interrupts) != 0 ||
+                      raddle_lane_look_at (&self->n_flow) > 0 ||
+                      !raddle_lane_look_at (&self->brisk) || service->deadline > 0))
+        {
+          service->n_calls = n_calls;
+          go_on = next == entry->end || !should_yield (self, service);
+        }
+    }
+
+  turn->n_calls += n_calls - n_before;
+  service->n_calls = n_calls;
+  service->n_done = n_done;
+  service->next = next;
+  return go_on;
+}
+
+/* One event of another kind: async, or a gap that was merged. FALSE as above. */
+static gboolean
+call_other_event (RaddleLane *self,
+                  RaddleService *service)
+{
+  RaddleLaneEntry *entry = service->entry;
+
+  raddle_lane_publish (&entry->n_begun, service->n_done + 1);
+  if (!call (self, service, &entry->batch->events[service->next]))
+    return FALSE;
+  service->n_done++;
+  service->next =
+    raddle_lane_find_wanted (self, entry->batch, service->next + 1, entry->end);
+  return service->next == entry->end || !should_yield (self, service);
+}
+
 static void
 call_events (RaddleLane *self,
              RaddleService *service)
 {
   guint32 types = self->side_types[service->turn->side];
+  guint32 sync_types = types & self->sync_types & ~RADDLE_EVENT_MASK (RADDLE_EVENT_GAP);
   RaddleLaneEntry *entry = service->entry;
-  RaddleBatch *batch = entry->batch;
+  gboolean go_on = entry->gap == NULL || call_gap (self, service);
 
-  if (entry->gap != NULL && !call_gap (self, service))
-    return;
-  while (service->next < entry->end)
+  while (go_on && service->next < entry->end)
     {
-      RaddleEvent *event = &batch->events[service->next];
+      guint32 type = RADDLE_EVENT_MASK (entry->batch->events[service->next].type);
 
-      if (!(types & RADDLE_EVENT_MASK (event->type)))
-        return;
-      raddle_lane_publish (&entry->n_begun, service->n_done + 1);
-      if (!call (self, service, event))
-        return;
-      service->n_done++;
-      service->next++;
-      if (batch->types & ~self->types)
-        service->next = raddle_lane_find_wanted (self, batch, service->next, entry->end);
-      if (service->next < entry->end && should_yield (self, service))
-        return;
+      if (sync_types & type)
+        go_on = call_sync_events (self, service, sync_types);
+      else
+        go_on = (types & type) != 0 && call_other_event (self, service);
     }
 }
 
