@@ -192,9 +192,9 @@ void
 raddle_stats_set_depth (RaddleStats *self,
                         guint n_events)
 {
-  g_atomic_int_set (&self->depth, n_events);
-  if (n_events > (guint) g_atomic_int_get (&self->max_depth))
-    g_atomic_int_set (&self->max_depth, n_events);
+  __atomic_store_n (&self->depth, n_events, __ATOMIC_RELAXED);
+  if (n_events > __atomic_load_n (&self->max_depth, __ATOMIC_RELAXED))
+    __atomic_store_n (&self->max_depth, n_events, __ATOMIC_RELAXED);
 }
 
 /* ---- looking ---- */

@@ -305,9 +305,12 @@ raddle_run_emit_token (RaddleRun *self,
                        const char *text,
                        GError **error)
 {
+  g_return_val_if_fail (RADDLE_IS_RUN (self), FALSE);
   g_return_val_if_fail (text != NULL, FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
-  return raddle_run_emit_tokens (self, &text, 1, error);
+  return check_takes_tokens (raddle_run_get_record (self), error) &&
+         emit (self, RADDLE_EVENT_LLM_NEW_TOKEN, &text, 1, error);
 }
 
 /**
