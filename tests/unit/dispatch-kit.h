@@ -46,10 +46,12 @@ typedef struct
   ProbeCallback callback;
   guint sleep_us;
   gboolean fails;       /* each call */
+  gboolean heeds;       /* async: a held call goes on when it is cancelled */
   gboolean setup_fails;
   guint32 types;
 
   GHashTable *held;       /* kit's lock: lines to hold at */
+  GHashTable *failing;    /* kit's lock: lines to fail at */
   GPtrArray *held_calls;  /* kit's lock: of ProbeCall */
   GHashTable *inside;     /* kit's lock: runs that are inside a call */
   guint n_inside;         /* kit's lock */
@@ -76,6 +78,7 @@ typedef struct
   guint64 n_merged;
   char *text;
   gboolean replayed;
+  gboolean fails;
   GThread *thread;
 } Mark;
 
@@ -102,6 +105,8 @@ typedef struct
   GTask *task;
   GAsyncReadyCallback callback;
   gpointer user_data;
+  GCancellable *cancellable; /* while it is held and heeds it */
+  gulong cancelled_id;
 } ProbeCall;
 
 /* Other threads attach sources too; the sanitizer cannot see the context's own lock. */
@@ -154,7 +159,7 @@ describe_event (RaddleEvent *event)
   g_string_append_printf (line, ":%s", raddle_event_type_get_nick (type));
   if (raddle_event_type_get_class (type) == RADDLE_EVENT_CLASS_FLOW)
     g_string_append_printf (line, ":%s",
-                            type != RADDLE_EVENT_GAP ? raddle_event_get_text (event) : "");
+                             type == RADDLE_EVENT_GAP ? "" : raddle_event_get_text (event));
   if (type == RADDLE_EVENT_GAP)
     describe_gap (event, line);
   if (raddle_event_is_replayed (event))
@@ -206,6 +211,7 @@ enter_call (Probe *probe,
     probe->n_entered_twice++;
   probe->n_inside++;
   probe->max_inside = MAX (probe->max_inside, probe->n_inside);
+  mark->fails = probe->fails || g_hash_table_contains (probe->failing, mark->line);
   write_mark_locked (probe, TRUE, mark);
   raddle_unlock (&probe->kit->lock);
 }
@@ -233,7 +239,6 @@ probe_sync (RaddleHandler *handler,
             GError **error)
 {
   Probe *probe = raddle_handler_get_data (handler);
-  gboolean fails = probe->fails;
   Mark mark;
 
   enter_call (probe, event, &mark);
@@ -249,9 +254,9 @@ probe_sync (RaddleHandler *handler,
   raddle_unlock (&probe->kit->lock);
   leave_call (probe, &mark);
 
-  if (fails)
+  if (mark.fails)
     g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_FAILED, "on purpose");
-  return !fails;
+  return !mark.fails;
 }
 
 static void
@@ -299,6 +304,9 @@ call_back_from_source (ProbeCall *call,
 static void
 begin_call_back (ProbeCall *call)
 {
+  if (call->cancellable != NULL)
+    g_signal_handler_disconnect (call->cancellable, call->cancelled_id);
+  g_clear_object (&call->cancellable);
   switch (call->probe->callback)
     {
     case PROBE_LATER:
@@ -320,6 +328,28 @@ begin_call_back (ProbeCall *call)
 }
 
 static void
+cancelled_cb (GCancellable *cancellable,
+              gpointer user_data)
+{
+  ProbeCall *call = user_data;
+
+  raddle_lock (&call->probe->kit->lock);
+  g_assert_true (g_ptr_array_remove (call->probe->held_calls, call));
+  raddle_unlock (&call->probe->kit->lock);
+  begin_call_back (call);
+}
+
+static void
+heed (ProbeCall *call,
+      GCancellable *cancellable)
+{
+  g_assert_false (g_cancellable_is_cancelled (cancellable));
+  call->cancellable = g_object_ref (cancellable);
+  call->cancelled_id =
+    g_signal_connect (cancellable, "cancelled", G_CALLBACK (cancelled_cb), call);
+}
+
+static void
 probe_async (RaddleHandler *handler,
              RaddleEvent *event,
              GCancellable *cancellable,
@@ -336,12 +366,11 @@ probe_async (RaddleHandler *handler,
   g_task_set_task_data (call->task, call, g_free);
   call->callback = callback;
   call->user_data = user_data;
-  if (probe->fails)
+  enter_call (probe, event, &call->mark);
+  if (call->mark.fails)
     g_task_return_new_error (call->task, G_IO_ERROR, G_IO_ERROR_FAILED, "on purpose");
   else
     g_task_return_boolean (call->task, TRUE);
-
-  enter_call (probe, event, &call->mark);
   raddle_lock (&probe->kit->lock);
   held = g_hash_table_contains (probe->held, call->mark.line);
   if (held)
@@ -349,6 +378,8 @@ probe_async (RaddleHandler *handler,
   raddle_unlock (&probe->kit->lock);
   if (!held)
     begin_call_back (call);
+  else if (probe->heeds)
+    heed (call, cancellable);
 }
 
 static gboolean
@@ -434,6 +465,7 @@ probe_new (Kit *kit,
   probe->flags = flags;
   probe->types = types;
   probe->held = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  probe->failing = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   probe->held_calls = g_ptr_array_new ();
   probe->inside = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   probe_fill_calls (probe);
@@ -453,6 +485,7 @@ probe_free (gpointer data)
   raddle_sync_release (probe->handler);
   g_clear_object (&probe->handler);
   g_hash_table_unref (probe->held);
+  g_hash_table_unref (probe->failing);
   g_ptr_array_unref (probe->held_calls);
   g_hash_table_unref (probe->inside);
   g_free (probe->name);
@@ -466,6 +499,25 @@ probe_hold (Probe *probe,
 {
   raddle_lock (&probe->kit->lock);
   g_hash_table_add (probe->held, g_strdup (line));
+  raddle_unlock (&probe->kit->lock);
+}
+
+/* From the next call on; @line is R:event. */
+static G_GNUC_UNUSED void
+probe_fail (Probe *probe,
+            const char *line)
+{
+  raddle_lock (&probe->kit->lock);
+  g_hash_table_add (probe->failing, g_strdup (line));
+  raddle_unlock (&probe->kit->lock);
+}
+
+static G_GNUC_UNUSED void
+probe_heal (Probe *probe,
+            const char *line)
+{
+  raddle_lock (&probe->kit->lock);
+  g_assert_true (g_hash_table_remove (probe->failing, line));
   raddle_unlock (&probe->kit->lock);
 }
 

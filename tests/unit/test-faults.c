@@ -1,0 +1,746 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Handlers that fail too often, take too long or never return: what it costs them, that
+ * it costs nobody else anything, how they come back, and what is counted and said of it.
+ */
+
+#include "dispatch-kit.h"
+
+#include "dispatch/raddle-dispatcher-private.h"
+
+#define MASK(TYPE) RADDLE_EVENT_MASK (RADDLE_EVENT_##TYPE)
+#define SHORT      (50 * (gint64) 1000)
+#define LONG       (3600 * (gint64) G_USEC_PER_SEC)
+#define MUCH       ((gsize) 1024 * 1024)
+
+#define DISABLED "a call failed, and on-error=disable"
+#define HUNG     "a call has not returned within its time limit"
+#define ON_TRIAL "on trial: its next call decides whether it stays"
+
+typedef struct
+{
+  ProbeFlags flags;
+  RaddleDelivery delivery;
+} Kind;
+
+/* The first two can be given one run at a time, or several. */
+static const Kind kinds[] = {
+  { PROBE_SYNC, RADDLE_DELIVERY_AWAITED },
+  { PROBE_SYNC | PROBE_THREAD_SAFE, RADDLE_DELIVERY_AWAITED },
+  { PROBE_ASYNC, RADDLE_DELIVERY_AWAITED },
+  { PROBE_MIXED, RADDLE_DELIVERY_AWAITED },
+  { PROBE_SYNC, RADDLE_DELIVERY_LOCKSTEP },
+  { PROBE_ASYNC, RADDLE_DELIVERY_LOCKSTEP },
+  { PROBE_SYNC, RADDLE_DELIVERY_INLINE },
+};
+
+/* Of these the tokens are async. */
+static const Kind async_kinds[] = {
+  { PROBE_ASYNC, RADDLE_DELIVERY_AWAITED },
+  { PROBE_MIXED, RADDLE_DELIVERY_AWAITED },
+  { PROBE_ASYNC, RADDLE_DELIVERY_LOCKSTEP },
+};
+
+static const Kind serial = { PROBE_SYNC, RADDLE_DELIVERY_AWAITED };
+static const Kind thread_safe = { PROBE_SYNC | PROBE_THREAD_SAFE,
+                                  RADDLE_DELIVERY_AWAITED };
+
+/* ---- what the tests share ---- */
+
+static const RaddleLaneSettings disables = {
+  .max_events = 4096, .max_bytes = 8 * MUCH, .on_error = RADDLE_ON_ERROR_DISABLE
+};
+
+static const RaddleLaneSettings hurries = {
+  .max_events = 4096, .max_bytes = 8 * MUCH, .timeout = SHORT
+};
+
+static Probe *
+add_faulty (Kit *kit,
+            const Kind *kind,
+            const RaddleLaneSettings *settings)
+{
+  Probe *probe = probe_new (kit, "a", kind->flags, kind->delivery, KIT_ALL_TYPES);
+
+  raddle_dispatcher_add (kit->dispatcher, probe->handler, settings);
+  return probe;
+}
+
+static RaddleHandlerStats
+get_stats (Probe *probe)
+{
+  RaddleHandlerStats stats;
+
+  raddle_handler_get_stats (probe->handler, &stats);
+  return stats;
+}
+
+static void
+assert_counts (Probe *probe,
+               guint64 n_delivered,
+               guint64 n_dropped,
+               guint64 n_failed,
+               guint64 n_timed_out)
+{
+  RaddleHandlerStats stats = get_stats (probe);
+
+  g_assert_cmpuint (stats.n_delivered, ==, n_delivered);
+  g_assert_cmpuint (stats.n_dropped, ==, n_dropped);
+  g_assert_cmpuint (stats.n_failed, ==, n_failed);
+  g_assert_cmpuint (stats.n_timed_out, ==, n_timed_out);
+  g_assert_cmpuint (stats.n_coalesced, ==, 0);
+  g_assert_cmpuint (stats.queue_depth, ==, 0);
+}
+
+static gboolean
+is_in_state (Probe *probe,
+             RaddleHandlerState state,
+             const char *reason)
+{
+  g_autofree char *found = raddle_handler_dup_reason (probe->handler);
+
+  return raddle_handler_get_state (probe->handler) == state &&
+         g_strcmp0 (found, reason) == 0;
+}
+
+/* What the state says comes with the news to the loop. */
+static void
+wait_for_state (Kit *kit,
+                Probe *probe,
+                RaddleHandlerState state,
+                const char *reason)
+{
+  kit_poll_until (kit, is_in_state (probe, state, reason));
+}
+
+static void
+wait_until_suspended (Kit *kit,
+                      Probe *probe,
+                      const char *reason)
+{
+  wait_for_state (kit, probe, RADDLE_HANDLER_SUSPENDED, reason);
+}
+
+static void
+wait_until_running (Kit *kit,
+                    Probe *probe)
+{
+  wait_for_state (kit, probe, RADDLE_HANDLER_RUNNING, NULL);
+}
+
+static RaddleRunRecord *
+start_settled (Kit *kit,
+               const char *name)
+{
+  RaddleRunRecord *run = kit_start (kit, RADDLE_RUN_LLM, name, NULL);
+
+  kit_settle (kit, run);
+  return run;
+}
+
+/* The handler has the token @text of R in hand. */
+static void
+hold_in_token (Kit *kit,
+               Probe *probe,
+               RaddleRunRecord *run,
+               const char *words)
+{
+  g_autofree char *line = g_strdup_printf ("%s:llm-new-token:x", run->info.name);
+  g_autofree char *entered = g_strdup_printf ("%s>%s", probe->name, line);
+
+  probe_hold (probe, line);
+  push_tokens (run, words);
+  kit_wait (kit, entered);
+}
+
+/* The call that was held returns. */
+static void
+let_return (Kit *kit,
+            Probe *probe,
+            const char *line)
+{
+  g_autofree char *returned = g_strdup_printf ("%s<%s", probe->name, line);
+
+  probe_release (probe, line);
+  kit_wait (kit, returned);
+}
+
+/* The close does not wait for a call that was set aside; its teardown follows it. */
+static void
+close_down (Kit *kit,
+            Probe *probe)
+{
+  kit_close (kit);
+  kit_poll_until (kit, raddle_handler_get_state (probe->handler) ==
+                         RADDLE_HANDLER_STOPPED);
+  g_assert_cmpuint (probe->n_teardowns, ==, 1);
+}
+
+static guint
+get_n_inside (Probe *probe)
+{
+  guint n_inside;
+
+  raddle_lock (&probe->kit->lock);
+  n_inside = probe->n_inside;
+  raddle_unlock (&probe->kit->lock);
+
+  return n_inside;
+}
+
+/* ---- on-error=disable ---- */
+
+/* Nothing more comes to it, of this run or another, and nobody waits for it. */
+static void
+test_disable (void)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (kinds); i++)
+    {
+      g_autoptr (Kit) kit = kit_new (2);
+      Probe *a = add_faulty (kit, &kinds[i], &disables);
+      Probe *b = kit_add_new (kit, "b", PROBE_SYNC, RADDLE_DELIVERY_AWAITED);
+      RaddleRunRecord *other = start_settled (kit, "S");
+      RaddleRunRecord *run = start_settled (kit, "R");
+
+      wait_until_running (kit, a);
+      probe_fail (a, "R:llm-new-token:x");
+      push_tokens (run, "w x y z");
+      wait_until_suspended (kit, a, DISABLED);
+      push_tokens (other, "o");
+      kit_finish (kit, start_settled (kit, "T"));
+      kit_finish (kit, run);
+      kit_finish (kit, other);
+      probe_assert_saw (a, "S:llm-start R:llm-start R:llm-new-token:w R:llm-new-token:x");
+      g_assert_true (kit_has (kit, "b<T:llm-end"));
+      g_assert_true (kit_has (kit, "b<R:llm-new-token:z"));
+      g_assert_true (is_in_state (a, RADDLE_HANDLER_SUSPENDED, DISABLED));
+      close_down (kit, a);
+      assert_counts (a, 4, 3 + 2 + 2, 1, 0);
+      assert_counts (b, 6 + 3 + 2, 0, 0, 0);
+    }
+}
+
+static void
+test_disable_in_start (void)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (kinds); i++)
+    {
+      g_autoptr (Kit) kit = kit_new (2);
+      Probe *a = add_faulty (kit, &kinds[i], &disables);
+      RaddleRunRecord *run;
+
+      probe_fail (a, "R:llm-start");
+      run = start_settled (kit, "R");
+      push_tokens (run, "x");
+      kit_finish (kit, run);
+      wait_until_suspended (kit, a, DISABLED);
+      probe_assert_saw (a, "R:llm-start");
+      close_down (kit, a);
+      assert_counts (a, 1, 2, 1, 0);
+    }
+}
+
+/* Another run's call is under way when the handler is disabled: its run does not wait. */
+static void
+test_disable_during_another_call (void)
+{
+  for (guint i = 1; i < 4; i++)
+    {
+      g_autoptr (Kit) kit = kit_new (2);
+      Probe *a = add_faulty (kit, &kinds[i], &disables);
+      RaddleRunRecord *other = start_settled (kit, "S");
+      RaddleRunRecord *run = start_settled (kit, "R");
+
+      hold_in_token (kit, a, other, "x y");
+      probe_fail (a, "R:llm-new-token:x");
+      push_tokens (run, "x");
+      wait_until_suspended (kit, a, DISABLED);
+      kit_finish (kit, other);
+      kit_finish (kit, run);
+      g_assert_false (kit_has (kit, "a<S:llm-new-token:x"));
+      let_return (kit, a, "S:llm-new-token:x");
+      close_down (kit, a);
+      g_assert_false (kit_has (kit, "a>S:llm-new-token:y"));
+      assert_counts (a, 4, 3, 1, 0);
+    }
+}
+
+/* ---- the breaker ---- */
+
+static RaddleLaneSettings
+break_after (guint n_failures,
+             gint64 wait)
+{
+  return (RaddleLaneSettings) { .max_events = 4096, .max_bytes = 8 * MUCH,
+                                .breaker = n_failures, .breaker_wait = wait };
+}
+
+#define TRIPPED(n) n " calls failed one after the other; it is tried again after a while"
+
+/* A good call between makes it start anew. */
+static void
+test_breaker_opens (void)
+{
+  const RaddleLaneSettings settings = break_after (3, LONG);
+
+  for (guint i = 0; i < G_N_ELEMENTS (kinds); i++)
+    {
+      g_autoptr (Kit) kit = kit_new (2);
+      Probe *a = add_faulty (kit, &kinds[i], &settings);
+      RaddleRunRecord *run = start_settled (kit, "R");
+
+      probe_fail (a, "R:llm-new-token:x");
+      push_tokens (run, "x x y x x");
+      push_step (run);
+      push_tokens (run, "x x");
+      kit_settle (kit, run);
+      push_step (run);
+      kit_settle (kit, run);
+      wait_until_running (kit, a);
+      push_tokens (run, "x x x x");
+      wait_until_suspended (kit, a, TRIPPED ("3"));
+      push_tokens (run, "y");
+      kit_finish (kit, run);
+      close_down (kit, a);
+      assert_counts (a, 1 + 5 + 1 + 2 + 1 + 3, 1 + 1 + 1, 2 + 2 + 2 + 3, 0);
+    }
+}
+
+static void
+test_breaker_of_none (void)
+{
+  const RaddleLaneSettings settings = break_after (0, 1);
+  g_autoptr (Kit) kit = kit_new (2);
+  Probe *a = add_faulty (kit, &serial, &settings);
+  RaddleRunRecord *run = start_settled (kit, "R");
+
+  probe_fail (a, "R:llm-new-token:x");
+  for (guint i = 0; i < 100; i++)
+    push_tokens (run, "x");
+  kit_finish (kit, run);
+  g_assert_true (is_in_state (a, RADDLE_HANDLER_RUNNING, NULL));
+  close_down (kit, a);
+  assert_counts (a, 102, 0, 100, 0);
+}
+
+/* The run under way comes back with its start; the first call decides. */
+static void
+test_breaker_closes (void)
+{
+  const RaddleLaneSettings settings = break_after (1, SHORT);
+
+  for (guint i = 0; i < 6; i++)
+    {
+      g_autoptr (Kit) kit = kit_new (2);
+      Probe *a = add_faulty (kit, &kinds[i], &settings);
+      RaddleRunRecord *run = start_settled (kit, "R");
+
+      probe_fail (a, "R:llm-new-token:x");
+      probe_hold (a, "R:llm-start*");
+      push_tokens (run, "w x y z");
+      wait_until_suspended (kit, a, TRIPPED ("1"));
+      kit_wait (kit, "a>R:llm-start*");
+      wait_for_state (kit, a, RADDLE_HANDLER_RUNNING, ON_TRIAL);
+      push_tokens (run, "v");
+      let_return (kit, a, "R:llm-start*");
+      wait_until_running (kit, a);
+      kit_finish (kit, run);
+      probe_assert_saw (a, "R:llm-start R:llm-new-token:w R:llm-new-token:x R:llm-start* "
+                           "R:gap:-2[3-4] R:llm-new-token:v R:llm-end");
+      close_down (kit, a);
+      assert_counts (a, 6, 2, 1, 0);
+    }
+}
+
+/* It fails again on trial: it waits again, and misses more. */
+static void
+test_breaker_opens_again (void)
+{
+  const RaddleLaneSettings settings = break_after (1, SHORT);
+
+  for (guint i = 0; i < 6; i++)
+    {
+      g_autoptr (Kit) kit = kit_new (2);
+      Probe *a = add_faulty (kit, &kinds[i], &settings);
+      RaddleRunRecord *run = start_settled (kit, "R");
+
+      probe_fail (a, "R:llm-new-token:x");
+      probe_fail (a, "R:llm-start*");
+      probe_hold (a, "R:llm-start*");
+      push_tokens (run, "x y");
+      kit_wait (kit, "a>R:llm-start*");
+      wait_for_state (kit, a, RADDLE_HANDLER_RUNNING, ON_TRIAL);
+      push_tokens (run, "v");
+      probe_heal (a, "R:llm-start*");
+      let_return (kit, a, "R:llm-start*");
+      wait_until_suspended (kit, a, TRIPPED ("1"));
+      push_tokens (run, "w");
+      wait_until_running (kit, a);
+      push_tokens (run, "z");
+      kit_finish (kit, run);
+      probe_assert_saw (a, "R:llm-start R:llm-new-token:x R:llm-start* R:llm-start* "
+                           "R:gap:-3[2-4] R:llm-new-token:z R:llm-end");
+      close_down (kit, a);
+      assert_counts (a, 6, 3, 2, 0);
+    }
+}
+
+/* Parents come back before their children, what is over does not, and what began
+ * meanwhile comes too. */
+static void
+test_breaker_brings_runs_back (void)
+{
+  const RaddleLaneSettings settings = break_after (1, SHORT);
+
+  for (guint i = 0; i < G_N_ELEMENTS (kinds); i++)
+    {
+      g_autoptr (Kit) kit = kit_new (2);
+      Probe *a = add_faulty (kit, &kinds[i], &settings);
+      RaddleRunRecord *p = kit_start (kit, RADDLE_RUN_CHAIN, "P", NULL);
+      RaddleRunRecord *c = kit_start (kit, RADDLE_RUN_LLM, "C", p);
+      RaddleRunRecord *old = start_settled (kit, "O");
+      RaddleRunRecord *late;
+
+      kit_settle (kit, c);
+      probe_fail (a, "C:llm-new-token:x");
+      push_tokens (c, "x");
+      wait_until_suspended (kit, a, TRIPPED ("1"));
+      kit_finish (kit, old);
+      late = kit_start (kit, RADDLE_RUN_LLM, "N", c);
+      wait_until_running (kit, a);
+      kit_finish (kit, late);
+      kit_finish (kit, c);
+      kit_finish (kit, p);
+      kit_assert_before (kit, "a<P:chain-start*", "a>C:llm-start*");
+      kit_assert_before (kit, "a<C:llm-start*", "a>N:llm-start*");
+      kit_assert_before (kit, "a<N:llm-end", "a>C:llm-end");
+      kit_assert_before (kit, "a<C:llm-end", "a>P:chain-end");
+      g_assert_true (kit_has (kit, "a<N:gap:-1[0-0]"));
+      g_assert_false (kit_has (kit, "a>O:llm-end"));
+      close_down (kit, a);
+      assert_counts (a, 4 + 3 + 3, 1 + 1, 1, 0);
+    }
+}
+
+/* ---- sync calls that take too long ---- */
+
+/* One of a handler that is entered once at a time: it is set aside whole. */
+static void
+test_serial_is_set_aside (void)
+{
+  static const RaddleDelivery deliveries[] = { RADDLE_DELIVERY_AWAITED,
+                                               RADDLE_DELIVERY_LOCKSTEP,
+                                               RADDLE_DELIVERY_DETACHED };
+
+  for (guint i = 0; i < G_N_ELEMENTS (deliveries); i++)
+    {
+      const Kind kind = { PROBE_SYNC, deliveries[i] };
+      g_autoptr (Kit) kit = kit_new (2);
+      Probe *a = add_faulty (kit, &kind, &hurries);
+      RaddleRunRecord *other = start_settled (kit, "S");
+      RaddleRunRecord *run = start_settled (kit, "R");
+
+      hold_in_token (kit, a, run, "x y");
+      wait_until_suspended (kit, a, HUNG);
+      push_tokens (run, "z");
+      push_tokens (other, "o p");
+      kit_finish (kit, start_settled (kit, "T"));
+      kit_finish (kit, run);
+      kit_settle (kit, other);
+      g_assert_cmpuint (get_n_inside (a), ==, 1);
+      g_assert_true (is_in_state (a, RADDLE_HANDLER_SUSPENDED, HUNG));
+
+      let_return (kit, a, "R:llm-new-token:x");
+      wait_until_running (kit, a);
+      push_tokens (other, "q");
+      kit_finish (kit, other);
+      close_down (kit, a);
+      probe_assert_saw (a, "S:llm-start R:llm-start R:llm-new-token:x S:llm-start* "
+                           "S:gap:-2[1-2] S:llm-new-token:q S:llm-end");
+      assert_counts (a, 6, 3 + 2 + 2, 1, 1);
+      g_assert_cmpuint (a->max_inside, ==, 1);
+    }
+}
+
+/* The run waits at the barrier where the call hangs, and then goes on. */
+static void
+test_hangs_at_barriers (void)
+{
+  static const char *const lines[] = { "R:llm-start", "R:agent-action", "R:llm-end" };
+
+  for (guint i = 0; i < 2; i++)
+    for (guint j = 0; j < G_N_ELEMENTS (lines); j++)
+      {
+        g_autoptr (Kit) kit = kit_new (2);
+        Probe *a = add_faulty (kit, i == 0 ? &serial : &thread_safe, &hurries);
+        RaddleRunRecord *run;
+
+        probe_hold (a, lines[j]);
+        run = start_settled (kit, "R");
+        push_tokens (run, "x");
+        push_step (run);
+        kit_settle (kit, run);
+        end_run (run);
+        kit_settle (kit, run);
+        raddle_run_record_unref (run);
+        g_assert_cmpuint (get_stats (a).n_timed_out, ==, 1);
+        g_assert_cmpuint (get_n_inside (a), ==, 1);
+        let_return (kit, a, lines[j]);
+        close_down (kit, a);
+        assert_counts (a, j + 1 + (j > 0), 4 - (j + 1 + (j > 0)), 1, 1);
+      }
+}
+
+/* On the loop nothing can be done about it; it is counted, and said. */
+static gboolean
+wait_for_timeout (RaddleHandler *handler,
+                  RaddleEvent *event,
+                  gpointer user_data,
+                  GError **error)
+{
+  gint64 deadline = g_get_monotonic_time () + KIT_DEADLINE_SECONDS * G_USEC_PER_SEC;
+  RaddleHandlerStats stats;
+
+  do
+    {
+      raddle_handler_get_stats (handler, &stats);
+      g_assert_cmpint (g_get_monotonic_time (), <, deadline);
+      g_usleep (1000);
+    }
+  while (stats.n_timed_out == 0);
+  return TRUE;
+}
+
+static void
+test_inline_takes_too_long (void)
+{
+  static const RaddleEventType types[] = { RADDLE_EVENT_LLM_START, RADDLE_EVENT_LLM_END };
+  g_autoptr (Kit) kit = kit_new (1);
+  g_autoptr (RaddleHandler) handler = raddle_handler_new_with_func (
+    "a", types, G_N_ELEMENTS (types), wait_for_timeout, NULL, NULL);
+  RaddleHandlerStats stats;
+
+  raddle_dispatcher_add (kit->dispatcher, handler, &hurries);
+  kit_finish (kit, start_settled (kit, "R"));
+  raddle_handler_get_stats (handler, &stats);
+  g_assert_cmpuint (stats.n_timed_out, ==, 1);
+  g_assert_cmpuint (stats.n_failed, ==, 1);
+  g_assert_cmpuint (stats.n_delivered, ==, 2);
+  g_assert_cmpint (raddle_handler_get_state (handler), ==, RADDLE_HANDLER_RUNNING);
+}
+
+/* ---- async calls that take too long ---- */
+
+/* It is cancelled and comes back; all goes on, and the next call has a cancellable of its
+ * own. */
+static void
+test_async_heeds (void)
+{
+  static const ProbeCallback callbacks[] = { PROBE_LATER, PROBE_AT_ONCE };
+
+  for (guint i = 0; i < G_N_ELEMENTS (async_kinds); i++)
+    for (guint j = 0; j < G_N_ELEMENTS (callbacks); j++)
+      {
+        g_autoptr (Kit) kit = kit_new (2);
+        Probe *a = add_faulty (kit, &async_kinds[i], &hurries);
+        RaddleRunRecord *run;
+
+        a->heeds = TRUE;
+        a->callback = callbacks[j];
+        run = start_settled (kit, "R");
+        probe_hold (a, "R:llm-new-token:x");
+        push_tokens (run, "w x x y");
+        kit_wait (kit, "a<R:llm-new-token:y");
+        g_assert_true (is_in_state (a, RADDLE_HANDLER_RUNNING, NULL));
+        kit_finish (kit, run);
+        probe_assert_saw (a, "R:llm-start R:llm-new-token:w R:llm-new-token:x "
+                             "R:llm-new-token:x R:llm-new-token:y R:llm-end");
+        close_down (kit, a);
+        assert_counts (a, 6, 0, 2, 2);
+      }
+}
+
+/* It does not heed: the run goes on without it, and other runs with it. When it comes
+ * back at last, so does the run. */
+static void
+test_async_heeds_not (void)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (async_kinds); i++)
+    {
+      g_autoptr (Kit) kit = kit_new (2);
+      Probe *a = add_faulty (kit, &async_kinds[i], &hurries);
+      RaddleRunRecord *run = start_settled (kit, "R");
+
+      hold_in_token (kit, a, run, "x y");
+      push_step (run);
+      kit_settle (kit, run);
+      g_assert_cmpuint (get_stats (a).n_timed_out, ==, 1);
+      kit_finish (kit, start_settled (kit, "S"));
+      g_assert_true (is_in_state (a, RADDLE_HANDLER_RUNNING, NULL));
+      g_assert_false (kit_has (kit, "a<R:llm-new-token:x"));
+
+      let_return (kit, a, "R:llm-new-token:x");
+      kit_wait (kit, "a<R:llm-start*");
+      push_tokens (run, "z");
+      kit_finish (kit, run);
+      probe_assert_saw (a, "R:llm-start R:llm-new-token:x S:llm-start S:llm-end "
+                           "R:llm-start* R:gap:-2[2-3] R:llm-new-token:z R:llm-end");
+      close_down (kit, a);
+      assert_counts (a, 7, 2, 1, 1);
+    }
+}
+
+/* All barriers of the run in turn. */
+static void
+test_async_hangs_at_barriers (void)
+{
+  static const char *const lines[] = { "R:llm-start", "R:agent-action", "R:llm-end" };
+
+  for (guint i = 0; i < G_N_ELEMENTS (lines); i++)
+    {
+      g_autoptr (Kit) kit = kit_new (2);
+      Probe *a = add_faulty (kit, &async_kinds[0], &hurries);
+      RaddleRunRecord *run;
+
+      probe_hold (a, lines[i]);
+      run = start_settled (kit, "R");
+      push_tokens (run, "x");
+      push_step (run);
+      kit_settle (kit, run);
+      kit_finish (kit, run);
+      g_assert_cmpuint (get_stats (a).n_timed_out, ==, 1);
+      let_return (kit, a, lines[i]);
+      
+      close_down (kit, a);
+      assert_counts (a, i + 1 + (i > 0), 4 - (i + 1 + (i > 0)), 1, 1);
+    }
+}
+
+/* It comes back when its run is over. */
+static void
+test_async_after_the_run (void)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (async_kinds); i++)
+    {
+      g_autoptr (Kit) kit = kit_new (2);
+      Probe *a = add_faulty (kit, &async_kinds[i], &hurries);
+      RaddleRunRecord *run = start_settled (kit, "R");
+
+      hold_in_token (kit, a, run, "x y");
+      kit_finish (kit, run);
+      g_assert_cmpuint (get_stats (a).n_timed_out, ==, 1);
+      let_return (kit, a, "R:llm-new-token:x");
+      kit_finish (kit, start_settled (kit, "S"));
+      probe_assert_saw (a, "R:llm-start R:llm-new-token:x S:llm-start S:llm-end");
+      close_down (kit, a);
+      assert_counts (a, 4, 2, 1, 1);
+    }
+}
+
+/* It comes back when its dispatcher is closed, which did not wait for it; the teardown
+ * follows it. */
+static void
+test_async_after_the_close (void)
+{
+  for (guint i = 0; i < 2; i++)
+    {
+      g_autoptr (Kit) kit = kit_new (2);
+      Probe *a = add_faulty (kit, &async_kinds[0], &hurries);
+      RaddleRunRecord *run = start_settled (kit, "R");
+
+      hold_in_token (kit, a, run, "x y");
+      push_step (run);
+      if (i == 0)
+        kit_settle (kit, run);
+      kit_close (kit);
+      raddle_run_record_unref (run);
+      let_return (kit, a, "R:llm-new-token:x");
+      close_down (kit, a);
+      probe_assert_saw (a, "R:llm-start R:llm-new-token:x");
+      assert_counts (a, 2, 3, 1, 1);
+    }
+}
+
+/* ---- what else follows ---- */
+
+static void
+test_timeout_disables (void)
+{
+  RaddleLaneSettings settings = hurries;
+
+  settings.on_error = RADDLE_ON_ERROR_DISABLE;
+  for (guint i = 0; i < 4; i++)
+    {
+      g_autoptr (Kit) kit = kit_new (2);
+      Probe *a = add_faulty (kit, &kinds[i], &settings);
+      RaddleRunRecord *run = start_settled (kit, "R");
+
+      hold_in_token (kit, a, run, "x y");
+      wait_until_suspended (kit, a, DISABLED);
+      kit_settle (kit, run);
+      let_return (kit, a, "R:llm-new-token:x");
+      kit_finish (kit, start_settled (kit, "S"));
+      kit_finish (kit, run);
+      close_down (kit, a);
+      probe_assert_saw (a, "R:llm-start R:llm-new-token:x");
+      assert_counts (a, 2, 2 + 2, 1, 1);
+    }
+}
+
+/* The call that is under way at the close fails. */
+static void
+test_fails_while_closing (void)
+{
+  RaddleLaneSettings settings[3] = { disables, break_after (1, SHORT),
+                                     break_after (0, 0) };
+
+  for (guint i = 0; i < 4; i++)
+    for (guint j = 0; j < G_N_ELEMENTS (settings); j++)
+      {
+        g_autoptr (Kit) kit = kit_new (2);
+        Probe *a = add_faulty (kit, &kinds[i], &settings[j]);
+        RaddleRunRecord *run = start_settled (kit, "R");
+
+        probe_fail (a, "R:llm-new-token:x");
+        hold_in_token (kit, a, run, "x y");
+        raddle_dispatcher_close (kit->dispatcher, set_true, &kit->closed);
+        kit_let_pass (kit, 1);
+        let_return (kit, a, "R:llm-new-token:x");
+        close_down (kit, a);
+        raddle_run_record_unref (run);
+        if (j < 2)
+          assert_counts (a, 2, 2, 1, 0);
+        else
+          assert_counts (a, 4, 0, 1, 0);
+      }
+}
+
+#define ADD(path, function) g_test_add_func ("/faults/" path, function)
+
+int
+main (int argc,
+      char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+
+  ADD ("disable/one-bad-call", test_disable);
+  ADD ("disable/in-start", test_disable_in_start);
+  ADD ("disable/during-another-call", test_disable_during_another_call);
+  ADD ("breaker/opens", test_breaker_opens);
+  ADD ("breaker/of-none", test_breaker_of_none);
+  ADD ("breaker/closes", test_breaker_closes);
+  ADD ("breaker/opens-again", test_breaker_opens_again);
+  ADD ("breaker/brings-runs-back", test_breaker_brings_runs_back);
+  ADD ("hang/serial", test_serial_is_set_aside);
+  ADD ("hang/at-barriers", test_hangs_at_barriers);
+  ADD ("hang/inline", test_inline_takes_too_long);
+  ADD ("async/heeds", test_async_heeds);
+  ADD ("async/heeds-not", test_async_heeds_not);
+  ADD ("async/at-barriers", test_async_hangs_at_barriers);
+  ADD ("async/after-the-run", test_async_after_the_run);
+  ADD ("async/after-the-close", test_async_after_the_close);
+  ADD ("timeout-disables", test_timeout_disables);
+  ADD ("fails-while-closing", test_fails_while_closing);
+
+  return g_test_run ();
+}
