@@ -273,6 +273,19 @@ raddle_slot_throw_away_locked (RaddleSlot *self,
   return n_events;
 }
 
+/* Those of a slot that was set aside are not counted any more. */
+void
+raddle_lane_count_done_locked (RaddleLane *self,
+                               RaddleLaneEntry *entry,
+                               guint n_done,
+                               RaddleLaneTidings *tidings)
+{
+  guint n_counted = MIN (n_done, entry->n_events);
+
+  raddle_lane_account_locked (self, -(int) n_counted, 0, tidings);
+  entry->n_events -= n_counted;
+}
+
 /* Ends a turn: the head entry went on to @first, @n_done events of the
  * lane's are done. */
 void
@@ -284,8 +297,7 @@ raddle_lane_end_turn_locked (RaddleLane *self,
 {
   RaddleLaneEntry *entry = slot->head;
 
-  raddle_lane_account_locked (self, -(int) n_done, 0, tidings);
-  entry->n_events -= n_done;
+  raddle_lane_count_done_locked (self, entry, n_done, tidings);
   entry->first = first;
   raddle_lane_publish (&entry->n_begun, 0);
   if (entry->n_feared > 0) /* what really did not get to the handler is counted now */

@@ -262,6 +262,10 @@ void        raddle_lane_settle_slot_locked  (RaddleLane        *self,
                                              RaddleLaneTidings *tidings);
 guint       raddle_slot_throw_away_locked   (RaddleSlot        *self,
                                              RaddleLaneTidings *tidings);
+void        raddle_lane_count_done_locked   (RaddleLane        *self,
+                                             RaddleLaneEntry   *entry,
+                                             guint              n_done,
+                                             RaddleLaneTidings *tidings);
 void        raddle_lane_end_turn_locked     (RaddleLane        *self,
                                              RaddleSlot        *slot,
                                              guint              first,

@@ -385,8 +385,7 @@ end_service_locked (RaddleLane *self,
                                  tidings);
   else
     {
-      raddle_lane_account_locked (self, -(int) service->n_done, 0, tidings);
-      entry->n_events -= service->n_done;
+      raddle_lane_count_done_locked (self, entry, service->n_done, tidings);
       entry->first = service->next;
       raddle_lane_publish (&entry->n_begun, entry->gap == NULL);
     }

@@ -19,6 +19,22 @@
 
 /* ---- leaving ---- */
 
+/* What is being served takes no room from others any longer. Returns how many events of
+ * it the handler will not be given. */
+static guint
+uncount_head_locked (RaddleSlot *self,
+                     RaddleLaneTidings *tidings)
+{
+  RaddleLaneEntry *entry = self->head;
+  guint n_events = entry->n_events;
+
+  raddle_lane_account_locked (self->lane, -(int) n_events, -(gssize) entry->n_bytes,
+                              tidings);
+  entry->n_events = 0;
+  entry->n_bytes = 0;
+  return n_events - MIN (raddle_lane_look_at (&entry->n_begun), n_events);
+}
+
 /* Nobody waits for the handler in this run any longer. Returns how many events were
  * thrown away. */
 guint
@@ -33,8 +49,7 @@ raddle_slot_leave_locked (RaddleSlot *self,
 
   self->left = TRUE;
   if (self->state == RADDLE_SLOT_SERVED)
-    n_rest = self->head->n_events - MIN (raddle_lane_look_at (&self->head->n_begun),
-                                         self->head->n_events);
+    n_rest = uncount_head_locked (self, tidings);
   if (n_rest > 0 && (self->lane->interrupts & RADDLE_LANE_ABANDONED))
     {
       raddle_stats_add_undelivered (&self->lane->handler->stats, n_rest);

@@ -491,6 +491,37 @@ test_hangs_at_barriers (void)
       }
 }
 
+/* A stream does not wait for it either, however full its lane was. */
+static void
+test_hangs_with_a_full_lane (void)
+{
+  for (guint i = 0; i < 4; i++)
+    {
+      const RaddleLaneSettings settings = { .max_events = 1, .max_bytes = MUCH,
+                                            .timeout = SHORT };
+      g_autoptr (Kit) kit = kit_new (2);
+      Probe *a = add_faulty (kit, &kinds[i], &settings);
+      Probe *b = kit_add_new (kit, "b", PROBE_SYNC, RADDLE_DELIVERY_AWAITED);
+      RaddleRunRecord *other = start_settled (kit, "S");
+      RaddleRunRecord *run = start_settled (kit, "R");
+
+      hold_in_token (kit, a, run, "x");
+      push_tokens (run, "y z");
+      g_assert_false (raddle_dispatcher_has_room (kit->dispatcher, run));
+      kit_wait (kit, "b<R:llm-new-token:z");
+      kit_poll_until (kit, raddle_dispatcher_has_room (kit->dispatcher, run));
+      g_assert_true (raddle_dispatcher_has_room (kit->dispatcher, other));
+      push_tokens (other, "o p q");
+      kit_wait (kit, "b<S:llm-new-token:q");
+      kit_finish (kit, run);
+      kit_finish (kit, other);
+      let_return (kit, a, "R:llm-new-token:x");
+      close_down (kit, a);
+      assert_counts (b, 5 + 5, 0, 0, 0);
+      g_assert_cmpuint (get_stats (a).queue_depth, ==, 0);
+    }
+}
+
 /* On the loop nothing can be done about it; it is counted, and said. */
 static gboolean
 wait_for_timeout (RaddleHandler *handler,
@@ -733,6 +764,7 @@ main (int argc,
   ADD ("breaker/brings-runs-back", test_breaker_brings_runs_back);
   ADD ("hang/serial", test_serial_is_set_aside);
   ADD ("hang/at-barriers", test_hangs_at_barriers);
+  ADD ("hang/with-a-full-lane", test_hangs_with_a_full_lane);
   ADD ("hang/inline", test_inline_takes_too_long);
   ADD ("async/heeds", test_async_heeds);
   ADD ("async/heeds-not", test_async_heeds_not);
