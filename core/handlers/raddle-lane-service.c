@@ -117,12 +117,14 @@ has_time_left (RaddleLane *self,
   return now - service->began < LONG_TURN_US || !others_wait (self);
 }
 
-/* A start or end of another run goes before; other runs' tokens after some of ours. */
+/* A start or end of another run goes before; other runs' tokens after some of ours. What
+ * follows a call that was set aside is not given to the handler. */
 static inline gboolean
 should_yield (RaddleLane *self,
               RaddleService *service)
 {
-  if (raddle_lane_look_at (&self->interrupts) != 0)
+  if (raddle_lane_look_at (&self->interrupts) != 0 ||
+      raddle_lane_look_at (&service->turn->set_aside))
     return TRUE;
   if (raddle_lane_look_at (&self->brisk))
     {

@@ -177,7 +177,7 @@ set_aside_locked (RaddleLane *self,
     return NULL; /* it has just returned */
   if (turn->side == RADDLE_LANE_POOL)
     {
-      turn->set_aside = TRUE;
+      raddle_lane_publish (&turn->set_aside, TRUE);
       self->n_hung++;
       if (self->concurrent)
         raddle_slot_leave_locked (slot, tidings);
@@ -240,7 +240,7 @@ raddle_lane_return_locked (RaddleLane *self,
   turn->slot = NULL;
   if (!turn->set_aside)
     return;
-  turn->set_aside = FALSE;
+  raddle_lane_publish (&turn->set_aside, FALSE);
   one_less_hung_locked (self, tidings);
 }
 

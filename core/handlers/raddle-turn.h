@@ -15,7 +15,8 @@ struct _RaddleTurn
   RaddleLane *lane;
   RaddleLaneSide side;
   RaddleSlot *slot;   /* lane's lock: who has the turn; NULL between */
-  gboolean set_aside; /* lane's lock: nobody waits for the call in hand any longer */
+  guint set_aside; /* lane's lock to write, atomic to read: nobody waits for the call in
+                    * hand any longer */
   gboolean was_slow;  /* the lane, when the turn began */
   guint epoch;        /* of the breaker, when the slot was taken */
   guint n_calls;

@@ -522,6 +522,102 @@ test_hangs_with_a_full_lane (void)
     }
 }
 
+/* One of several calls of a thread-safe handler: only that run is lost, until it returns;
+ * what it had in hand behind the call it does not get. */
+static void
+test_thread_safe_loses_one_run (void)
+{
+  g_autoptr (Kit) kit = kit_new (2);
+  Probe *a = add_faulty (kit, &thread_safe, &hurries);
+  RaddleRunRecord *other = start_settled (kit, "S");
+  RaddleRunRecord *run = start_settled (kit, "R");
+
+  hold_in_token (kit, a, run, "x y z");
+  kit_poll_until (kit, get_stats (a).n_timed_out == 1);
+  kit_settle (kit, run);
+  g_assert_true (is_in_state (a, RADDLE_HANDLER_RUNNING, NULL));
+  push_tokens (run, "w");
+  push_step (run);
+  kit_settle (kit, run);
+  push_tokens (other, "o p");
+  kit_finish (kit, other);
+  g_assert_true (kit_has (kit, "a<S:llm-end"));
+  g_assert_false (kit_has (kit, "a<R:llm-new-token:x"));
+
+  let_return (kit, a, "R:llm-new-token:x");
+  kit_wait (kit, "a<R:llm-start*");
+  push_tokens (run, "v");
+  kit_finish (kit, run);
+  close_down (kit, a);
+  probe_assert_saw (a, "S:llm-start R:llm-start R:llm-new-token:x S:llm-new-token:o "
+                       "S:llm-new-token:p S:llm-end R:llm-start* R:gap:-4[2-5] "
+                       "R:llm-new-token:v R:llm-end");
+  assert_counts (a, 9, 4, 1, 1);
+}
+
+static void
+test_never_returns (void)
+{
+  for (guint i = 0; i < 2; i++)
+    {
+      g_autoptr (Kit) kit = kit_new (2);
+      Probe *a = add_faulty (kit, &kinds[i], &hurries);
+      RaddleRunRecord *run = start_settled (kit, "R");
+
+      hold_in_token (kit, a, run, "x y");
+      kit_poll_until (kit, get_stats (a).n_timed_out == 1);
+      kit_close (kit);
+      raddle_run_record_unref (run);
+      g_assert_cmpuint (a->n_teardowns, ==, 0);
+      let_return (kit, a, "R:llm-new-token:x");
+      kit_poll_until (kit, is_in_state (a, RADDLE_HANDLER_STOPPED, NULL));
+      g_assert_cmpuint (a->n_teardowns, ==, 1);
+      probe_assert_saw (a, "R:llm-start R:llm-new-token:x");
+      assert_counts (a, 2, 2, 1, 1);
+    }
+}
+
+/* The close waits for it only until its time is up. */
+static void
+test_hangs_while_closing (void)
+{
+  for (guint i = 0; i < 2; i++)
+    {
+      g_autoptr (Kit) kit = kit_new (2);
+      Probe *a = add_faulty (kit, &kinds[i], &hurries);
+      RaddleRunRecord *run = start_settled (kit, "R");
+
+      hold_in_token (kit, a, run, "x y");
+      kit_close (kit);
+      raddle_run_record_unref (run);
+      g_assert_cmpuint (get_stats (a).n_timed_out, ==, 1);
+      let_return (kit, a, "R:llm-new-token:x");
+      kit_poll_until (kit, is_in_state (a, RADDLE_HANDLER_STOPPED, NULL));
+      assert_counts (a, 2, 2, 1, 1);
+    }
+}
+
+/* The handler is taken away while its call hangs; the teardown follows the call. */
+static void
+test_leaves_while_it_hangs (void)
+{
+  for (guint i = 0; i < 4; i++)
+    {
+      g_autoptr (Kit) kit = kit_new (2);
+      Probe *a = add_faulty (kit, &kinds[i], &hurries);
+      RaddleRunRecord *run = start_settled (kit, "R");
+
+      hold_in_token (kit, a, run, "x y");
+      kit_poll_until (kit, get_stats (a).n_timed_out == 1);
+      raddle_dispatcher_remove (kit->dispatcher, a->handler);
+      push_tokens (run, "z");
+      kit_finish (kit, run);
+      let_return (kit, a, "R:llm-new-token:x");
+      kit_wait (kit, "a>teardown");
+      probe_assert_saw (a, "R:llm-start R:llm-new-token:x");
+    }
+}
+
 /* On the loop nothing can be done about it; it is counted, and said. */
 static gboolean
 wait_for_timeout (RaddleHandler *handler,
@@ -695,6 +791,44 @@ test_async_after_the_close (void)
 /* ---- what else follows ---- */
 
 static void
+assert_timed_out (RaddleRunRecord *run)
+{
+  g_autoptr (GError) error = raddle_run_record_dup_raised_error (run);
+
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT);
+  g_assert_cmpstr (error->message, ==,
+                   "handler 'a': llm-new-token failed: it has not returned for 0.05 s, "
+                   "which is its time limit");
+}
+
+static void
+test_timeout_raises (void)
+{
+  RaddleLaneSettings settings = hurries;
+
+  settings.on_error = RADDLE_ON_ERROR_RAISE;
+  for (guint i = 0; i < 4; i++)
+    {
+      g_autoptr (Kit) kit = kit_new (2);
+      Probe *a = add_faulty (kit, &kinds[i], &settings);
+      Probe *b = kit_add_new (kit, "b", PROBE_SYNC, RADDLE_DELIVERY_AWAITED);
+      RaddleRunRecord *run = start_settled (kit, "R");
+
+      hold_in_token (kit, a, run, "x y");
+      kit_poll_until (kit, raddle_run_record_is_over (run));
+      kit_settle (kit, run);
+      g_assert_cmpint (raddle_run_record_get_outcome (run), ==, RADDLE_OUTCOME_ERROR);
+      assert_timed_out (run);
+      raddle_run_record_unref (run);
+      probe_assert_saw (b, "R:llm-start R:llm-new-token:x R:llm-new-token:y "
+                           "R:llm-error=error");
+      let_return (kit, a, "R:llm-new-token:x");
+      close_down (kit, a);
+      assert_counts (a, 2, 2, 1, 1);
+    }
+}
+
+static void
 test_timeout_disables (void)
 {
   RaddleLaneSettings settings = hurries;
@@ -765,12 +899,17 @@ main (int argc,
   ADD ("hang/serial", test_serial_is_set_aside);
   ADD ("hang/at-barriers", test_hangs_at_barriers);
   ADD ("hang/with-a-full-lane", test_hangs_with_a_full_lane);
+  ADD ("hang/thread-safe", test_thread_safe_loses_one_run);
+  ADD ("hang/for-ever", test_never_returns);
+  ADD ("hang/while-closing", test_hangs_while_closing);
+  ADD ("hang/leaves", test_leaves_while_it_hangs);
   ADD ("hang/inline", test_inline_takes_too_long);
   ADD ("async/heeds", test_async_heeds);
   ADD ("async/heeds-not", test_async_heeds_not);
   ADD ("async/at-barriers", test_async_hangs_at_barriers);
   ADD ("async/after-the-run", test_async_after_the_run);
   ADD ("async/after-the-close", test_async_after_the_close);
+  ADD ("timeout-raises", test_timeout_raises);
   ADD ("timeout-disables", test_timeout_disables);
   ADD ("fails-while-closing", test_fails_while_closing);
 
