@@ -90,18 +90,6 @@ resume_locked (RaddleLane *self,
 
 /* ---- failures ---- */
 
-static guint
-raddle_lane_get_epoch (RaddleLane *self)
-{
-  guint epoch;
-
-  raddle_lock (&self->lock);
-  epoch = raddle_breaker_begin (&self->breaker);
-  raddle_unlock (&self->lock);
-
-  return epoch;
-}
-
 static void
 note_change_locked (RaddleLane *self,
                     RaddleBreakerChange change,
@@ -152,27 +140,31 @@ make_timeout_error (RaddleLane *self)
                       self->settings.timeout / 1e6);
 }
 
-/* Counts as a failure; what the call itself says later counts no more. */
+/* Counts as a failure; what the call itself says later counts no more. @epoch: of the
+ * breaker, when it began. */
 static void
 report_timeout (RaddleLane *self,
                 RaddleRunInfo *run,
-                RaddleEventType type)
+                RaddleEventType type,
+                guint epoch)
 {
   g_autoptr (GError) error = make_timeout_error (self);
 
   raddle_stats_add_timed_out (&self->handler->stats);
   raddle_handler_failed_in (self->handler, run, type, error);
-  raddle_lane_note_call (self, raddle_lane_get_epoch (self), FALSE);
+  raddle_lane_note_call (self, epoch, FALSE);
 }
 
 /* A handler that is entered once at a time cannot be given other runs either. */
 static RaddleRunRecord *
 set_aside_locked (RaddleLane *self,
                   RaddleTurn *turn,
+                  guint *epoch,
                   RaddleLaneTidings *tidings)
 {
   RaddleSlot *slot = turn->slot;
 
+  *epoch = turn->epoch;
   if (slot == NULL || turn->set_aside || turn->seen_call != raddle_turn_get_call (turn))
     return NULL; /* it has just returned */
   if (turn->side == RADDLE_LANE_POOL)
@@ -197,13 +189,14 @@ raddle_lane_call_is_overdue (RaddleLane *self,
   RaddleEventType type = raddle_turn_get_type (raddle_turn_get_call (turn));
   g_autoptr (RaddleRunRecord) run = NULL;
   RaddleLaneTidings tidings = { 0 };
+  guint epoch;
 
   raddle_lock (&self->lock);
-  run = set_aside_locked (self, turn, &tidings);
+  run = set_aside_locked (self, turn, &epoch, &tidings);
   raddle_unlock (&self->lock);
 
   if (run != NULL)
-    report_timeout (self, &run->info, type);
+    report_timeout (self, &run->info, type, epoch);
   raddle_lane_tell_owner (self, &tidings);
 }
 
@@ -286,7 +279,7 @@ cancel_call (RaddleLane *self,
   g_autoptr (GCancellable) cancellable = g_steal_pointer (&slot->cancellable);
 
   call->cancelled = TRUE;
-  report_timeout (self, &slot->run->info, call->event->type);
+  report_timeout (self, &slot->run->info, call->event->type, call->epoch);
   g_cancellable_cancel (cancellable); /* from here on the call may be done */
 }
 

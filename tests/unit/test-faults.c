@@ -788,6 +788,37 @@ test_async_after_the_close (void)
     }
 }
 
+/* A call that began before the breaker opened says nothing of the handler on trial, not
+ * even by its time limit. */
+static void
+test_async_late_timeout (void)
+{
+  const RaddleLaneSettings settings = { .max_events = 4096, .max_bytes = MUCH,
+                                        .timeout = LONG, .breaker = 1,
+                                        .breaker_wait = 1000 };
+  g_autoptr (Kit) kit = kit_new (2);
+  Probe *a = add_faulty (kit, &async_kinds[0], &settings);
+  RaddleRunRecord *other = start_settled (kit, "S");
+  RaddleRunRecord *run = start_settled (kit, "R");
+  RaddleLane *lane = kit->dispatcher->lanes->pdata[0];
+
+  hold_in_token (kit, a, other, "x");
+  probe_hold (a, "R:llm-start*");
+  probe_fail (a, "R:llm-new-token:x");
+  push_tokens (run, "x");
+  kit_wait (kit, "a>R:llm-start*");
+  wait_for_state (kit, a, RADDLE_HANDLER_RUNNING, ON_TRIAL);
+  raddle_lane_check_calls (lane, raddle_lane_check_calls (lane, 0));
+  g_assert_cmpuint (get_stats (a).n_timed_out, ==, 1);
+  kit_let_pass (kit, 2);
+  g_assert_true (is_in_state (a, RADDLE_HANDLER_RUNNING, ON_TRIAL));
+  let_return (kit, a, "R:llm-start*");
+  wait_until_running (kit, a);
+  let_return (kit, a, "S:llm-new-token:x");
+  kit_finish (kit, run);
+  kit_finish (kit, other);
+}
+
 /* ---- what else follows ---- */
 
 static void
@@ -909,6 +940,7 @@ main (int argc,
   ADD ("async/at-barriers", test_async_hangs_at_barriers);
   ADD ("async/after-the-run", test_async_after_the_run);
   ADD ("async/after-the-close", test_async_after_the_close);
+  ADD ("async/late-timeout", test_async_late_timeout);
   ADD ("timeout-raises", test_timeout_raises);
   ADD ("timeout-disables", test_timeout_disables);
   ADD ("fails-while-closing", test_fails_while_closing);
