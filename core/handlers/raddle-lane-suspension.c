@@ -359,6 +359,19 @@ raddle_lane_get_retry_time (RaddleLane *self)
   return time;
 }
 
+/* One that is still in a call, and is entered once at a time, has to return first. */
+static void
+try_again_locked (RaddleLane *self,
+                  RaddleLaneTidings *tidings)
+{
+  if (self->n_hung == 0 || self->concurrent)
+    resume_locked (self, tidings);
+  else
+    self->suspension = RADDLE_LANE_HUNG;
+  tidings->news = TRUE;
+  raddle_lane_publish (&self->failing, TRUE);
+}
+
 /* Lets the handler be tried again, if it is time. */
 void
 raddle_lane_retry (RaddleLane *self,
@@ -368,10 +381,7 @@ raddle_lane_retry (RaddleLane *self,
 
   raddle_lock (&self->lock);
   if (self->suspension == RADDLE_LANE_TRIPPED && raddle_breaker_try (&self->breaker, now))
-    {
-      resume_locked (self, &tidings);
-      raddle_lane_publish (&self->failing, TRUE);
-    }
+    try_again_locked (self, &tidings);
   raddle_unlock (&self->lock);
 
   raddle_lane_tell_owner (self, &tidings);

@@ -618,6 +618,33 @@ test_leaves_while_it_hangs (void)
     }
 }
 
+/* The time of an open breaker is up while the handler is still in the call that opened it:
+ * nobody may begin to wait for it. */
+static void
+test_breaker_opens_while_it_hangs (void)
+{
+  const RaddleLaneSettings settings = { .max_events = 4096, .max_bytes = MUCH,
+                                        .timeout = SHORT, .breaker = 1,
+                                        .breaker_wait = 1000 };
+  g_autoptr (Kit) kit = kit_new (2);
+  Probe *a = add_faulty (kit, &serial, &settings);
+  RaddleRunRecord *run = start_settled (kit, "R");
+
+  hold_in_token (kit, a, run, "x");
+  wait_until_suspended (kit, a, HUNG);
+  kit_poll_until (kit, raddle_lane_get_retry_time (kit->dispatcher->lanes->pdata[0]) ==
+                         G_MAXINT64);
+  kit_finish (kit, start_settled (kit, "S"));
+  g_assert_cmpuint (get_n_inside (a), ==, 1);
+  let_return (kit, a, "R:llm-new-token:x");
+  kit_wait (kit, "a<R:llm-start*");
+  wait_until_running (kit, a);
+  kit_finish (kit, run);
+  probe_assert_saw (a, "R:llm-start R:llm-new-token:x R:llm-start* R:llm-end");
+  close_down (kit, a);
+  assert_counts (a, 4, 2, 1, 1);
+}
+
 /* On the loop nothing can be done about it; it is counted, and said. */
 static gboolean
 wait_for_timeout (RaddleHandler *handler,
@@ -927,6 +954,7 @@ main (int argc,
   ADD ("breaker/closes", test_breaker_closes);
   ADD ("breaker/opens-again", test_breaker_opens_again);
   ADD ("breaker/brings-runs-back", test_breaker_brings_runs_back);
+  ADD ("breaker/opens-while-it-hangs", test_breaker_opens_while_it_hangs);
   ADD ("hang/serial", test_serial_is_set_aside);
   ADD ("hang/at-barriers", test_hangs_at_barriers);
   ADD ("hang/with-a-full-lane", test_hangs_with_a_full_lane);
