@@ -240,6 +240,18 @@ tells_gaps (RaddleLane *self)
   return (self->types & RADDLE_EVENT_MASK (RADDLE_EVENT_GAP)) != 0;
 }
 
+/* A gap that is not told itself: the next one says what it would have said. */
+static void
+take_over_gap (RaddleSlot *self,
+               RaddleBatch **gap,
+               const RaddleEvent *untold)
+{
+  RaddleEvent *event = widen_gap (self, gap, untold);
+
+  event->detail->n_dropped += untold->detail->n_dropped;
+  event->detail->n_merged += untold->detail->n_merged;
+}
+
 /* Counts what the handler wants of @first to @end as dropped, for @gap, or when all is
  * given up, as not delivered. */
 void
@@ -255,9 +267,16 @@ raddle_slot_miss_locked (RaddleSlot *self,
   for (guint i = raddle_lane_find_wanted (lane, batch, first, end); i < end;
        i = raddle_lane_find_wanted (lane, batch, i + 1, end))
     {
+      const RaddleEvent *event = &batch->events[i];
+
+      if (event->type == RADDLE_EVENT_GAP)
+        {
+          take_over_gap (self, gap, event);
+          continue;
+        }
       n_missed++;
       if (tells_gaps (lane))
-        widen_gap (self, gap, &batch->events[i])->detail->n_dropped++;
+        widen_gap (self, gap, event)->detail->n_dropped++;
     }
   if (lane->interrupts & RADDLE_LANE_ABANDONED)
     raddle_stats_add_undelivered (&lane->handler->stats, n_missed);
@@ -271,8 +290,6 @@ join_gaps (RaddleSlot *self,
            RaddleBatch **into,
            RaddleBatch *gap)
 {
-  RaddleEvent *event;
-
   if (gap == NULL)
     return;
   if (*into == NULL)
@@ -280,9 +297,7 @@ join_gaps (RaddleSlot *self,
       *into = gap;
       return;
     }
-  event = widen_gap (self, into, &gap->events[0]);
-  event->detail->n_dropped += gap->events[0].detail->n_dropped;
-  event->detail->n_merged += gap->events[0].detail->n_merged;
+  take_over_gap (self, into, &gap->events[0]);
   raddle_batch_unref (gap);
 }
 
@@ -316,7 +331,8 @@ raddle_slot_drop_entry_locked (RaddleSlot *self,
 
   if (entry->merger != NULL)
     raddle_stats_add_coalesced (&self->lane->handler->stats,
-                                raddle_lane_take_merged (self->lane, entry, FALSE));
+                                raddle_lane_take_merged (self->lane, entry,
+                                                         tells_gaps (self->lane)));
   raddle_slot_miss_locked (self, &entry->gap, entry->batch, entry->first, entry->end);
   join_gaps (self, gap, g_steal_pointer (&entry->gap));
   raddle_lane_account_locked (self->lane, -(int) n_events, 0, tidings);

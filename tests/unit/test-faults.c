@@ -938,6 +938,42 @@ test_fails_while_closing (void)
       }
 }
 
+/* What was merged is neither lost nor counted as dropped when the handler is suspended. */
+static void
+test_drops_what_was_merged (void)
+{
+  for (guint i = 0; i < 4; i++)
+    {
+      RaddleLaneSettings settings = break_after (1, SHORT);
+      g_autoptr (Kit) kit = kit_new (2);
+      RaddleHandlerStats stats;
+      RaddleRunRecord *run;
+      Probe *a;
+
+      settings.max_events = 4;
+      settings.overflow = RADDLE_OVERFLOW_COALESCE;
+      a = add_faulty (kit, &kinds[i], &settings);
+      run = start_settled (kit, "R");
+      probe_fail (a, "R:llm-new-token:yz");
+      hold_in_token (kit, a, run, "x");
+      push_tokens (run, "w");
+      push_tokens (run, "y z");
+      push_words (run, RADDLE_EVENT_CUSTOM, "c");
+      push_tokens (run, "u");
+      push_tokens (run, "v");
+      let_return (kit, a, "R:llm-new-token:x");
+      kit_wait (kit, "a<R:llm-start*");
+      kit_finish (kit, run);
+      close_down (kit, a);
+      probe_assert_saw (a, "R:llm-start R:llm-new-token:x R:llm-new-token:w "
+                           "R:llm-new-token:yz R:llm-start* R:gap:-3~1[4-7] R:llm-end");
+      stats = get_stats (a);
+      g_assert_cmpuint (stats.n_delivered, ==, 6);
+      g_assert_cmpuint (stats.n_dropped, ==, 3);
+      g_assert_cmpuint (stats.n_coalesced, ==, 1);
+    }
+}
+
 #define ADD(path, function) g_test_add_func ("/faults/" path, function)
 
 int
@@ -972,6 +1008,7 @@ main (int argc,
   ADD ("timeout-raises", test_timeout_raises);
   ADD ("timeout-disables", test_timeout_disables);
   ADD ("fails-while-closing", test_fails_while_closing);
+  ADD ("drops-what-was-merged", test_drops_what_was_merged);
 
   return g_test_run ();
 }
