@@ -618,8 +618,8 @@ test_leaves_while_it_hangs (void)
     }
 }
 
-/* The time of an open breaker is up while the handler is still in the call that opened it:
- * nobody may begin to wait for it. */
+/* The wait of an open breaker is over while the handler is still in the call that opened
+ * it: nobody may begin to wait for it. */
 static void
 test_breaker_opens_while_it_hangs (void)
 {
@@ -938,7 +938,7 @@ test_fails_while_closing (void)
       }
 }
 
-/* What was merged is neither lost nor counted as dropped when the handler is suspended. */
+/* What was merged is not counted as dropped when the handler is suspended, but told. */
 static void
 test_drops_what_was_merged (void)
 {

@@ -817,6 +817,7 @@ test_drop_from_one_batch (void)
       }
 }
 
+/* Several runs share the lane: the oldest of all goes, and each is told of its own. */
 static void
 check_drop_from_runs (const Kind *kind,
                       RaddleOverflow overflow)
@@ -1015,7 +1016,8 @@ test_late_joiner (void)
       Probe *b;
 
       push_tokens (run, "a b c");
-      b = add_limited (kit, "b", &kinds[i], KIT_ALL_TYPES, RADDLE_OVERFLOW_BLOCK, 2, MUCH);
+      b = add_limited (kit, "b", &kinds[i], KIT_ALL_TYPES, RADDLE_OVERFLOW_BLOCK, 2,
+                       MUCH);
       kit_wait (kit, "b<R:llm-start*");
       finish_held (kit, a, run);
       probe_assert_saw (b, "R:llm-start* R:llm-new-token:b R:llm-new-token:c R:llm-end");
@@ -1107,11 +1109,11 @@ test_close (void)
       }
 }
 
-/* What was in the lane is counted, and nothing but the call in hand reaches the handler.
- */
-/* A start, a token that is held, and those that wait; of its end nobody knows by then. */
-#define N_ABANDONED (1 + 1 + 20)
+/* A start, 20 tokens, of which the first is held, and an end. */
+#define N_ABANDONED (1 + 20 + 1)
 
+/* All that was not delivered is counted, what waits in the run too, and nothing but the
+ * call in hand reaches the handler. */
 static void
 test_abandon (void)
 {
