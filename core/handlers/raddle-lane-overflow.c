@@ -542,8 +542,8 @@ ensure_merger_locked (RaddleSlot *self,
 {
   RaddleLaneEntry *entry = self->tail;
 
-  if (entry != NULL && entry->merger != NULL &&
-      (entry != self->head || self->state != RADDLE_SLOT_SERVED))
+  if (entry != NULL && (entry != self->head || self->state != RADDLE_SLOT_SERVED) &&
+      entry->merger != NULL)
     return entry;
 
   entry = raddle_lane_new_entry_locked (self->lane, batch, first, first);
