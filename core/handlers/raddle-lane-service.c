@@ -265,6 +265,7 @@ call_sync_events (RaddleLane *self,
         next = raddle_lane_find_wanted (self, batch, next, entry->end);
       if (G_UNLIKELY (raddle_lane_look_at (&self->interrupts) != 0 ||
                       raddle_lane_look_at (&self->n_flow) > 0 ||
+                      raddle_lane_look_at (&turn->set_aside) ||
                       !raddle_lane_look_at (&self->brisk) || service->deadline > 0))
         {
           service->n_calls = n_calls;

@@ -147,7 +147,8 @@ raddle_lane_new (RaddleLaneOwner *owner,
   g_mutex_init (&self->lock);
   self->slots = g_hash_table_new_full (hash_slot, is_slot_of_same_run,
                                        (GDestroyNotify) raddle_slot_unref, NULL);
-  self->slow = TRUE; /* until its calls show that they are not: nobody waits for them */
+  /* Until its calls show that they are not: then nobody waits for them. */
+  self->slow = self->side_types[RADDLE_LANE_POOL] != 0;
   raddle_breaker_init (&self->breaker, settings->breaker, settings->breaker_wait);
   raddle_handler_set_runs (handler, (RaddleHandlerRuns) { has_run, self });
 

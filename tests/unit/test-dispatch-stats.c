@@ -107,7 +107,7 @@ test_depth_after_abandon (void)
   raddle_dispatcher_close (kit->dispatcher, set_true, &kit->closed);
   kit_iterate_until (kit, get_stats (probe).queue_depth == 4); /* and the run's end */
   g_assert_cmpuint (raddle_dispatcher_abandon (kit->dispatcher), ==, 3);
-  g_assert_cmpuint (get_stats (probe).queue_depth, ==, 1);
+  g_assert_cmpuint (get_stats (probe).queue_depth, ==, 0);
   probe_release (probe, "R:llm-new-token:x");
   kit_close (kit);
   raddle_run_record_unref (run);

@@ -650,6 +650,8 @@ test_coalesce_runs (void)
       RaddleRunRecord *run = start_held (kit, a);
       Sum sum;
 
+      kit_settle (kit, other);
+      kit_poll_until (kit, get_n_queued (kit, a) == 1); /* or the first would be merged */
       probe_hold (a, "S:llm-new-token:0000");
       for (guint j = 0; j < 100; j++)
         {
