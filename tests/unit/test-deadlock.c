@@ -405,10 +405,13 @@ static const HungCase hung_cases[] = {
   { "puppet", "timeout=50ms", RADDLE_EVENT_LLM_END },
   { "puppet", "timeout=50ms\ndelivery=lockstep", RADDLE_EVENT_LLM_NEW_TOKEN },
   { "puppet", "timeout=50ms\ndelivery=detached", RADDLE_EVENT_CHAT_MODEL_START },
+  { "puppet", "timeout=50ms\nqueue-length=1", RADDLE_EVENT_LLM_NEW_TOKEN },
   { "puppet-safe", "timeout=50ms", RADDLE_EVENT_CHAT_MODEL_START, TRUE },
+  { "puppet-safe", "timeout=50ms\nqueue-length=1", RADDLE_EVENT_LLM_NEW_TOKEN, TRUE },
   { "puppet-async", "timeout=50ms", RADDLE_EVENT_CHAT_MODEL_START, TRUE },
   { "puppet-async", "timeout=50ms", RADDLE_EVENT_LLM_NEW_TOKEN, TRUE },
   { "puppet-async", "timeout=50ms", RADDLE_EVENT_LLM_END, TRUE },
+  { "puppet-async", "timeout=50ms\nqueue-length=1", RADDLE_EVENT_LLM_NEW_TOKEN, TRUE },
   { "puppet-async", "timeout=50ms\ndelivery=lockstep",
     RADDLE_EVENT_LLM_NEW_TOKEN, TRUE },
 };
