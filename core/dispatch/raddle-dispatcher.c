@@ -305,7 +305,7 @@ raddle_dispatcher_unref (RaddleDispatcher *self)
   g_ptr_array_unref (self->lanes);
   g_ptr_array_unref (self->leaving);
   g_ptr_array_unref (self->watchers);
-  g_main_context_unref (self->owner.context);
+  raddle_context_unref (self->owner.context);
   g_mutex_clear (&self->lock);
   g_free (self);
 }

@@ -52,3 +52,12 @@ raddle_ref_count_dec (int *count)
 {
   return g_atomic_int_dec_and_test (count);
 }
+
+/* The last one may fall on any thread. */
+static inline void
+raddle_context_unref (GMainContext *context)
+{
+  raddle_sync_release (context);
+  raddle_sync_acquire (context);
+  g_main_context_unref (context);
+}

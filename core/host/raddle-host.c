@@ -9,6 +9,7 @@
 #include "host/raddle-host-private.h"
 
 #include "config/raddle-problem.h"
+#include "events/raddle-lock.h"
 #include "plugins/raddle-plugin-private.h"
 #include "raddle/raddle-error.h"
 
@@ -64,7 +65,7 @@ raddle_host_finalize (GObject *object)
   g_clear_object (&self->plugins);
   g_ptr_array_unref (self->folders);
   g_ptr_array_unref (self->overrides);
-  g_main_context_unref (self->context);
+  raddle_context_unref (self->context);
 
   G_OBJECT_CLASS (raddle_host_parent_class)->finalize (object);
 }

@@ -803,7 +803,7 @@ kit_free (Kit *kit)
     }
   raddle_dispatcher_unref (kit->dispatcher);
   g_main_context_release (kit->context);
-  g_main_context_unref (kit->context);
+  raddle_context_unref (kit->context);
   g_ptr_array_unref (kit->probes);
   raddle_lock (&kit->lock);
   g_ptr_array_unref (kit->tasks);

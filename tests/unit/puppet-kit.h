@@ -554,7 +554,7 @@ stage_free (Stage *self)
   g_mutex_clear (&self->lock);
   g_main_context_pop_thread_default (self->context);
   g_main_context_release (self->context);
-  g_main_context_unref (self->context);
+  raddle_context_unref (self->context);
   g_string_free (self->keyfile, TRUE);
   plugin_kit_tear_down (&self->folder, NULL);
   g_free (self);
