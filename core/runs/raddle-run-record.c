@@ -295,7 +295,7 @@ raddle_run_record_count (RaddleRunRecord *self,
     {
       self->next_seq += n_texts;
       for (gsize i = 0; type == RADDLE_EVENT_LLM_NEW_TOKEN && i < n_texts; i++)
-        raddle_run_tokens_add (&self->tokens, texts[i]);
+        raddle_run_tokens_add (&self->tokens, texts[i], strlen (texts[i]));
     }
   raddle_unlock (&self->lock);
 

@@ -56,31 +56,33 @@ typedef enum
 struct _RaddleRunRecord
 {
   RaddleRunInfo info; /* first; immutable once started */
-  RaddleRunSink *sink;
-  RaddleRunRecord *parent; /* NULL at the root */
-  gpointer origin;         /* immutable: the handler in whose call it was made, or NULL */
-  gint64 created;          /* us, monotonic */
 
+  /* What each batch needs, side by side: of many runs none is in the cache. */
+  RaddleRunSink *sink;
+  gpointer track;             /* loop: the sink's */
+  RaddleRunDriver driver;     /* loop */
   GMutex lock;
   RaddleRunRecordState state; /* lock */
-  RaddleOutcome outcome;      /* lock: set when stopping or ended */
-  char *stop_reason;          /* lock */
-  GError *raised;             /* lock: the first error that a handler raised */
+  int blocked;                /* atomic, set on the loop: a lane that blocks is full */
   guint64 next_seq;           /* lock */
   RaddleBatchList pending;    /* lock */
   guint n_pending;            /* lock: flow events in them */
+  gboolean stop_wanted;       /* lock: the driver has not been called yet */
   RaddleRunTokens tokens;     /* lock: of a model call's run by hand */
+  RaddleRunRecord *parent;    /* NULL at the root */
+
+  gpointer origin;            /* immutable: the handler in whose call it was made, or
+                               * NULL */
+  gint64 created;             /* us, monotonic */
+  RaddleOutcome outcome;      /* lock: set when stopping or ended */
+  char *stop_reason;          /* lock */
+  GError *raised;             /* lock: the first error that a handler raised */
   GPtrArray *children;        /* lock: of RaddleRunRecord; those that run, or have such;
                                * NULL: there were none */
   guint n_ending_below;       /* lock: runs below that ended, but are not yet settled */
   gboolean has_driver;        /* lock */
-  gboolean stop_wanted;       /* lock: the driver has not been called yet */
-
-  RaddleRunDriver driver; /* loop */
-  gpointer driver_data;   /* loop */
-  gpointer track;         /* loop: the sink's */
-  gboolean noted;         /* the sink's lock */
-  int blocked;            /* atomic, set on the loop: a lane that blocks is full */
+  gpointer driver_data;       /* loop */
+  gboolean noted;             /* the sink's lock */
 };
 
 RaddleRunRecord *raddle_run_record_new          (RaddleRunSink      *sink,

@@ -9,12 +9,23 @@
 
 #include "events/raddle-result-private.h"
 
+#include <string.h>
+
 void
 raddle_run_tokens_clear (RaddleRunTokens *self)
 {
-  if (self->text != NULL)
-    g_string_free (self->text, TRUE);
-  self->text = NULL;
+  g_clear_pointer (&self->text, g_free);
+  self->length = self->allocated = 0;
+}
+
+static void
+grow (RaddleRunTokens *self,
+      gsize length)
+{
+  if (self->text == NULL)
+    self->first_time = g_get_monotonic_time ();
+  self->allocated = MAX (self->length + length, 2 * self->allocated);
+  self->text = g_realloc (self->text, self->allocated);
 }
 
 static void
@@ -22,19 +33,19 @@ add_bytes (RaddleRunTokens *self,
            const char *bytes,
            gsize length)
 {
-  if (self->text == NULL)
-    {
-      self->text = g_string_sized_new (length);
-      self->first_time = g_get_monotonic_time ();
-    }
-  g_string_append_len (self->text, bytes, length);
+  if (length > self->allocated - self->length)
+    grow (self, length);
+  memcpy (self->text + self->length, bytes, length);
+  self->length += length;
 }
 
+/* @length: without the NUL */
 void
 raddle_run_tokens_add (RaddleRunTokens *self,
-                       const char *token)
+                       const char *token,
+                       gsize length)
 {
-  add_bytes (self, token, strlen (token) + 1);
+  add_bytes (self, token, length + 1);
 }
 
 /* @batch has tokens and nothing else. */
@@ -48,13 +59,12 @@ raddle_run_tokens_add_batch (RaddleRunTokens *self,
 static char *
 join (RaddleRunTokens *self)
 {
-  gsize length = self->text != NULL ? self->text->len : 0;
-  char *answer = g_malloc (length + 1);
+  char *answer = g_malloc (self->length + 1);
   char *end = answer;
 
-  for (gsize i = 0; i < length; i++)
-    if (self->text->str[i] != '\0')
-      *end++ = self->text->str[i];
+  for (gsize i = 0; i < self->length; i++)
+    if (self->text[i] != '\0')
+      *end++ = self->text[i];
   *end = '\0';
 
   return answer;

@@ -11,13 +11,16 @@ G_BEGIN_DECLS
 
 typedef struct
 {
-  GString *text;     /* each token with its NUL; NULL before the first */
+  char *text;        /* each token with its NUL; NULL before the first */
+  gsize length;
+  gsize allocated;
   gint64 first_time; /* us, monotonic */
 } RaddleRunTokens;
 
 void          raddle_run_tokens_clear       (RaddleRunTokens *self);
 void          raddle_run_tokens_add         (RaddleRunTokens *self,
-                                             const char      *token);
+                                             const char      *token,
+                                             gsize            length);
 void          raddle_run_tokens_add_batch   (RaddleRunTokens *self,
                                              RaddleBatch     *batch);
 RaddleResult *raddle_run_tokens_make_result (RaddleRunTokens *self,
