@@ -14,28 +14,17 @@
 static void
 destroy_note_source (RaddleDispatcher *self)
 {
-  RaddleRunRecord *run;
   GSource *source;
-  GQueue runs, posts;
 
   raddle_lock (&self->lock);
   source = g_steal_pointer (&self->source);
-  runs = self->noted_runs;
-  g_queue_init (&self->noted_runs);
-  posts = self->posts;
-  g_queue_init (&self->posts);
   raddle_unlock (&self->lock);
 
   g_source_destroy (source);
   g_source_unref (source);
   g_source_destroy (self->time_source);
   g_clear_pointer (&self->time_source, g_source_unref);
-  while ((run = g_queue_pop_head (&runs)) != NULL)
-    {
-      raddle_dispatcher_take_run (self, run);
-      raddle_run_record_unref (run);
-    }
-  raddle_dispatcher_take_posts (self, &posts);
+  raddle_dispatcher_take_last_notes (self);
 }
 
 static void

@@ -13,6 +13,9 @@
 
 #define TURN_US 2000
 
+/* How many notes are taken between two looks at the clock. */
+#define NOTES_A_CLOCK 8
+
 typedef struct
 {
   GSource source;
@@ -70,26 +73,26 @@ open_track (RaddleDispatcher *self,
   return track;
 }
 
-/* Those that wait for room stand in a list. */
+/* A run that waits for room stands in the list of the lane that has none. */
 static void
-update_starved (RaddleDispatcher *self,
-                RaddleTrack *track)
+update_starved (RaddleTrack *track)
 {
-  if (track->starved == track->waits_for_room)
+  if (track->starved_by == track->waits_for)
     return;
-  track->waits_for_room = track->starved;
-  if (track->starved)
-    g_queue_push_tail_link (&self->starved, &track->starved_link);
-  else
-    g_queue_unlink (&self->starved, &track->starved_link);
+  if (track->waits_for != NULL)
+    g_queue_unlink (raddle_lane_get_waiting (track->waits_for), &track->starved_link);
+  track->waits_for = track->starved_by;
+  if (track->waits_for != NULL)
+    g_queue_push_tail_link (raddle_lane_get_waiting (track->waits_for),
+                            &track->starved_link);
 }
 
 void
 raddle_dispatcher_close_track (RaddleDispatcher *self,
                                RaddleTrack *track)
 {
-  track->starved = FALSE;
-  update_starved (self, track);
+  track->starved_by = NULL;
+  update_starved (track);
   g_queue_unlink (&self->tracks, &track->link);
   track->run->track = NULL;
   raddle_track_free (track);
@@ -105,12 +108,12 @@ raddle_dispatcher_advance_track (RaddleDispatcher *self,
   raddle_track_advance (track, &self->due);
   if (outermost)
     self->advancing = FALSE;
-  update_starved (self, track);
+  update_starved (track);
 
   if (track->settled && track->items.length == 0)
     raddle_dispatcher_close_track (self, track);
   wake_due (self);
-  if (self->closing || self->watchers->len > 0)
+  if (self->closing || self->watcher_queue.length > 0)
     raddle_dispatcher_wake (self);
 }
 
@@ -256,10 +259,7 @@ RaddleRoomWatcher *
 raddle_dispatcher_find_watcher (RaddleDispatcher *self,
                                 guint id)
 {
-  for (guint i = 0; i < self->watchers->len; i++)
-    if (((RaddleRoomWatcher *) self->watchers->pdata[i])->id == id)
-      return self->watchers->pdata[i];
-  return NULL;
+  return g_hash_table_lookup (self->watchers, GUINT_TO_POINTER (id));
 }
 
 /* A watcher may take away itself and others. */
@@ -268,8 +268,8 @@ call_watchers (RaddleDispatcher *self)
 {
   g_autoptr (GArray) ids = g_array_new (FALSE, FALSE, sizeof (guint));
 
-  for (guint i = 0; i < self->watchers->len; i++)
-    g_array_append_vals (ids, &((RaddleRoomWatcher *) self->watchers->pdata[i])->id, 1);
+  for (GList *link = self->watcher_queue.head; link != NULL; link = link->next)
+    g_array_append_vals (ids, &((RaddleRoomWatcher *) link->data)->id, 1);
   for (guint i = 0; i < ids->len; i++)
     {
       guint id = g_array_index (ids, guint, i);
@@ -280,75 +280,154 @@ call_watchers (RaddleDispatcher *self)
     }
 }
 
-/* Lanes have room again: who waits longest comes first. Those who find none stay where
- * they are. */
+/* A lane has room again: who waits longest comes first, until it has none. One that then
+ * waits for another lane stands in that one's list. */
 static void
 feed_starved (RaddleDispatcher *self,
+              RaddleLane *lane)
+{
+  GQueue *waiting = raddle_lane_get_waiting (lane);
+
+  while (waiting->head != NULL)
+    {
+      RaddleTrack *track = waiting->head->data;
+
+      raddle_dispatcher_advance_track (self, track);
+      if (waiting->head != NULL && waiting->head->data == track)
+        return;
+    }
+}
+
+static void
+take_run_note (RaddleDispatcher *self,
+               gpointer run)
+{
+  raddle_dispatcher_take_run (self, run);
+  raddle_run_record_unref (run);
+}
+
+static void
+take_post (RaddleDispatcher *self,
+           gpointer post)
+{
+  raddle_dispatcher_take_post (self, post);
+}
+
+static void
+take_slot_note (RaddleDispatcher *self,
+                gpointer slot)
+{
+  take_idle_slot (self, slot);
+  raddle_slot_unref (slot);
+}
+
+static void
+take_lane_note (RaddleDispatcher *self,
+                gpointer lane)
+{
+  take_news (self, lane);
+  feed_starved (self, lane); /* one that is set aside or leaves makes nobody wait */
+  raddle_lane_unref (lane);
+}
+
+static void
+take_room_note (RaddleDispatcher *self,
+                gpointer lane)
+{
+  feed_starved (self, lane);
+  raddle_lane_unref (lane);
+}
+
+static gboolean
+are_empty (RaddleNotes *notes)
+{
+  return notes->runs.length + notes->posts.length + notes->slots.length +
+           notes->lanes.length + notes->roomy.length ==
+         0;
+}
+
+/* What was in hand comes first. */
+static void
+take_notes_locked (RaddleDispatcher *self)
+{
+  if (!are_empty (&self->in_hand))
+    return;
+  for (GList *link = self->notes.runs.head; link != NULL; link = link->next)
+    ((RaddleRunRecord *) link->data)->noted = FALSE;
+  self->in_hand = self->notes;
+  self->notes = (RaddleNotes) { 0 };
+}
+
+/* The rest stays in hand when the time is up. */
+static void
+act_on_notes (RaddleDispatcher *self,
               gint64 deadline)
 {
-  GList *link = self->starved.head;
+  struct
+  {
+    GQueue *queue;
+    void (*act) (RaddleDispatcher *self, gpointer thing);
+  } kinds[] = {
+    { &self->in_hand.runs, take_run_note },   { &self->in_hand.posts, take_post },
+    { &self->in_hand.slots, take_slot_note }, { &self->in_hand.lanes, take_lane_note },
+    { &self->in_hand.roomy, take_room_note },
+  };
+  guint n_done = 0;
 
-  while (link != NULL)
-    {
-      RaddleTrack *track = link->data;
+  for (guint i = 0; i < G_N_ELEMENTS (kinds); i++)
+    while (kinds[i].queue->length > 0)
+      {
+        kinds[i].act (self, g_queue_pop_head (kinds[i].queue));
+        if (++n_done % NOTES_A_CLOCK == 0 && g_get_monotonic_time () >= deadline)
+          return;
+      }
+}
 
-      link = link->next;
-      raddle_dispatcher_advance_track (self, track);
-      if (link == NULL || g_get_monotonic_time () < deadline)
-        continue;
-      raddle_lock (&self->lock);
-      self->room = TRUE;
-      raddle_unlock (&self->lock);
-      raddle_dispatcher_wake (self);
-      return;
-    }
+/* After the source is gone nothing more is noted. */
+void
+raddle_dispatcher_take_last_notes (RaddleDispatcher *self)
+{
+  act_on_notes (self, G_MAXINT64);
+  raddle_lock (&self->lock);
+  take_notes_locked (self);
+  raddle_unlock (&self->lock);
+  act_on_notes (self, G_MAXINT64);
+}
+
+/* Also for notes that were not taken because there were some in hand. */
+static void
+wake_for_rest (RaddleDispatcher *self)
+{
+  gboolean rest;
+
+  raddle_lock (&self->lock);
+  rest = !are_empty (&self->in_hand) || !are_empty (&self->notes);
+  raddle_unlock (&self->lock);
+  if (rest)
+    raddle_dispatcher_wake (self);
 }
 
 static void
 dispatch_notes (RaddleDispatcher *self)
 {
   gint64 deadline = g_get_monotonic_time () + TURN_US;
-  GQueue runs, posts, slots, lanes, work;
-  gboolean abandoned, room;
-  gpointer thing;
+  gboolean abandoned;
+  GQueue work;
 
   raddle_lock (&self->lock);
   self->awake = FALSE;
-  take_queue_locked (&self->noted_runs, &runs);
-  for (GList *link = runs.head; link != NULL; link = link->next)
-    ((RaddleRunRecord *) link->data)->noted = FALSE;
-  take_queue_locked (&self->posts, &posts);
-  take_queue_locked (&self->idle_slots, &slots);
-  take_queue_locked (&self->noted_lanes, &lanes);
+  take_notes_locked (self);
   take_queue_locked (&self->loop_work, &work);
   abandoned = self->abandoned;
-  room = self->room;
-  self->room = FALSE;
   raddle_unlock (&self->lock);
 
-  while ((thing = g_queue_pop_head (&runs)) != NULL)
-    {
-      raddle_dispatcher_take_run (self, thing);
-      raddle_run_record_unref (thing);
-    }
-  raddle_dispatcher_take_posts (self, &posts);
-  while ((thing = g_queue_pop_head (&slots)) != NULL)
-    {
-      take_idle_slot (self, thing);
-      raddle_slot_unref (thing);
-    }
-  while ((thing = g_queue_pop_head (&lanes)) != NULL)
-    {
-      take_news (self, thing);
-      raddle_lane_unref (thing);
-    }
+  act_on_notes (self, deadline);
+  wake_for_rest (self);
   if (abandoned)
     {
       raddle_dispatcher_give_up (self);
       wake_due (self); /* who waited for what was given up waits no longer */
     }
-  if (room)
-    feed_starved (self, deadline);
   serve_loop_work (self, &work, deadline);
   call_watchers (self);
   raddle_dispatcher_finish_closing (self);

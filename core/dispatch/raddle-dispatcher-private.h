@@ -16,6 +16,16 @@ G_BEGIN_DECLS
 #define RADDLE_DISPATCHER_OF_SINK(sink_) \
   ((RaddleDispatcher *) ((char *) (sink_) -G_STRUCT_OFFSET (RaddleDispatcher, sink)))
 
+/* In the order in which the loop acts on them. */
+typedef struct
+{
+  GQueue runs;  /* of RaddleRunRecord, owned */
+  GQueue posts; /* of RaddleTrackWaiter: to be called on the loop */
+  GQueue slots; /* of RaddleSlot, owned: they fell idle */
+  GQueue lanes; /* of RaddleLane, owned: with news */
+  GQueue roomy; /* of RaddleLane, owned: they have room again */
+} RaddleNotes;
+
 struct _RaddleDispatcher
 {
   RaddleRunSink sink;
@@ -30,20 +40,17 @@ struct _RaddleDispatcher
 
   GMutex lock;
   gboolean awake;      /* lock: the source was woken */
-  GQueue noted_runs;   /* lock: of RaddleRunRecord, owned */
-  GQueue posts;        /* lock: of RaddleTrackWaiter: to be called on the loop */
-  GQueue idle_slots;   /* lock: of RaddleSlot, owned */
-  GQueue noted_lanes;  /* lock: of RaddleLane, owned: with news */
+  RaddleNotes notes;   /* lock: what other threads left */
   GQueue loop_work;    /* lock: of RaddleLane, owned: to be served on the loop */
   GPtrArray *lanes;    /* lock to write, loop to read: of RaddleLane, owned */
-  gboolean room;       /* lock: some lane has room again */
   gboolean abandoned;  /* lock */
 
   GPtrArray *leaving;  /* loop: of RaddleLane, owned: removed, not yet torn down */
   GQueue tracks;       /* loop: by RaddleTrack.link */
-  GQueue starved;      /* loop: by RaddleTrack.starved_link, who waits longest first */
+  RaddleNotes in_hand; /* loop: what it has taken of the notes, and had no time for */
   GQueue due;          /* loop: of RaddleTrackWaiter */
-  GPtrArray *watchers; /* loop: of RaddleRoomWatcher, owned */
+  GHashTable *watchers; /* loop: of ids to RaddleRoomWatcher, owned */
+  GQueue watcher_queue; /* loop: by RaddleRoomWatcher.link, who waits longest first */
   guint last_watcher;  /* loop */
   gboolean advancing;  /* loop */
   gboolean closing;    /* loop */
@@ -55,6 +62,7 @@ struct _RaddleDispatcher
 typedef struct
 {
   guint id;
+  GList link;
   RaddleTrackFunc func;
   gpointer user_data;
 } RaddleRoomWatcher;
@@ -82,8 +90,9 @@ RaddleRoomWatcher *raddle_dispatcher_find_watcher   (RaddleDispatcher  *self,
 /* raddle-dispatcher-runs.c */
 gboolean           raddle_dispatcher_update_blocked (RaddleDispatcher  *self,
                                                      RaddleRunRecord   *run);
-void               raddle_dispatcher_take_posts     (RaddleDispatcher  *self,
-                                                     GQueue            *posts);
+void               raddle_dispatcher_take_post      (RaddleDispatcher  *self,
+                                                     RaddleTrackWaiter *post);
+void               raddle_dispatcher_take_last_notes (RaddleDispatcher *self);
 gboolean           raddle_dispatcher_sink_has_room  (RaddleRunSink     *sink,
                                                      RaddleRunRecord   *run);
 void               raddle_dispatcher_sink_settle    (RaddleRunSink     *sink,

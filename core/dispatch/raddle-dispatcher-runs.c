@@ -150,16 +150,11 @@ raddle_dispatcher_sink_when_room (RaddleRunSink *sink,
   ask (run_question_new (sink, run, func, user_data), when_room_cb);
 }
 
-/* The posts of other threads, in their order. */
+/* What another thread posted; takes @post. */
 void
-raddle_dispatcher_take_posts (RaddleDispatcher *self,
-                              GQueue *posts)
+raddle_dispatcher_take_post (RaddleDispatcher *self,
+                             RaddleTrackWaiter *post)
 {
-  RaddleTrackWaiter *post;
-
-  while ((post = g_queue_pop_head (posts)) != NULL)
-    {
-      post->func (post->user_data);
-      g_free (post);
-    }
+  post->func (post->user_data);
+  g_free (post);
 }

@@ -67,7 +67,7 @@ note_run (RaddleDispatcher *self,
   if (open && !run->noted)
     {
       run->noted = TRUE;
-      g_queue_push_tail (&self->noted_runs, raddle_run_record_ref (run));
+      g_queue_push_tail (&self->notes.runs, raddle_run_record_ref (run));
       wake_locked (self);
     }
   raddle_unlock (&self->lock);
@@ -90,7 +90,7 @@ raddle_dispatcher_post (RaddleDispatcher *self,
       RaddleTrackWaiter *post = g_new (RaddleTrackWaiter, 1);
 
       *post = (RaddleTrackWaiter) { func, user_data };
-      g_queue_push_tail (&self->posts, post);
+      g_queue_push_tail (&self->notes.posts, post);
       wake_locked (self);
     }
   raddle_unlock (&self->lock);
@@ -177,7 +177,7 @@ owner_idle (RaddleLaneOwner *owner,
 {
   RaddleDispatcher *self = DISPATCHER_OF_OWNER (owner);
 
-  note (self, &self->idle_slots, raddle_slot_ref (slot),
+  note (self, &self->notes.slots, raddle_slot_ref (slot),
         (GDestroyNotify) raddle_slot_unref);
 }
 
@@ -187,19 +187,18 @@ owner_news (RaddleLaneOwner *owner,
 {
   RaddleDispatcher *self = DISPATCHER_OF_OWNER (owner);
 
-  note (self, &self->noted_lanes, raddle_lane_ref (lane),
+  note (self, &self->notes.lanes, raddle_lane_ref (lane),
         (GDestroyNotify) raddle_lane_unref);
 }
 
 static void
-owner_room (RaddleLaneOwner *owner)
+owner_room (RaddleLaneOwner *owner,
+            RaddleLane *lane)
 {
   RaddleDispatcher *self = DISPATCHER_OF_OWNER (owner);
 
-  raddle_lock (&self->lock);
-  self->room = TRUE;
-  wake_locked (self);
-  raddle_unlock (&self->lock);
+  note (self, &self->notes.roomy, raddle_lane_ref (lane),
+        (GDestroyNotify) raddle_lane_unref);
 }
 
 static void
@@ -271,7 +270,7 @@ raddle_dispatcher_new (GMainContext *context,
   g_mutex_init (&self->lock);
   self->lanes = g_ptr_array_new_with_free_func ((GDestroyNotify) raddle_lane_unref);
   self->leaving = g_ptr_array_new_with_free_func ((GDestroyNotify) raddle_lane_unref);
-  self->watchers = g_ptr_array_new_with_free_func (g_free);
+  self->watchers = g_hash_table_new_full (NULL, NULL, NULL, g_free);
   self->pool = raddle_pool_new (n_threads, max_threads, serve_worker, self,
                                 (GDestroyNotify) raddle_lane_unref);
   self->watch = raddle_watch_new (self->pool);
@@ -287,6 +286,16 @@ raddle_dispatcher_ref (RaddleDispatcher *self)
   return self;
 }
 
+static void
+clear_notes (RaddleNotes *notes)
+{
+  g_queue_clear_full (&notes->runs, (GDestroyNotify) raddle_run_record_unref);
+  g_queue_clear_full (&notes->posts, g_free);
+  g_queue_clear_full (&notes->slots, (GDestroyNotify) raddle_slot_unref);
+  g_queue_clear_full (&notes->lanes, (GDestroyNotify) raddle_lane_unref);
+  g_queue_clear_full (&notes->roomy, (GDestroyNotify) raddle_lane_unref);
+}
+
 void
 raddle_dispatcher_unref (RaddleDispatcher *self)
 {
@@ -296,15 +305,13 @@ raddle_dispatcher_unref (RaddleDispatcher *self)
   g_assert (self->tracks.length == 0);
   raddle_watch_free (self->watch);
   raddle_pool_free (self->pool);
-  g_queue_clear_full (&self->noted_runs, (GDestroyNotify) raddle_run_record_unref);
-  g_queue_clear_full (&self->posts, g_free);
-  g_queue_clear_full (&self->idle_slots, (GDestroyNotify) raddle_slot_unref);
-  g_queue_clear_full (&self->noted_lanes, (GDestroyNotify) raddle_lane_unref);
+  clear_notes (&self->notes);
+  clear_notes (&self->in_hand);
   g_queue_clear_full (&self->loop_work, (GDestroyNotify) raddle_lane_unref);
   g_queue_clear_full (&self->due, g_free);
   g_ptr_array_unref (self->lanes);
   g_ptr_array_unref (self->leaving);
-  g_ptr_array_unref (self->watchers);
+  g_hash_table_unref (self->watchers);
   raddle_context_unref (self->owner.context);
   g_mutex_clear (&self->lock);
   g_free (self);
@@ -412,8 +419,11 @@ raddle_dispatcher_watch_room (RaddleDispatcher *self,
 {
   RaddleRoomWatcher *watcher = g_new (RaddleRoomWatcher, 1);
 
-  *watcher = (RaddleRoomWatcher) { ++self->last_watcher, func, user_data };
-  g_ptr_array_add (self->watchers, watcher);
+  *watcher = (RaddleRoomWatcher) { ++self->last_watcher, .func = func,
+                                   .user_data = user_data };
+  watcher->link.data = watcher;
+  g_hash_table_insert (self->watchers, GUINT_TO_POINTER (watcher->id), watcher);
+  g_queue_push_tail_link (&self->watcher_queue, &watcher->link);
 
   return watcher->id;
 }
@@ -424,6 +434,8 @@ raddle_dispatcher_unwatch_room (RaddleDispatcher *self,
 {
   RaddleRoomWatcher *watcher = raddle_dispatcher_find_watcher (self, id);
 
-  if (watcher != NULL)
-    g_ptr_array_remove (self->watchers, watcher);
+  if (watcher == NULL)
+    return;
+  g_queue_unlink (&self->watcher_queue, &watcher->link);
+  g_hash_table_remove (self->watchers, GUINT_TO_POINTER (id));
 }

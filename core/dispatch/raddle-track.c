@@ -158,8 +158,15 @@ fit_into_slots (RaddleTrack *self,
                 RaddleBatch *batch,
                 guint end)
 {
+  self->starved_by = NULL;
   for (guint i = 0; i < self->slots->len && end > self->cursor; i++)
-    end = raddle_slot_fit (self->slots->pdata[i], batch, self->cursor, end);
+    {
+      RaddleSlot *slot = self->slots->pdata[i];
+
+      end = raddle_slot_fit (slot, batch, self->cursor, end);
+      if (end == self->cursor)
+        self->starved_by = raddle_slot_get_lane (slot);
+    }
   return end;
 }
 
@@ -174,14 +181,13 @@ hand_on_flow (RaddleTrack *self,
   end = fit_into_slots (self, batch, end);
   if (end > self->cursor)
     push_to_slots (self, batch, self->cursor, end);
-  self->starved = end == self->cursor;
   self->cursor = end;
-  if (lockstep && !self->starved)
+  if (lockstep && self->starved_by == NULL)
     self->n_waiting = arm_slots (self, TRUE);
   if (self->cursor == batch->n_events)
     pop_batch (self);
 
-  return !self->starved;
+  return self->starved_by == NULL;
 }
 
 /* Takes @batch when it can be handed on as it is: tokens, behind nothing, with room for
@@ -244,7 +250,7 @@ raddle_track_advance (RaddleTrack *self,
 {
   RaddleTrackItem *item;
 
-  self->starved = FALSE;
+  self->starved_by = NULL;
   while (self->n_waiting == 0 && (item = peek_item (self)) != NULL)
     {
       if (item->waiter != NULL)
@@ -383,7 +389,7 @@ gboolean
 raddle_track_has_room (RaddleTrack *self,
                        gboolean some_full)
 {
-  if (self->starved || self->n_events >= MAX_EVENTS_IN_HAND)
+  if (self->starved_by != NULL || self->n_events >= MAX_EVENTS_IN_HAND)
     return FALSE;
   for (guint i = 0; some_full && i < self->slots->len; i++)
     if (!raddle_lane_has_room (raddle_slot_get_lane (self->slots->pdata[i])))

@@ -18,7 +18,7 @@ struct _RaddleTrack
 {
   RaddleRunRecord *run;
   GList link;         /* in the dispatcher's list, in the order of their starts */
-  GList starved_link; /* in the dispatcher's list of those that wait for room */
+  GList starved_link; /* in the list of the lane that it waits for */
   GPtrArray *slots;   /* of RaddleSlot, owned */
   RaddleBatch *start; /* for handlers that come later */
   GQueue items;       /* of RaddleTrackItem: what is to be handed on */
@@ -26,8 +26,8 @@ struct _RaddleTrack
   guint n_lockstep;   /* slots of handlers in lockstep */
   guint cursor;       /* how far the first batch was handed on */
   guint n_waiting;    /* slots that must fall idle before the run goes on */
-  gboolean waits_for_room; /* the dispatcher's: it is in its list */
-  gboolean starved;   /* the first batch does not fit into some lane */
+  RaddleLane *waits_for;  /* the dispatcher's: in whose list it is; NULL */
+  RaddleLane *starved_by; /* into which the first batch does not fit; NULL */
   gboolean cleared;   /* everything before the barrier at the head is done */
   gboolean ended;     /* the end was handed on */
   gboolean settled;   /* and is done */

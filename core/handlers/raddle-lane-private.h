@@ -135,6 +135,7 @@ struct _RaddleLane
   guint linger_back_off;                    /* lock */
   guint n_linger_skips;                     /* lock */
 
+  GQueue waiting;    /* loop: the owner's, of those that wait for room */
   GQueue calls;      /* loop: of RaddleCall, those under way, oldest first */
   guint n_chained;   /* loop: calls begun when another was done, without a turn between */
   gboolean serving;  /* loop */

@@ -49,7 +49,7 @@ raddle_lane_tell_owner (RaddleLane *self,
   if (told.news)
     owner->news (owner, self);
   if (told.room)
-    owner->room (owner);
+    owner->room (owner, self);
 }
 
 /* The slot has fallen idle, or is no longer waited for. */
@@ -315,6 +315,13 @@ raddle_lane_is_closed (RaddleLane *self)
   raddle_unlock (&self->lock);
 
   return closed;
+}
+
+/* For the owner to keep those in that wait for room. */
+GQueue *
+raddle_lane_get_waiting (RaddleLane *self)
+{
+  return &self->waiting;
 }
 
 guint

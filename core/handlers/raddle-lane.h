@@ -38,7 +38,7 @@ struct _RaddleLaneOwner
   void (*idle) (RaddleLaneOwner *self, RaddleSlot *slot);
   void (*news) (RaddleLaneOwner *self, RaddleLane *lane);
   /* A lane has room again. */
-  void (*room) (RaddleLaneOwner *self);
+  void (*room) (RaddleLaneOwner *self, RaddleLane *lane);
   /* Loop: raddle_lane_check_calls () is to be called at @time, us, monotonic. */
   void (*due) (RaddleLaneOwner *self, gint64 time);
   void (*turn_began) (RaddleLaneOwner *self, RaddleTurn *turn);
@@ -70,6 +70,7 @@ gboolean        raddle_lane_has_room    (RaddleLane             *self);
 /* Loop. */
 gint64          raddle_lane_check_calls (RaddleLane             *self,
                                          gint64                  now);
+GQueue         *raddle_lane_get_waiting (RaddleLane             *self);
 gboolean        raddle_lane_take_rejoin (RaddleLane             *self);
 void            raddle_lane_show_state  (RaddleLane             *self);
 void            raddle_lane_open        (RaddleLane             *self);

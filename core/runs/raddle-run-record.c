@@ -23,6 +23,7 @@ raddle_run_record_free (RaddleRunInfo *info)
 
   g_assert (self->track == NULL);
 
+  g_atomic_int_add (&self->sink->n_pending, -(int) self->n_pending);
   while ((batch = raddle_batch_list_pop (&self->pending)) != NULL)
     raddle_batch_unref (batch);
   g_clear_pointer (&self->children, g_ptr_array_unref);
@@ -139,7 +140,10 @@ queue_batch_locked (RaddleRunRecord *self,
     batch->fallback->first_seq = self->next_seq;
   self->next_seq += batch->n_seqs;
   if (batch->event_class == RADDLE_EVENT_CLASS_FLOW)
-    self->n_pending += batch->n_events;
+    {
+      self->n_pending += batch->n_events;
+      g_atomic_int_add (&self->sink->n_pending, batch->n_events);
+    }
 
   if (batch->n_events > 0)
     raddle_batch_list_push (&self->pending, batch);
@@ -260,7 +264,8 @@ raddle_run_record_offer (RaddleRunRecord *self,
   g_assert (batch->event_class == RADDLE_EVENT_CLASS_FLOW && batch->n_events > 0);
 
   raddle_lock (&self->lock);
-  accepted = self->state == RADDLE_RUN_RECORD_RUNNING && self->n_pending < max_pending;
+  accepted = self->state == RADDLE_RUN_RECORD_RUNNING &&
+             (guint) g_atomic_int_get (&self->sink->n_pending) < max_pending;
   if (accepted)
     {
       if (batch->types == RADDLE_EVENT_MASK (RADDLE_EVENT_LLM_NEW_TOKEN))
@@ -686,6 +691,7 @@ raddle_run_record_take_pending (RaddleRunRecord *self,
   raddle_lock (&self->lock);
   *batches = self->pending;
   self->pending = (RaddleBatchList) { NULL, NULL };
+  g_atomic_int_add (&self->sink->n_pending, -(int) self->n_pending);
   self->n_pending = 0;
   *stop_wanted = self->stop_wanted;
   self->stop_wanted = FALSE;

@@ -35,7 +35,8 @@ struct _RaddleRunSink
                   gpointer user_data);
   void (*when_room) (RaddleRunSink *self, RaddleRunRecord *run, RaddleRunFunc func,
                      gpointer user_data);
-  guint max_pending; /* atomic: flow events that may wait in a run until they are taken */
+  guint max_pending; /* atomic: flow events that may wait in all runs until they are taken */
+  int n_pending;     /* atomic: those that do */
   int closed;        /* atomic: takes no new runs by hand */
 };
 
