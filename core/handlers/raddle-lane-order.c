@@ -17,14 +17,27 @@ raddle_lane_get_side (RaddleLane *self,
                                                                        : RADDLE_LANE_LOOP;
 }
 
+/* Where several threads may serve there is one turn for each slot that is ready. */
+static gboolean
+has_enough_turns_locked (RaddleLane *self,
+                         RaddleLaneSide side)
+{
+  guint n_ready = self->urgent[side].length + self->flow[side].length;
+
+  if (!self->concurrent || side == RADDLE_LANE_LOOP)
+    return self->active[side] > 0;
+  return self->asked[side] >= MAX (n_ready, 1);
+}
+
 void
 raddle_lane_ask_for_work_locked (RaddleLane *self,
                                  RaddleLaneSide side,
                                  RaddleLaneTidings *tidings)
 {
-  if (self->active[side] > 0 && (!self->concurrent || side == RADDLE_LANE_LOOP))
+  if (has_enough_turns_locked (self, side))
     return;
   self->active[side]++;
+  self->asked[side]++;
   tidings->work[side]++;
 }
 

@@ -117,6 +117,7 @@ struct _RaddleLane
   GQueue urgent[RADDLE_LANE_N_SIDES];       /* lock: ready, with a barrier at the head */
   GQueue flow[RADDLE_LANE_N_SIDES];         /* lock: ready, with tokens at the head */
   guint active[RADDLE_LANE_N_SIDES];        /* lock: asked-for or running turns of service */
+  guint asked[RADDLE_LANE_N_SIDES];         /* lock: of these, those that were not begun */
   guint n_queued;                           /* lock: events */
   gsize n_bytes;                            /* lock */
   RaddleLaneEntry *spare;                   /* lock: entries for use again */

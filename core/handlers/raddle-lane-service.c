@@ -564,6 +564,7 @@ serve (RaddleLane *self,
   turn.was_slow = raddle_lane_look_at (&self->slow);
   self->owner->turn_began (self->owner, &turn);
   raddle_lock (&self->lock);
+  self->asked[side]--;
   while (change_phase_locked (self, side))
     ;
   serve_ready_locked (self, &turn, deadline, &tidings);

@@ -581,14 +581,20 @@ static const RaddleLaneSettings kit_settings = { .max_events = 4096,
                                                  .max_bytes = 8 * 1024 * 1024 };
 
 static G_GNUC_UNUSED Kit *
-kit_new (guint n_threads)
+kit_new_with_threads (guint n_threads,
+                      guint max_threads)
 {
   GMainContext *context = g_main_context_new ();
 
   g_assert_true (g_main_context_acquire (context));
   return kit_new_for_dispatcher (
-    raddle_dispatcher_new (context, G_PRIORITY_DEFAULT, n_threads, KIT_MAX_THREADS),
-    context);
+    raddle_dispatcher_new (context, G_PRIORITY_DEFAULT, n_threads, max_threads), context);
+}
+
+static G_GNUC_UNUSED Kit *
+kit_new (guint n_threads)
+{
+  return kit_new_with_threads (n_threads, KIT_MAX_THREADS);
 }
 
 static G_GNUC_UNUSED void

@@ -258,6 +258,43 @@ test_runs_take_turns (void)
   kit_assert_before (kit, "a>P:llm-new-token:70", "a>Q:llm-new-token:140");
 }
 
+/* A run with something to do waits in the pool's queue once, however often others had
+ * their turns before it: each turn too many would go before another handler's. */
+static void
+test_one_turn_for_each_run (void)
+{
+  g_autoptr (Kit) kit = kit_new_with_threads (1, 1);
+  Probe *a =
+    kit_add_new (kit, "a", PROBE_SYNC | PROBE_THREAD_SAFE, RADDLE_DELIVERY_AWAITED);
+  const char *const names[] = { "P", "Q", "R", "S" };
+  RaddleRunRecord *runs[G_N_ELEMENTS (names)];
+
+  for (guint i = 0; i < G_N_ELEMENTS (names); i++)
+    {
+      runs[i] = kit_start (kit, RADDLE_RUN_LLM, names[i], NULL);
+      kit_settle (kit, runs[i]);
+    }
+
+  probe_hold (a, "P:llm-new-token:0");
+  probe_hold (a, "P:llm-new-token:9");
+  for (guint i = 0; i < G_N_ELEMENTS (names); i++)
+    for (guint word = 0; word < 10; word++)
+      {
+        const char digit[] = { '0' + word, '\0' };
+
+        push_tokens (runs[i], digit); /* each has an entry, and a turn, of its own */
+      }
+  kit_wait (kit, "a>P:llm-new-token:0");
+  probe_release (a, "P:llm-new-token:0");
+  kit_wait (kit, "a>P:llm-new-token:9");
+  g_assert_cmpint (g_atomic_int_get (&kit->dispatcher->owner.n_waiting), <=,
+                   G_N_ELEMENTS (names) - 1);
+
+  probe_release (a, "P:llm-new-token:9");
+  for (guint i = 0; i < G_N_ELEMENTS (names); i++)
+    kit_finish (kit, runs[i]);
+}
+
 /* A child's start is entered after the parent's start was left, also by a handler that
  * could take both at once and that nobody waits for. */
 static void
@@ -1924,6 +1961,7 @@ main (int argc,
   ADD ("order/sees-what-was-written", test_calls_see_what_was_written);
   ADD ("order/barriers-pass-by-tokens", test_barriers_pass_by_tokens);
   ADD ("order/turns", test_runs_take_turns);
+  ADD ("order/one-turn-for-each-run", test_one_turn_for_each_run);
   ADD ("causal/parents-start-first", test_parents_start_first);
   ADD ("causal/middle-start-not-wanted", test_middle_start_not_wanted);
   ADD ("causal/child-start-after-parent-is-over", test_child_start_after_parent_is_over);

@@ -1242,6 +1242,25 @@ test_at_random (void)
 
 #define ADD(path, function) g_test_add_func ("/overflow/" path, function)
 
+/* A run whose oldest token goes keeps the turn that it waits for, and gets no other. */
+static void
+test_drops_take_no_turns (void)
+{
+  g_autoptr (Kit) kit = kit_new_with_threads (1, 1);
+  Probe *a = add_limited (kit, "a", &kinds[1], NO_GAP, RADDLE_OVERFLOW_DROP_OLDEST, 4, MUCH);
+  RaddleRunRecord *other = kit_start (kit, RADDLE_RUN_LLM, "S", NULL);
+  RaddleRunRecord *run;
+
+  kit_settle (kit, other);
+  run = start_held (kit, a);
+  push_numbers (other, 0, 100, 1);
+  g_assert_cmpint (g_atomic_int_get (&kit->dispatcher->owner.n_waiting), ==, 1);
+
+  probe_release (a, FIRST);
+  kit_finish (kit, other);
+  kit_finish (kit, run);
+}
+
 int
 main (int argc,
       char **argv)
@@ -1269,6 +1288,7 @@ main (int argc,
   ADD ("drop/from-one-batch", test_drop_from_one_batch);
   ADD ("drop/from-runs", test_drop_from_runs);
   ADD ("drop/no-barriers", test_drop_no_barriers);
+  ADD ("drop/no-more-turns", test_drops_take_no_turns);
   ADD ("drop/large-event", test_drop_large_event);
   ADD ("drop/gap-without-end", test_gap_without_end);
   ADD ("drop/gap-without-end-full", test_gap_without_end_in_a_full_lane);
