@@ -10,6 +10,10 @@
 
 #include "events/raddle-lock.h"
 
+/* What a lane that coalesces can always hold, however low its limit: an event in hand, a
+ * token and the stream event of it that others become part of, and the gap that says so. */
+#define MIN_COALESCED 4
+
 /* ---- what is wanted ---- */
 
 /* The next event from @from that the handler wants; @end if there is none. Any thread. */
@@ -76,7 +80,7 @@ is_full_locked (RaddleLane *self)
       return self->n_queued >= settings->max_events ||
              self->n_bytes >= settings->max_bytes;
     case RADDLE_OVERFLOW_COALESCE:
-      return self->n_queued > settings->max_events ||
+      return self->n_queued > MAX (settings->max_events, MIN_COALESCED) ||
              self->n_bytes >= settings->max_bytes;
     case RADDLE_OVERFLOW_DROP_OLDEST:
     case RADDLE_OVERFLOW_DROP_NEWEST:

@@ -1242,6 +1242,29 @@ test_at_random (void)
 
 #define ADD(path, function) g_test_add_func ("/overflow/" path, function)
 
+/* What merges takes no more room, so a stream never waits for a handler with the lowest
+ * limit there is. */
+static void
+test_coalesce_at_the_lowest_limit (void)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (kinds); i++)
+    for (guint told = 0; told < 2; told++)
+      {
+        g_autoptr (Kit) kit = kit_new (2);
+        Probe *a = add_limited (kit, "a", &kinds[i], told ? KIT_ALL_TYPES : NO_GAP,
+                                RADDLE_OVERFLOW_COALESCE, 1, MUCH);
+        RaddleRunRecord *run = start_held (kit, a);
+
+        for (guint n = 1; n < 100; n++)
+          {
+            g_assert_true (raddle_dispatcher_has_room (kit->dispatcher, run));
+            push_numbers (run, n, n + 1, 1);
+          }
+        finish_held (kit, a, run);
+        assert_counts (a, 4, 0, 98); /* two of them tokens */
+      }
+}
+
 /* A run whose oldest token goes keeps the turn that it waits for, and gets no other. */
 static void
 test_drops_take_no_turns (void)
@@ -1279,6 +1302,7 @@ main (int argc,
   ADD ("coalesce/adds-up", test_coalesce);
   ADD ("coalesce/gap", test_coalesce_gap);
   ADD ("coalesce/at-the-byte-limit", test_coalesce_at_the_byte_limit);
+  ADD ("coalesce/at-the-lowest-limit", test_coalesce_at_the_lowest_limit);
   ADD ("coalesce/nothing-merges", test_coalesce_nothing_merges);
   ADD ("coalesce/runs", test_coalesce_runs);
   ADD ("drop/newest", test_drop_newest);
