@@ -15,9 +15,12 @@ static void
 destroy_note_source (RaddleDispatcher *self)
 {
   GSource *source;
+  GQueue work;
 
   raddle_lock (&self->lock);
   source = g_steal_pointer (&self->source);
+  work = self->loop_work;
+  g_queue_init (&self->loop_work);
   raddle_unlock (&self->lock);
 
   g_source_destroy (source);
@@ -25,6 +28,7 @@ destroy_note_source (RaddleDispatcher *self)
   g_source_destroy (self->time_source);
   g_clear_pointer (&self->time_source, g_source_unref);
   raddle_dispatcher_take_last_notes (self);
+  g_queue_clear_full (&work, (GDestroyNotify) raddle_lane_unref); /* of what hung */
 }
 
 static void

@@ -113,6 +113,7 @@ raddle_dispatcher_advance_track (RaddleDispatcher *self,
   if (track->settled && track->items.length == 0)
     raddle_dispatcher_close_track (self, track);
   wake_due (self);
+  self->n_watchers_due = 0;
   if (self->closing || self->watcher_queue.length > 0)
     raddle_dispatcher_wake (self);
 }
@@ -262,22 +263,54 @@ raddle_dispatcher_find_watcher (RaddleDispatcher *self,
   return g_hash_table_lookup (self->watchers, GUINT_TO_POINTER (id));
 }
 
-/* A watcher may take away itself and others. */
-static void
-call_watchers (RaddleDispatcher *self)
+/* From the one on that had no time in the last turn. */
+static GArray *
+copy_watcher_ids (RaddleDispatcher *self)
 {
-  g_autoptr (GArray) ids = g_array_new (FALSE, FALSE, sizeof (guint));
+  GArray *ids = g_array_new (FALSE, FALSE, sizeof (guint));
+  guint n_before = 0;
 
   for (GList *link = self->watcher_queue.head; link != NULL; link = link->next)
-    g_array_append_vals (ids, &((RaddleRoomWatcher *) link->data)->id, 1);
-  for (guint i = 0; i < ids->len; i++)
+    {
+      guint id = ((RaddleRoomWatcher *) link->data)->id;
+
+      n_before += id < self->next_watcher;
+      g_array_append_val (ids, id);
+    }
+  if (n_before > 0 && n_before < ids->len)
+    {
+      g_array_append_vals (ids, ids->data, n_before);
+      g_array_remove_range (ids, 0, n_before);
+    }
+  return ids;
+}
+
+/* All of them, or if nothing has moved since, those that had no time in the last turn. A
+ * watcher may take away itself and others. */
+static void
+call_watchers (RaddleDispatcher *self,
+               gint64 deadline)
+{
+  g_autoptr (GArray) ids = copy_watcher_ids (self);
+  guint n_due = self->n_watchers_due > 0 ? MIN (self->n_watchers_due, ids->len) : ids->len;
+
+  self->n_watchers_due = 0;
+  for (guint i = 0; i < n_due; i++)
     {
       guint id = g_array_index (ids, guint, i);
       RaddleRoomWatcher *watcher = raddle_dispatcher_find_watcher (self, id);
 
+      self->next_watcher = id;
+      if (i > 0 && i % NOTES_A_CLOCK == 0 && g_get_monotonic_time () >= deadline)
+        {
+          self->n_watchers_due = n_due - i;
+          raddle_dispatcher_wake (self);
+          return;
+        }
       if (watcher != NULL)
         watcher->func (watcher->user_data);
     }
+  self->next_watcher = 0;
 }
 
 /* A lane has room again: who waits longest comes first, until it has none. One that then
@@ -429,7 +462,7 @@ dispatch_notes (RaddleDispatcher *self)
       wake_due (self); /* who waited for what was given up waits no longer */
     }
   serve_loop_work (self, &work, deadline);
-  call_watchers (self);
+  call_watchers (self, deadline);
   raddle_dispatcher_finish_closing (self);
 }
 
@@ -458,6 +491,7 @@ due_source_dispatch (GSource *source,
 {
   RaddleDispatcher *self = ((RaddleDispatcherSource *) source)->dispatcher;
   G_GNUC_UNUSED g_autoptr (RaddleDispatcher) keep = raddle_dispatcher_ref (self);
+  gint64 deadline = g_get_monotonic_time () + TURN_US;
   RaddleTrackWaiter *waiter;
 
   g_source_set_ready_time (source, -1);
@@ -470,10 +504,12 @@ due_source_dispatch (GSource *source,
       if (self->due.length > 0) /* for a dispatch inside this one */
         g_source_set_ready_time (source, 0);
       due.func (due.user_data);
+      if (g_get_monotonic_time () >= deadline)
+        break;
     }
   g_main_context_pop_thread_default (self->owner.context);
 
-  if (!self->closed || source != self->due_source)
+  if (!self->closed || source != self->due_source || self->due.length > 0)
     return G_SOURCE_CONTINUE;
   g_clear_pointer (&self->due_source, g_source_unref);
   return G_SOURCE_REMOVE;

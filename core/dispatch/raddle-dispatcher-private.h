@@ -52,6 +52,8 @@ struct _RaddleDispatcher
   GHashTable *watchers; /* loop: of ids to RaddleRoomWatcher, owned */
   GQueue watcher_queue; /* loop: by RaddleRoomWatcher.link, who waits longest first */
   guint last_watcher;  /* loop */
+  guint next_watcher;  /* loop: the first that had no time in the last turn; 0 */
+  guint n_watchers_due; /* loop: how many had none; 0: something has moved since */
   gboolean advancing;  /* loop */
   gboolean closing;    /* loop */
   gboolean closed;     /* loop */

@@ -1945,6 +1945,96 @@ test_many_runs (void)
   a->n_entered_twice = 0; /* all runs have the same name */
 }
 
+#define MANY_NOTES 20000
+#define MANY_CALLS 1000
+
+typedef struct
+{
+  Kit *kit;
+  RaddleRunRecord *runs[MANY_NOTES];
+} ManyRuns;
+
+static gpointer
+start_many_worker (gpointer user_data)
+{
+  ManyRuns *many = user_data;
+
+  for (guint i = 0; i < MANY_NOTES; i++)
+    many->runs[i] = kit_start (many->kit, RADDLE_RUN_CHAIN, "R", NULL);
+  raddle_sync_release (many);
+  return NULL;
+}
+
+#define count_turns_until(kit, condition, n_turns)       \
+  for (n_turns = 0; !(condition); n_turns++)             \
+    g_main_context_iteration ((kit)->context, TRUE)
+
+/* Other sources of the program get the loop between what other threads left there. */
+static void
+test_many_notes_take_turns (void)
+{
+  g_autofree ManyRuns *many = g_new0 (ManyRuns, 1);
+  g_autoptr (Kit) kit = kit_new (1);
+  guint n_turns;
+
+  many->kit = kit;
+  g_thread_join (g_thread_new ("starter", start_many_worker, many));
+  raddle_sync_acquire (many);
+  count_turns_until (kit, many->runs[MANY_NOTES - 1]->track != NULL, n_turns);
+  g_assert_cmpuint (n_turns, >=, 3);
+
+  for (guint i = 0; i < MANY_NOTES; i++)
+    {
+      end_run (many->runs[i]);
+      raddle_run_record_unref (many->runs[i]);
+    }
+}
+
+/* 10 us. */
+static void
+take_a_moment (gpointer user_data)
+{
+  gint64 end = g_get_monotonic_time () + 10;
+  guint *n_calls = user_data;
+
+  while (g_get_monotonic_time () < end)
+    ;
+  (*n_calls)++;
+}
+
+static void
+test_many_call_backs_take_turns (void)
+{
+  g_autoptr (Kit) kit = kit_new (1);
+  RaddleRunRecord *run = kit_start (kit, RADDLE_RUN_CHAIN, "R", NULL);
+  guint n_calls = 0, n_turns;
+
+  for (guint i = 0; i < MANY_CALLS; i++)
+    raddle_dispatcher_settle (kit->dispatcher, run, take_a_moment, &n_calls);
+  count_turns_until (kit, n_calls == MANY_CALLS, n_turns);
+  g_assert_cmpuint (n_turns, >=, 3);
+  kit_finish (kit, run);
+}
+
+/* Each is asked, and nobody twice before all were. */
+static void
+test_many_watchers_take_turns (void)
+{
+  g_autoptr (Kit) kit = kit_new (1);
+  guint n_calls[MANY_CALLS] = { 0 }, ids[MANY_CALLS], n_turns;
+
+  for (guint i = 0; i < MANY_CALLS; i++)
+    ids[i] = raddle_dispatcher_watch_room (kit->dispatcher, take_a_moment, &n_calls[i]);
+  raddle_dispatcher_wake (kit->dispatcher);
+  count_turns_until (kit, n_calls[MANY_CALLS - 1] > 0, n_turns);
+  g_assert_cmpuint (n_turns, >=, 3);
+  for (guint i = 0; i < MANY_CALLS; i++)
+    {
+      g_assert_cmpuint (n_calls[i], ==, 1);
+      raddle_dispatcher_unwatch_room (kit->dispatcher, ids[i]);
+    }
+}
+
 int
 main (int argc,
       char **argv)
@@ -2019,6 +2109,9 @@ main (int argc,
   ADD ("slow/overdue", test_overdue);
   ADD ("slow/blocked-loop", test_blocked_loop);
   ADD ("many/runs", test_many_runs);
+  ADD ("many/notes-take-turns", test_many_notes_take_turns);
+  ADD ("many/call-backs-take-turns", test_many_call_backs_take_turns);
+  ADD ("many/watchers-take-turns", test_many_watchers_take_turns);
 #undef ADD
 
   return g_test_run ();
