@@ -9,6 +9,7 @@
 
 #include "models/raddle-model-private.h"
 
+#include "events/raddle-result-private.h"
 #include "models/raddle-answer.h"
 #include "models/raddle-decoder.h"
 #include "raddle/raddle-error.h"
@@ -152,6 +153,32 @@ make_end_detail (RaddleModelCall *self)
   return detail;
 }
 
+/* The answer was complete, but the run was asked to end early before that. */
+static void
+take_early_end (RaddleModelCall *self)
+{
+  g_autoptr (RaddleResult) complete = g_steal_pointer (&self->result);
+  RaddleOutcome outcome = raddle_run_record_get_outcome (self->run);
+
+  self->result = raddle_result_new_with_outcome (complete, outcome);
+  self->error = raddle_run_record_make_early_error (self->run);
+  hide_key (self, self->error);
+}
+
+/* Returns how the run has ended. */
+static RaddleOutcome
+end_run (RaddleModelCall *self,
+         RaddleOutcome outcome)
+{
+  if (raddle_run_record_end (self->run, outcome, make_end_detail (self)))
+    return outcome;
+
+  take_early_end (self);
+  outcome = raddle_run_record_get_outcome (self->run);
+  raddle_run_record_end (self->run, outcome, make_end_detail (self));
+  return outcome;
+}
+
 /* Ends the call; takes @error, which is NULL only for a complete answer. The caller gets
  * a complete answer or a failure when the handlers have, the rest at once. */
 static void
@@ -173,7 +200,7 @@ end_call (RaddleModelCall *self,
   let_go_of_stream (self);
   push_batch (self);
   self->result = raddle_answer_finish (self->answer, outcome, self->request_time);
-  raddle_run_record_end (self->run, outcome, make_end_detail (self));
+  outcome = end_run (self, outcome);
 
   if (outcome == RADDLE_OUTCOME_COMPLETE || outcome == RADDLE_OUTCOME_ERROR)
     raddle_dispatcher_settle (raddle_model_get_dispatcher (self->model), self->run,

@@ -421,13 +421,15 @@ add_result_locked (RaddleRunRecord *self,
                                      get_given_text (detail));
 }
 
-/* One that was asked to end early ends like that, unless its driver knows better. */
+/* One that was asked to end early ends like that, unless its driver knows better. It took
+ * nothing more meanwhile, so it is never complete. */
 static gboolean
 may_end_locked (RaddleRunRecord *self,
                 RaddleOutcome outcome)
 {
   if (self->state == RADDLE_RUN_RECORD_STOPPING)
-    return self->has_driver || outcome == self->outcome;
+    return outcome == self->outcome ||
+           (self->has_driver && outcome != RADDLE_OUTCOME_COMPLETE);
   return self->state == RADDLE_RUN_RECORD_RUNNING;
 }
 
