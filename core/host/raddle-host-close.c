@@ -1,23 +1,36 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Owns the end of a host: runs are ended, what the handlers have not got is delivered,
- * they are torn down; and what happens when that takes too long. On the host's context.
+ * they are torn down; and what happens when that takes too long. On the host's context,
+ * which a thread that closes the host iterates itself, or has iterated by whoever does.
  */
 
 #include "host/raddle-host-private.h"
 
+#include "events/raddle-lock.h"
 #include "raddle/raddle-error.h"
 
-/* Who missed how much, in words; NULL if nobody did. */
-char *
-raddle_host_describe_undelivered (RaddleHost *self)
+/* ---- what was not delivered ---- */
+
+static GPtrArray *
+copy_handlers (RaddleHost *self)
 {
-  GListModel *handlers = G_LIST_MODEL (self->handlers);
+  GListModel *list = G_LIST_MODEL (self->handlers);
+  GPtrArray *handlers = g_ptr_array_new_with_free_func (g_object_unref);
+
+  for (guint i = 0; i < g_list_model_get_n_items (list); i++)
+    g_ptr_array_add (handlers, g_list_model_get_item (list, i));
+  return handlers;
+}
+
+static char *
+describe_undelivered (GPtrArray *handlers)
+{
   g_autoptr (GString) text = g_string_new (NULL);
 
-  for (guint i = 0; i < g_list_model_get_n_items (handlers); i++)
+  for (guint i = 0; i < handlers->len; i++)
     {
-      g_autoptr (RaddleHandler) handler = g_list_model_get_item (handlers, i);
+      RaddleHandler *handler = handlers->pdata[i];
       RaddleHandlerStats stats;
 
       raddle_handler_get_stats (handler, &stats);
@@ -29,6 +42,160 @@ raddle_host_describe_undelivered (RaddleHost *self)
     }
   return text->len > 0 ? g_strdup (text->str) : NULL;
 }
+
+/* Who missed how much, in words; NULL if nobody did. */
+char *
+raddle_host_describe_undelivered (RaddleHost *self)
+{
+  g_autoptr (GPtrArray) handlers = copy_handlers (self);
+
+  return describe_undelivered (handlers);
+}
+
+static void
+report_undelivered (GPtrArray *handlers,
+                    guint milliseconds)
+{
+  g_autofree char *undelivered = describe_undelivered (handlers);
+
+  g_message ("the host could not be closed within %u ms: %s", milliseconds,
+             undelivered != NULL ? undelivered : "a handler has not returned");
+}
+
+/* ---- threads that wait ---- */
+
+/* A thread that wants the host closed, whose context another one iterates. */
+typedef struct
+{
+  int ref_count; /* atomic */
+  RaddleHost *host;
+  GList link; /* loop */
+  GMutex lock;
+  GCond told;
+  gboolean closed;     /* lock */
+  GPtrArray *handlers; /* lock: the host's; NULL: the loop has not come to it */
+} RaddleHostCloser;
+
+static RaddleHostCloser *
+raddle_host_closer_new (RaddleHost *host)
+{
+  RaddleHostCloser *self = g_new0 (RaddleHostCloser, 1);
+
+  self->ref_count = 2; /* the thread's and the loop's */
+  self->host = g_object_ref (host);
+  self->link.data = self;
+  g_mutex_init (&self->lock);
+  g_cond_init (&self->told);
+
+  return self;
+}
+
+static void
+raddle_host_closer_unref (RaddleHostCloser *self)
+{
+  if (!raddle_ref_count_dec (&self->ref_count))
+    return;
+
+  g_clear_pointer (&self->handlers, g_ptr_array_unref);
+  g_mutex_clear (&self->lock);
+  g_cond_clear (&self->told);
+  g_object_unref (self->host);
+  g_free (self);
+}
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (RaddleHostCloser, raddle_host_closer_unref)
+
+/* Takes the loop's reference. */
+static void
+tell_closed (RaddleHostCloser *self)
+{
+  raddle_lock (&self->lock);
+  self->closed = TRUE;
+  g_cond_signal (&self->told);
+  raddle_unlock (&self->lock);
+  raddle_host_closer_unref (self);
+}
+
+static gboolean
+wait_until (RaddleHostCloser *self,
+            gint64 deadline)
+{
+  gboolean closed, in_time = TRUE;
+
+  raddle_lock (&self->lock);
+  while (!self->closed && in_time)
+    {
+      raddle_sync_release (&self->lock);
+      in_time = g_cond_wait_until (&self->told, &self->lock, deadline);
+      raddle_sync_acquire (&self->lock);
+    }
+  closed = self->closed;
+  raddle_unlock (&self->lock);
+
+  return closed;
+}
+
+/* On the loop. */
+static void
+close_wanted_cb (gpointer user_data)
+{
+  RaddleHostCloser *self = user_data;
+  RaddleHost *host = self->host;
+
+  raddle_lock (&self->lock);
+  self->handlers = copy_handlers (host);
+  raddle_unlock (&self->lock);
+  if (host->closing == NULL && !host->closed)
+    raddle_host_close_async (host, NULL, NULL, NULL);
+  if (host->closed)
+    tell_closed (self);
+  else
+    g_queue_push_tail_link (&host->closers, &self->link);
+}
+
+static void
+give_up (RaddleHostCloser *self,
+         guint milliseconds)
+{
+  g_autoptr (GPtrArray) handlers = NULL;
+
+  raddle_dispatcher_abandon (self->host->dispatcher);
+  raddle_lock (&self->lock);
+  handlers = self->handlers != NULL ? g_ptr_array_ref (self->handlers) : NULL;
+  raddle_unlock (&self->lock);
+
+  if (handlers != NULL)
+    report_undelivered (handlers, milliseconds);
+  else
+    g_message ("the host could not be closed within %u ms: its main context was not "
+               "iterated",
+               milliseconds);
+}
+
+/* While another thread iterates the context. */
+static gboolean
+close_from_elsewhere (RaddleHost *host,
+                      guint milliseconds)
+{
+  gint64 deadline = g_get_monotonic_time () + milliseconds * G_TIME_SPAN_MILLISECOND;
+  g_autoptr (RaddleHostCloser) self = NULL;
+
+  if (host->dispatcher == NULL)
+    return TRUE;
+
+  self = raddle_host_closer_new (host);
+  if (!raddle_dispatcher_post (host->dispatcher, close_wanted_cb, self))
+    {
+      raddle_host_closer_unref (self); /* the loop's */
+      return TRUE;
+    }
+  if (wait_until (self, deadline))
+    return TRUE;
+  give_up (self, milliseconds);
+  return FALSE;
+}
+
+/* ---- closing ---- */
 
 static void
 return_cancelled (RaddleHost *self,
@@ -47,8 +214,11 @@ closed_cb (gpointer user_data)
 {
   g_autoptr (RaddleHost) self = user_data;
   g_autoptr (GTask) task = g_steal_pointer (&self->closing);
+  GList *link;
 
   self->closed = TRUE;
+  while ((link = g_queue_pop_head_link (&self->closers)) != NULL)
+    tell_closed (link->data);
   if (self->give_up_id != 0)
     g_cancellable_disconnect (g_task_get_cancellable (task), self->give_up_id);
   self->give_up_id = 0;
@@ -148,14 +318,31 @@ time_is_up_cb (gpointer user_data)
   return G_SOURCE_REMOVE;
 }
 
-static void
-report_undelivered (RaddleHost *self,
-                    guint milliseconds)
+/* The calling thread owns the context. */
+static gboolean
+close_here (RaddleHost *self,
+            guint milliseconds)
 {
-  g_autofree char *undelivered = raddle_host_describe_undelivered (self);
+  g_autoptr (GSource) timer = g_timeout_source_new (milliseconds);
+  g_autoptr (GPtrArray) handlers = copy_handlers (self);
+  gboolean time_is_up = FALSE;
 
-  g_message ("the host could not be closed within %u ms: %s", milliseconds,
-             undelivered != NULL ? undelivered : "a handler has not returned");
+  if (self->closing == NULL && !self->closed)
+    raddle_host_close_async (self, NULL, NULL, NULL);
+  g_source_set_callback (timer, time_is_up_cb, &time_is_up, NULL);
+  g_source_attach (timer, self->context);
+  while (!self->closed && !time_is_up)
+    g_main_context_iteration (self->context, TRUE);
+  g_source_destroy (timer);
+  if (self->closed)
+    return TRUE;
+
+  raddle_dispatcher_abandon (self->dispatcher);
+  /* What does not wait for a handler ends now. */
+  while (!self->closed && g_main_context_iteration (self->context, FALSE))
+    ;
+  report_undelivered (handlers, milliseconds);
+  return FALSE;
 }
 
 /**
@@ -163,11 +350,14 @@ report_undelivered (RaddleHost *self,
  * @self: a host
  * @milliseconds: how long it may take
  *
- * Closes the host like raddle_host_close_async(), and iterates its context until that is
- * done. What could not be delivered in time is thrown away, counted and logged for each
- * handler; raddle_handler_get_stats() has the numbers too. A host that is closed
- * already, or being closed, is waited for. Inside a handler on the loop this can only
- * time out: use raddle_host_close_async() there.
+ * Closes the host like raddle_host_close_async(), and waits until that is done. What
+ * could not be delivered in time is thrown away, counted and logged for each handler;
+ * raddle_handler_get_stats() has the numbers too. A host that is closed already, or being
+ * closed, is waited for.
+ *
+ * May be called from any thread: it iterates the host's context itself, unless another
+ * thread does so. Inside a handler this can only time out: use raddle_host_close_async()
+ * on the loop.
  *
  * Returns: %TRUE if everything was delivered
  *
@@ -178,31 +368,19 @@ raddle_host_close (RaddleHost *self,
                    guint milliseconds)
 {
   G_GNUC_UNUSED g_autoptr (RaddleHost) keep = NULL;
-  g_autoptr (GSource) timer = NULL;
-  gboolean time_is_up = FALSE;
   gboolean closed;
 
   g_return_val_if_fail (RADDLE_IS_HOST (self), FALSE);
 
   keep = g_object_ref (self);
-  if (self->closing == NULL && !self->closed)
-    raddle_host_close_async (self, NULL, NULL, NULL);
+  if (!g_main_context_acquire (self->context))
+    return close_from_elsewhere (self, milliseconds);
+  raddle_sync_acquire (self->context);
+  g_main_context_push_thread_default (self->context);
+  closed = close_here (self, milliseconds);
+  g_main_context_pop_thread_default (self->context);
+  raddle_sync_release (self->context);
+  g_main_context_release (self->context);
 
-  timer = g_timeout_source_new (milliseconds);
-  g_source_set_callback (timer, time_is_up_cb, &time_is_up, NULL);
-  g_source_attach (timer, self->context);
-  while (!self->closed && !time_is_up)
-    g_main_context_iteration (self->context, TRUE);
-  closed = self->closed;
-  g_source_destroy (timer);
-
-  if (!closed)
-    {
-      raddle_dispatcher_abandon (self->dispatcher);
-      /* What does not wait for a handler ends now. */
-      while (!self->closed && g_main_context_iteration (self->context, FALSE))
-        ;
-      report_undelivered (self, milliseconds);
-    }
   return closed;
 }

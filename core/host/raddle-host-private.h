@@ -30,6 +30,7 @@ struct _RaddleHost
   GTask *closing;      /* the close that is under way */
   gulong give_up_id;   /* of its cancellable; 0: it has none */
   gboolean closed;
+  GQueue closers;      /* threads that wait for the close, by RaddleHostCloser.link */
 };
 
 RaddleDispatcher *raddle_host_get_dispatcher (RaddleHost         *self);

@@ -2,8 +2,9 @@
 
 /* Owns everything: the settings, the plugins, the handlers and the dispatcher that joins
  * them, on the context that was the thread's default when the host was made. All of it is
- * to be used on that context, but for the last reference, which may fall anywhere. Models
- * stand in raddle-host-models.c, the end in raddle-host-close.c.
+ * to be used on that context, but for raddle_host_close () and the last reference, which
+ * may fall anywhere. Models stand in raddle-host-models.c, the end in
+ * raddle-host-close.c.
  */
 
 #include "host/raddle-host-private.h"

@@ -2,8 +2,8 @@
 
 /* A host whose handlers do what they should not: they call back never, twice or from a
  * thread of their own, and stop runs in every event there is; and callers who cancel at
- * any moment, let go of the host in the middle, and close it while handlers are
- * suspended, blocked or full. Everybody gets one answer and one end. */
+ * any moment, let go of the host in the middle, and close it from any thread, while
+ * handlers are suspended, blocked or full. Everybody gets one answer and one end. */
 
 #include "events/raddle-batch.h"
 #include "puppet-kit.h"
@@ -745,6 +745,179 @@ test_close_with_model_calls (void)
   g_assert_cmpuint (check_runs (a), ==, N_FLIGHTS);
 }
 
+/* ---- a close from any thread ---- */
+
+typedef struct
+{
+  Stage *stage;
+  guint milliseconds;
+  gboolean closed;
+  int done; /* atomic */
+} Closer;
+
+static gpointer
+close_worker (gpointer user_data)
+{
+  Closer *self = user_data;
+
+  self->closed = raddle_host_close (self->stage->host, self->milliseconds);
+  g_atomic_int_inc (&self->done);
+  g_main_context_wakeup (self->stage->context);
+  return NULL;
+}
+
+static GThread *
+close_in_thread (Closer *self,
+                 Stage *stage,
+                 guint milliseconds)
+{
+  *self = (Closer) { .stage = stage, .milliseconds = milliseconds };
+  return g_thread_new ("close", close_worker, self);
+}
+
+/* The test's thread iterates the context meanwhile, and several may want the same. */
+static void
+test_close_from_threads (void)
+{
+  g_autoptr (Stage) stage = stage_new (1);
+  Puppet *a = stage_add (stage, "puppet", "a", NULL);
+  g_autoptr (RaddleRun) run = NULL;
+  Closer closers[3];
+  GThread *threads[3];
+
+  stage_start (stage);
+  run = start_run (stage, RADDLE_RUN_LLM, "R");
+  settle (stage, run);
+  puppet_hold (a, TYPE (LLM_NEW_TOKEN));
+  emit_token (run, "x");
+  emit_token (run, "y");
+  stage_iterate_until (stage, puppet_get_n_inside (a) == 1);
+  for (guint i = 0; i < 3; i++)
+    threads[i] = close_in_thread (&closers[i], stage, DEADLINE_SECONDS * 1000);
+  stage_iterate_until (stage, raddle_run_get_outcome (run) == RADDLE_OUTCOME_DROPPED);
+  for (guint i = 0; i < 3; i++)
+    g_assert_cmpint (g_atomic_int_get (&closers[i].done), ==, 0);
+  puppet_release (a);
+  for (guint i = 0; i < 3; i++)
+    {
+      stage_iterate_until (stage, g_atomic_int_get (&closers[i].done));
+      g_thread_join (threads[i]);
+      g_assert_true (closers[i].closed);
+    }
+  g_assert_cmpuint (puppet_count (a, TYPE (LLM_NEW_TOKEN), NULL), ==, 2);
+  g_assert_cmpuint (check_runs (a), ==, 1);
+  g_thread_join (close_in_thread (&closers[0], stage, 0)); /* it is closed already */
+  g_assert_true (closers[0].closed);
+}
+
+/* Nobody iterates the context, so the thread does. */
+static void
+test_close_from_a_thread_alone (void)
+{
+  g_autoptr (Stage) stage = stage_new (1);
+  Puppet *a = stage_add (stage, "puppet", "a", NULL);
+  Puppet *b = stage_add (stage, "puppet-async", "b", NULL);
+  g_autoptr (RaddleRun) run = NULL;
+  GThread *thread;
+  Closer closer;
+
+  stage_start (stage);
+  run = start_run (stage, RADDLE_RUN_LLM, "R");
+  emit_token (run, "x");
+  g_main_context_pop_thread_default (stage->context);
+  g_main_context_release (stage->context);
+  thread = close_in_thread (&closer, stage, DEADLINE_SECONDS * 1000);
+  g_thread_join (thread);
+  g_assert_true (closer.closed);
+  g_assert_true (g_main_context_acquire (stage->context));
+  g_main_context_push_thread_default (stage->context);
+  g_assert_cmpuint (check_runs (a), ==, 1);
+  g_assert_cmpuint (check_runs (b), ==, 1);
+}
+
+/* The handler is in a call: the thread gets its answer in time, and who missed what is
+ * said in words. One of three tokens is in hand. */
+static void
+test_close_from_a_thread_in_vain (void)
+{
+  g_autoptr (Stage) stage = stage_new (1);
+  Puppet *a = stage_add (stage, "puppet", "a", NULL);
+  g_autoptr (RaddleHandler) handler = NULL;
+  g_autoptr (RaddleRun) run = NULL;
+  GThread *thread;
+  Closer closer;
+
+  stage_start (stage);
+  handler = g_object_ref (stage_find_handler (stage, a));
+  run = start_run (stage, RADDLE_RUN_LLM, "R");
+  settle (stage, run);
+  puppet_hold (a, TYPE (LLM_NEW_TOKEN));
+  emit_token (run, "x");
+  stage_iterate_until (stage, puppet_get_n_inside (a) == 1);
+  emit_token (run, "y");
+  emit_token (run, "z");
+  g_test_expect_message ("Raddle", G_LOG_LEVEL_MESSAGE,
+                         "the host could not be closed within 50 ms: handler 'a' missed "
+                         "*event*");
+  thread = close_in_thread (&closer, stage, 50);
+  stage_iterate_until (stage, g_atomic_int_get (&closer.done));
+  g_thread_join (thread);
+  g_test_assert_expected_messages ();
+  g_assert_false (closer.closed);
+  puppet_release (a);
+  stage_close (stage);
+  stage_iterate_until (stage,
+                       raddle_handler_get_state (handler) == RADDLE_HANDLER_STOPPED);
+  g_assert_cmpuint (puppet_count (a, TYPE (LLM_NEW_TOKEN), NULL), ==, 1);
+}
+
+/* The loop itself is held up, so nothing can be closed. */
+static void
+test_close_with_a_loop_that_stands (void)
+{
+  g_autoptr (Stage) stage = stage_new (1);
+  Closer closer;
+
+  stage_add (stage, "puppet", "a", NULL);
+  stage_start (stage);
+  g_test_expect_message ("Raddle", G_LOG_LEVEL_MESSAGE, "*was not iterated*");
+  g_thread_join (close_in_thread (&closer, stage, 20));
+  g_test_assert_expected_messages ();
+  g_assert_false (closer.closed);
+  stage_close (stage);
+}
+
+static void
+close_in_call (Puppet *puppet,
+               RaddleEvent *event)
+{
+  Closer *closer = puppet->deed_data;
+
+  if (g_atomic_int_add (&closer->done, 1) == 0)
+    closer->closed = raddle_host_close (puppet->stage->host, 50);
+}
+
+/* A handler cannot wait for its own return; it is told in time. */
+static void
+test_close_in_a_call (gconstpointer plugin)
+{
+  g_autoptr (Stage) stage = stage_new (1);
+  Puppet *a = stage_add (stage, plugin, "a", NULL);
+  g_autoptr (RaddleRun) run = NULL;
+  Closer closer = { .stage = stage, .closed = TRUE };
+
+  a->deed = close_in_call;
+  a->deed_data = &closer;
+  stage_start (stage);
+  g_test_expect_message ("Raddle", G_LOG_LEVEL_MESSAGE, "*could not be closed*");
+  run = start_run (stage, RADDLE_RUN_LLM, "R");
+  stage_iterate_until (stage, g_atomic_int_get (&closer.done) > 0 &&
+                                puppet_get_n_inside (a) == 0);
+  g_test_assert_expected_messages ();
+  g_assert_false (closer.closed);
+  stage_close (stage);
+}
+
 /* ---- a close while a handler is no good ---- */
 
 typedef struct
@@ -860,6 +1033,14 @@ main (int argc,
   add ("host-goes", "model-calls/on-a-thread", GINT_TO_POINTER (TRUE),
        test_host_goes_with_model_calls);
   g_test_add_func ("/host-faults/close/model-calls", test_close_with_model_calls);
+  g_test_add_func ("/host-faults/close/from-threads", test_close_from_threads);
+  g_test_add_func ("/host-faults/close/from-a-thread-alone",
+                   test_close_from_a_thread_alone);
+  g_test_add_func ("/host-faults/close/from-a-thread-in-vain",
+                   test_close_from_a_thread_in_vain);
+  g_test_add_func ("/host-faults/close/loop-stands", test_close_with_a_loop_that_stands);
+  add ("close", "in-a-call/sync", "puppet", test_close_in_a_call);
+  add ("close", "in-a-call/async", "puppet-async", test_close_in_a_call);
   for (guint i = 0; i < G_N_ELEMENTS (suspended_cases); i++)
     add ("close/suspended", suspended_cases[i].name, &suspended_cases[i],
          test_close_while_suspended);
