@@ -313,9 +313,8 @@ raddle_lane_end_turn_locked (RaddleLane *self,
   raddle_lane_count_done_locked (self, entry, n_done, tidings);
   entry->first = first;
   raddle_lane_publish (&entry->n_begun, 0);
-  if (entry->n_feared > 0) /* what really did not get to the handler is counted now */
-    raddle_stats_add_undelivered (&self->handler->stats, -(gint64) entry->n_feared);
-  entry->n_feared = 0;
+  if (entry->n_feared > 0)
+    raddle_lane_fear_locked (self, entry, 0);
   if (first < entry->end && slot->left)
     raddle_slot_drop_entry_locked (slot, entry, tidings);
   if (entry->first < entry->end)

@@ -256,6 +256,20 @@ take_over_gap (RaddleSlot *self,
   event->detail->n_merged += untold->detail->n_merged;
 }
 
+/* Less than 0 when it is fewer than it seemed. */
+static void
+count_lost (RaddleLane *self,
+            gint64 n_events,
+            gboolean for_good)
+{
+  if (n_events == 0)
+    return;
+  if (for_good)
+    raddle_stats_add_undelivered (&self->handler->stats, n_events);
+  else
+    raddle_stats_add_dropped (&self->handler->stats, n_events);
+}
+
 /* Counts what the handler wants of @first to @end as dropped, for @gap, or when all is
  * given up, as not delivered. */
 void
@@ -282,10 +296,20 @@ raddle_slot_miss_locked (RaddleSlot *self,
       if (tells_gaps (lane))
         widen_gap (self, gap, event)->detail->n_dropped++;
     }
-  if (lane->interrupts & RADDLE_LANE_ABANDONED)
-    raddle_stats_add_undelivered (&lane->handler->stats, n_missed);
-  else if (n_missed > 0)
-    raddle_stats_add_dropped (&lane->handler->stats, n_missed);
+  count_lost (lane, n_missed, (lane->interrupts & RADDLE_LANE_ABANDONED) != 0);
+}
+
+/* So many events of @entry, which is being served, will not get to the handler, unless its
+ * call returns and what really did not is counted. */
+void
+raddle_lane_fear_locked (RaddleLane *self,
+                         RaddleLaneEntry *entry,
+                         guint n_events)
+{
+  count_lost (self, -(gint64) entry->n_feared, entry->feared_for_good);
+  entry->n_feared = n_events;
+  entry->feared_for_good = (self->interrupts & RADDLE_LANE_ABANDONED) != 0;
+  count_lost (self, n_events, entry->feared_for_good);
 }
 
 /* What one gap says is added to another, which comes after it; takes @gap. */

@@ -63,7 +63,8 @@ struct _RaddleLaneEntry
   guint first;
   guint end;
   guint n_begun;        /* atomic: while the slot is served, calls that were begun */
-  guint n_feared;       /* lock: counted as not delivered while a call was under way */
+  guint n_feared;       /* lock: counted as lost while a call was under way */
+  gboolean feared_for_good; /* lock: as not delivered, else as dropped */
   guint n_events;       /* that are wanted, from first on */
   gsize n_bytes;        /* that they count for; goes with the entry */
   RaddleEventClass event_class;
@@ -216,6 +217,9 @@ void        raddle_lane_account_locked      (RaddleLane        *self,
                                              int                n_events,
                                              gssize             n_bytes,
                                              RaddleLaneTidings *tidings);
+void        raddle_lane_fear_locked         (RaddleLane        *self,
+                                             RaddleLaneEntry   *entry,
+                                             guint              n_events);
 void        raddle_slot_take_flow_locked    (RaddleSlot        *self,
                                              RaddleBatch       *batch,
                                              guint              first,

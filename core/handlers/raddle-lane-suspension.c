@@ -50,11 +50,8 @@ raddle_slot_leave_locked (RaddleSlot *self,
   self->left = TRUE;
   if (self->state == RADDLE_SLOT_SERVED)
     n_rest = uncount_head_locked (self, tidings);
-  if (n_rest > 0 && (self->lane->interrupts & RADDLE_LANE_ABANDONED))
-    {
-      raddle_stats_add_undelivered (&self->lane->handler->stats, n_rest);
-      self->head->n_feared = n_rest;
-    }
+  if (n_rest > 0)
+    raddle_lane_fear_locked (self->lane, self->head, n_rest);
   n_events = raddle_slot_throw_away_locked (self, tidings);
   if (!self->started)
     raddle_lane_start_is_done_locked (self, tidings);

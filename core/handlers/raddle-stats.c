@@ -153,9 +153,10 @@ add (RaddleStats *self,
   return n_now;
 }
 
+/* Less than 0 when it is fewer than it seemed. */
 void
 raddle_stats_add_dropped (RaddleStats *self,
-                          guint64 n_events)
+                          gint64 n_events)
 {
   add (self, &self->n_dropped, n_events);
 }
@@ -180,7 +181,7 @@ raddle_stats_add_timed_out (RaddleStats *self)
   add (self, &self->n_timed_out, 1);
 }
 
-/* Less than 0 when it is fewer than it seemed. */
+/* The same. */
 void
 raddle_stats_add_undelivered (RaddleStats *self,
                               gint64 n_events)

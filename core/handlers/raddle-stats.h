@@ -40,7 +40,7 @@ void    raddle_stats_add_turn       (RaddleStats        *self,
                                      gint64              first_latency,
                                      gint64              last_latency);
 void    raddle_stats_add_dropped    (RaddleStats        *self,
-                                     guint64             n_events);
+                                     gint64              n_events);
 void    raddle_stats_add_coalesced  (RaddleStats        *self,
                                      guint64             n_events);
 guint64 raddle_stats_add_failed     (RaddleStats        *self);

@@ -463,6 +463,7 @@ test_never_returns (gconstpointer data)
   g_assert_cmpuint (puppet_count (b, TYPE (LLM_END), NULL), ==, 2);
   raddle_handler_get_stats (stage_find_handler (stage, a), &stats);
   g_assert_cmpuint (stats.n_timed_out, ==, 1);
+  g_assert_cmpuint (a->sights->len + stats.n_dropped, ==, b->sights->len);
   g_object_unref (model);
   g_clear_object (&stage->host);
 
