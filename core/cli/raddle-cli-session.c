@@ -7,6 +7,7 @@
 
 #include "cli/raddle-cli-session.h"
 
+#include "cli/raddle-cli-report.h"
 #include "cli/raddle-cli-stats.h"
 #include "config/raddle-problem.h"
 
@@ -24,6 +25,7 @@ typedef struct
   const RaddleCliCall *call;
   RaddleHost *host;
   RaddleHandler *printer; /* our own among the handlers; NULL: there is none yet */
+  RaddleCliReport *report;
   GCancellable *cancellable;
   GMainLoop *loop;
   RaddleResult *result; /* of the last event; also of a call that failed */
@@ -295,8 +297,10 @@ start_call (Session *self,
   g_autoptr (RaddleModel) model = NULL;
 
   if (!raddle_request_add_message (request, "user", self->call->prompt, error) ||
-      !set_up_host (self, error) || !add_printer (self, error) ||
-      !(model = get_model (self, error)))
+      !set_up_host (self, error) || !add_printer (self, error))
+    return FALSE;
+  raddle_cli_report_watch (self->report);
+  if (!(model = get_model (self, error)))
     return FALSE;
 
   tell_of_built_in (self, model);
@@ -305,41 +309,6 @@ start_call (Session *self,
 }
 
 /* ---- the end ---- */
-
-static void
-report_plugins (Session *self)
-{
-  GListModel *plugins = raddle_host_list_plugins (self->host);
-
-  for (guint i = 0; i < g_list_model_get_n_items (plugins); i++)
-    {
-      g_autoptr (RaddlePlugin) plugin = g_list_model_get_item (plugins, i);
-      g_autofree char *reason = raddle_plugin_dup_reason (plugin);
-
-      if (raddle_plugin_get_state (plugin) == RADDLE_PLUGIN_REFUSED)
-        raddle_cli_tell ("raddle: refused: %s\n", reason);
-    }
-}
-
-static void
-report_handlers (Session *self)
-{
-  GListModel *handlers = raddle_host_list_handlers (self->host);
-
-  for (guint i = 0; i < g_list_model_get_n_items (handlers); i++)
-    {
-      g_autoptr (RaddleHandler) handler = g_list_model_get_item (handlers, i);
-      g_autofree char *reason = raddle_handler_dup_reason (handler);
-      guint64 n_failures = raddle_handler_get_n_failures (handler);
-
-      if (raddle_handler_get_state (handler) == RADDLE_HANDLER_FAILED)
-        raddle_cli_tell ("raddle: handler '%s' did not run: %s\n",
-                         raddle_handler_get_name (handler), reason);
-      else if (n_failures > 0)
-        raddle_cli_tell ("raddle: handler '%s' failed %" G_GUINT64_FORMAT " times\n",
-                         raddle_handler_get_name (handler), n_failures);
-    }
-}
 
 static int
 get_status (Session *self)
@@ -406,7 +375,9 @@ make_call (const RaddleCliCall *call)
   g_autoptr (RaddleHost) host = raddle_host_new ();
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
   g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
-  Session self = { .call = call, .host = host, .cancellable = cancellable, .loop = loop };
+  g_autoptr (RaddleCliReport) report = raddle_cli_report_new (host);
+  Session self = { .call = call, .host = host, .report = report,
+                   .cancellable = cancellable, .loop = loop };
   guint interrupted = g_unix_signal_add (SIGINT, interrupted_cb, &self);
   guint terminated = g_unix_signal_add (SIGTERM, terminated_cb, &self);
   guint stats_wanted = g_unix_signal_add (SIGUSR1, stats_wanted_cb, &self);
@@ -418,8 +389,7 @@ make_call (const RaddleCliCall *call)
   raddle_host_close (host, CLOSE_MS);
   print_end (&self);
   report_error (&self);
-  report_plugins (&self);
-  report_handlers (&self);
+  raddle_cli_report_tell (report);
   if (call->stats && !call->options->json)
     tell_stats (&self);
 
