@@ -169,7 +169,8 @@ raddle_handler_get_run_data (RaddleHandler *self,
  * the run's last event
  *
  * Keeps state for the run of @event. Any thread. When the run has ended for this handler,
- * @data is freed at once.
+ * @data is freed at once. A handler that was set aside or suspended, and then gets the run
+ * anew, begins without data.
  *
  * Returns: %FALSE if the run has ended for this handler
  *

@@ -192,7 +192,9 @@ call_func (RaddleHandler *self,
  *
  * Makes a handler of the embedding program. @func runs on the host's context, one call at
  * a time, and must take microseconds: the loop waits for it. It must not iterate the
- * context: nothing of the host moves before it returns.
+ * context: nothing of the host moves before it returns. Delivery is inline; the limits are
+ * those of a keyfile that says nothing: 4096 events or 8 MiB may wait, and five failures in
+ * a row suspend the handler for 30 s.
  *
  * Returns: (transfer full): the handler; give it to raddle_host_add_handler()
  *

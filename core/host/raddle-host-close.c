@@ -353,7 +353,7 @@ close_here (RaddleHost *self,
  * Closes the host like raddle_host_close_async(), and waits until that is done. What
  * could not be delivered in time is thrown away, counted and logged for each handler;
  * raddle_handler_get_stats() has the numbers too. A host that is closed already, or being
- * closed, is waited for.
+ * closed, is waited for; a handler whose call was set aside is not.
  *
  * May be called from any thread: it iterates the host's context itself, unless another
  * thread does so. Inside a handler this can only time out: use raddle_host_close_async()

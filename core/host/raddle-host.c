@@ -24,9 +24,10 @@
  *
  * A host belongs to the main context that was the thread's default when it was made:
  * async handlers are called there, and so are callbacks. Sync handlers are called on a
- * pool of threads. Nothing is delivered while the context is not iterated. Close a host
- * before giving it back; one that is given back open throws away what its handlers have
- * not got.
+ * pool of threads. While the context is not iterated, sync handlers get only what was handed
+ * to them before, and nothing else is delivered. Close a host before giving it back, which
+ * any thread may do; one that is given back open throws away what its handlers have not got,
+ * and logs that.
  *
  * Since: 0.1
  */

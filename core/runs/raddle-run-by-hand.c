@@ -266,9 +266,10 @@ emit (RaddleRun *self,
  * The texts are the answer that `llm-end` tells, unless raddle_run_end() is given one.
  *
  * Returns: %FALSE with @error set if nothing was taken: %G_IO_ERROR_WOULD_BLOCK if a
- *   handler has as much as it may, see raddle_run_ready_async(); %RADDLE_ERROR_CLOSED if
- *   the run has ended; %RADDLE_ERROR_REQUEST if a text is not UTF-8, the run is of another
- *   kind, or the handle is from an event
+ *   handler has as much as it may, or as much waits for the host's context to be iterated,
+ *   see raddle_run_ready_async(); %RADDLE_ERROR_CLOSED if the run has ended, also by a
+ *   handler; %RADDLE_ERROR_REQUEST if a text is not UTF-8, the run is of another kind, or
+ *   the handle is from an event
  *
  * Since: 0.1
  */

@@ -32,7 +32,10 @@ struct _RaddleRun
  * does, and raddle_run_ready_async() waits for room.
  *
  * A run that is started inside a call of a handler is not delivered to that handler, and
- * nobody waits for handlers at its start and end; the other handlers get it in order.
+ * nobody waits for handlers at its start and end; the other handlers get it in order. So it
+ * is with all runs below it. Inside a call is the thread that the handler was entered with,
+ * until its function returns: of an async event `_async` and `_finish`, not what follows
+ * from a source or a thread of the handler's own.
  *
  * Since: 0.1
  */
@@ -190,9 +193,9 @@ raddle_run_get_outcome (RaddleRun *self)
  * @reason: (nullable): why, for people
  *
  * Ends the run, and all runs below it, because a handler says so: the connection to the
- * model is closed, the caller gets %RADDLE_ERROR_STOPPED, and handlers get what was
+ * model is closed, the caller gets %RADDLE_ERROR_STOPPED at once, and handlers get what was
  * accepted before and then the last event with the outcome stopped. Never waits; may be
- * called from inside a handler.
+ * called from inside a handler. Any thread.
  *
  * Returns: %FALSE if the run had ended already
  *
@@ -212,8 +215,9 @@ raddle_run_stop (RaddleRun *self,
  * raddle_run_cancel:
  * @self: a run
  *
- * Ends the run, and all runs below it, because nobody wants its result any more. Never
- * waits.
+ * Ends the run, and all runs below it, because nobody wants its result any more. Handlers
+ * get what was accepted before and then the last event with the outcome cancelled. Never
+ * waits. Any thread.
  *
  * Returns: %FALSE if the run had ended already
  *

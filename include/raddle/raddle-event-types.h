@@ -3,7 +3,8 @@
 /* The one table of events. The enumeration, the names, the symbols that a plugin exports,
  * the kind of run an event belongs to and how it is delivered all come from here.
  *
- * Entries are part of the ABI: a new one goes at the end.
+ * Entries are part of the ABI: a new one goes at the end. This version has nothing yet that
+ * sends `retry`, `custom`, `agent-action` and `agent-finish`.
  */
 
 #pragma once
@@ -58,11 +59,14 @@ typedef enum
 /**
  * RaddleEventClass:
  * @RADDLE_EVENT_CLASS_START: opens a run; a barrier
- * @RADDLE_EVENT_CLASS_FLOW: goes by in batches; nobody waits at it
+ * @RADDLE_EVENT_CLASS_FLOW: goes by in batches; nobody waits at it, but for a handler in
+ *   lockstep
  * @RADDLE_EVENT_CLASS_STEP: a barrier in the middle of a run
  * @RADDLE_EVENT_CLASS_END: ends a run, exactly once and last; a barrier
  *
- * How an event is delivered.
+ * How an event is delivered. A barrier is delivered when the handlers that are waited for
+ * have finished all that came before it in its run, and the run goes on when they have
+ * finished it. Only what flows can be dropped or merged when a queue is full.
  */
 typedef enum
 {

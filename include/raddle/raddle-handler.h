@@ -9,12 +9,15 @@ G_BEGIN_DECLS
 
 /**
  * RaddleDelivery:
- * @RADDLE_DELIVERY_AWAITED: the run waits for the handler at starts and ends
+ * @RADDLE_DELIVERY_AWAITED: the run waits for the handler at starts, steps and ends
  * @RADDLE_DELIVERY_INLINE: awaited, and called on the loop's own thread
  * @RADDLE_DELIVERY_LOCKSTEP: the run waits for the handler after each event
- * @RADDLE_DELIVERY_DETACHED: the run never waits for the handler
+ * @RADDLE_DELIVERY_DETACHED: no start, step or end waits for the handler; a stream does when
+ *   the handler's queue is full and nothing may be dropped
  *
- * How a handler gets its events.
+ * How a handler gets its events. Nobody waits for a handler that is suspended, or whose call
+ * takes longer than its time limit, whatever the delivery; but a call on the loop holds up
+ * everything until it returns.
  */
 typedef enum
 {
@@ -32,7 +35,7 @@ typedef enum
  * @RADDLE_HANDLER_STOPPED: was torn down
  * @RADDLE_HANDLER_FAILED: could not be set up; the reason says why
  * @RADDLE_HANDLER_SUSPENDED: failed too often or does not return; it gets nothing until it
- *   is tried again, and the reason says why
+ *   is tried again or returns, and the reason says why; what comes meanwhile is dropped
  *
  * Where a handler stands in its life.
  */
@@ -51,7 +54,7 @@ typedef enum
  * @n_delivered: events that the handler was called with, once the call is done
  * @n_dropped: events that were thrown away: its queue was full, or it was set aside
  * @n_coalesced: events that were merged into another one
- * @n_failed: calls that failed
+ * @n_failed: failures of calls, also those that took too long
  * @n_timed_out: calls that took longer than they may
  * @n_undelivered: events that were thrown away because the host was closed before the
  *   handler could get them
@@ -94,9 +97,12 @@ typedef struct
  * @user_data: what was given to raddle_handler_new_with_func()
  * @error: return location for an error
  *
- * A handler of the embedding program, called on the loop for each event it asked for.
+ * A handler of the embedding program, called on the loop for each event it asked for, one
+ * call at a time. It must take microseconds, must not wait, and must not iterate the host's
+ * context.
  *
- * Returns: %FALSE with @error set when the event could not be handled
+ * Returns: %FALSE with @error set when the event could not be handled: that is counted and
+ *   logged, and nothing else follows, but that five in a row suspend the handler for 30 s
  */
 typedef gboolean (*RaddleHandlerFunc) (RaddleHandler  *self,
                                        RaddleEvent    *event,

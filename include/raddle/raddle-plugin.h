@@ -13,9 +13,73 @@
  *   gboolean raddle_on_EVENT_finish (RaddleHandler *self, GAsyncResult *result,
  *                                    GError **error);
  *
- * All of them are declared below, so that a wrong signature does not compile. What runs on
- * the loop, which is every `_async` and `_finish`, must return at once and must not iterate
- * the main context.
+ * All of them are declared below, so that a wrong signature does not compile.
+ *
+ * Which thread, and how often at once. A sync function is called on a thread of the host's
+ * pool, not always the same one; by one thread at a time, over all runs, unless the plugin
+ * has the flag RADDLE_PLUGIN_THREAD_SAFE: then at most once at a time for each run. With
+ * inline delivery it is called on the host's main loop. An `_async` and its `_finish` are
+ * called on the loop, with the host's context as the thread's default; there is one call
+ * under way for each run, and many runs at once. Of one run, events come in order and one at
+ * a time, whatever their kind, and each call sees what the one before wrote.
+ *
+ * What may block. A sync function on the pool may: it can sleep, read files, or wait for a
+ * run that it starts itself, which is not delivered to it. It must not wait for the run that
+ * the call is about. What runs on the loop must return at once, and must not iterate the
+ * main context; the host names in its log who holds it up for a second.
+ *
+ * When done. An `_async` function calls @callback once, with its own @user_data, on the loop.
+ * One that has nothing to wait for may call it at once, inside of itself. The result goes to
+ * `_finish` as it is, and may be any GAsyncResult, or NULL; the source object may be NULL too:
+ *
+ *   void
+ *   raddle_on_llm_new_token_async (RaddleHandler *self, RaddleEvent *event,
+ *                                  GCancellable *cancellable,
+ *                                  GAsyncReadyCallback callback, gpointer user_data)
+ *   {
+ *     count_token (self, event);
+ *     callback (G_OBJECT (self), NULL, user_data);
+ *   }
+ *
+ *   gboolean
+ *   raddle_on_llm_new_token_finish (RaddleHandler *self, GAsyncResult *result,
+ *                                   GError **error)
+ *   {
+ *     return TRUE;
+ *   }
+ *
+ * A callback from another thread is taken to the loop, and one that comes twice is ignored;
+ * both are logged.
+ *
+ * Errors. A function that returns FALSE, with @error set, has failed: that is counted and
+ * logged, at the 1st, 2nd, 4th, 8th time and so on, and the next event comes as if nothing
+ * had been. The keyfile's `on-error` may have the run fail too, or the handler disabled, and
+ * `breaker` failures in a row suspend the handler for `breaker-wait`.
+ *
+ * Time limits. A call that takes longer than the keyfile's `timeout`, 30 s if it says
+ * nothing, counts as a failure. A sync handler is then set aside until the call returns:
+ * nobody waits for it, it is not entered again, and what comes for it is dropped and counted;
+ * a thread-safe one only for the run of that call. Of an async call the cancellable is
+ * cancelled; when it does not call back within another quarter of the time (2 s at most), it
+ * gets nothing more of that run until it does. The cancellable is also cancelled when the
+ * closing of the host takes too long, and not when the run is cancelled. Nothing can be done
+ * about a function that does not return on the loop. raddle_setup () and raddle_teardown ()
+ * have no time limit.
+ *
+ * Gaps. A handler that was set aside, suspended, or whose keyfile or flags let tokens go when
+ * its queue is full, does not get every event; starts and ends are left out only while it is
+ * set aside or suspended. One that comes back gets the runs that are still under way anew,
+ * each with its start, for which raddle_event_is_replayed () is TRUE; what it kept with
+ * raddle_handler_set_run_data () was freed before. The event `gap` tells what was left out,
+ * just before the event that follows; and what was merged, just after it:
+ *
+ *   gboolean
+ *   raddle_on_gap (RaddleHandler *self, RaddleEvent *event, GError **error)
+ *   {
+ *     g_print ("[%" G_GUINT64_FORMAT " left out, %" G_GUINT64_FORMAT " merged]",
+ *              raddle_event_get_n_dropped (event), raddle_event_get_n_merged (event));
+ *     return TRUE;
+ *   }
  */
 
 #pragma once
@@ -44,8 +108,9 @@ G_BEGIN_DECLS
  *   different runs; must be set when a plugin has both sync and async events
  * @RADDLE_PLUGIN_INLINE: made for inline delivery: every call takes microseconds
  * @RADDLE_PLUGIN_LOCKSTEP: made for lockstep delivery: the run waits after each token
- * @RADDLE_PLUGIN_DETACHED: made for detached delivery: nobody waits for this handler
- * @RADDLE_PLUGIN_EXCLUSIVE: two instances cannot live side by side
+ * @RADDLE_PLUGIN_DETACHED: made for detached delivery: no start or end waits for it
+ * @RADDLE_PLUGIN_EXCLUSIVE: two images of it cannot live side by side; for reloading, which
+ *   this version does not do
  * @RADDLE_PLUGIN_COALESCE: when too much waits, adjacent pieces of text may become one
  * @RADDLE_PLUGIN_DROP_OLDEST: when too much waits, the oldest tokens may be left out
  * @RADDLE_PLUGIN_DROP_NEWEST: when too much waits, the newest tokens may be left out
@@ -133,14 +198,17 @@ RADDLE_PUBLIC const RaddlePluginDescriptor raddle_plugin_descriptor;
 #define RADDLE_NO_OPTIONS ((const RaddleOption[]) { })
 
 /* Called once before the handler's first event and once after its last, on the pool or,
- * for a handler with async events or inline delivery, on the loop. */
+ * for a handler with async events or inline delivery, on the loop. The start of a run waits
+ * for the set-up. One that returns FALSE is the end of the handler: there are no events, and
+ * no teardown. A handler with a call that never returns is not torn down. */
 RADDLE_PUBLIC
 gboolean raddle_setup    (RaddleHandler  *self,
                           GError        **error);
 RADDLE_PUBLIC
 void     raddle_teardown (RaddleHandler  *self);
 
-/* State carried from one image of a plugin to the next. */
+/* State carried from one image of a plugin to the next. Not called in this version, which
+ * does not reload plugins. */
 RADDLE_PUBLIC
 GBytes  *raddle_save     (RaddleHandler  *self);
 RADDLE_PUBLIC
