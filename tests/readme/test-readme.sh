@@ -80,6 +80,11 @@ block c '/* embed.c' >embed.c
 run_command 'cc embed.c'
 tell $? "the embedding program compiles" said
 
+block c '/* by-hand.c' >by-hand.c
+text=$(command_from 'cc embed.c')
+[ -n "$text" ] && (eval "${text//embed/by-hand}") >said 2>&1
+tell $? "the program with a run of its own compiles" said
+
 block ini '[host]' >raddle.conf
 "$raddle" check raddle.conf >said 2>&1
 tell $? "the keyfile is valid" said
@@ -88,6 +93,13 @@ answer=$("$raddle" run "Tell me a joke" 2>said)
 loud=$("$raddle" run -p handlers --print none "Tell me a joke" 2>>said)
 [ -n "$loud" ] && [ "$loud" = "${answer^^}" ]
 tell $? "the handler prints the answer in capitals" said
+
+[ "$(./embed 2>said)" = "$loud$answer" ]
+tell $? "the embedding program prints what the handler and then what the model says" said
+
+printf 'TICK %.0s' {1..10000} >shown
+./by-hand >really 2>said && cmp -s shown really
+tell $? "the handler gets all tokens of the program's own run" said
 
 block text '$ build/core/cli/raddle run' | sed 1d >shown
 "$raddle" run -m built-in --print result -p "$build/examples/joke" "Tell me a joke" >really 2>/dev/null
