@@ -77,8 +77,6 @@ gboolean                  raddle_handler_get_stats_property (RaddleHandler      
 /* Where its events are: on the pool or on the loop. */
 gboolean                  raddle_handler_setup         (RaddleHandler            *self);
 void                      raddle_handler_teardown      (RaddleHandler            *self);
-gboolean                  raddle_handler_call_sync     (RaddleHandler            *self,
-                                                        RaddleEvent              *event);
 void                      raddle_handler_failed        (RaddleHandler            *self,
                                                         RaddleEventType           type,
                                                         const GError             *error);

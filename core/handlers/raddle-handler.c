@@ -312,19 +312,6 @@ raddle_handler_teardown (RaddleHandler *self)
   raddle_handler_set_state (self, RADDLE_HANDLER_STOPPED, NULL);
 }
 
-/* FALSE when it failed; all has been said then. */
-gboolean
-raddle_handler_call_sync (RaddleHandler *self,
-                          RaddleEvent *event)
-{
-  g_autoptr (GError) error = NULL;
-
-  if (G_LIKELY (self->calls->sync[event->type](self, event, &error)))
-    return TRUE;
-  raddle_handler_failed_in (self, event->batch->run, event->type, error);
-  return FALSE;
-}
-
 /* Counts a failure and says so at the 1st, 2nd, 4th, 8th ... time, so that a handler that
  * always fails does not fill the log. @type may be RADDLE_N_EVENT_TYPES: no one event. */
 void

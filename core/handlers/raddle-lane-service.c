@@ -140,25 +140,34 @@ should_yield (RaddleLane *self,
 
 /* ---- calls ---- */
 
-/* What a call did counts for the breaker, unless it took too long for that. */
+/* What a call did counts for the breaker and is told, unless it took too long for that:
+ * then that was told. Takes @error. */
 static void
 note_outcome (RaddleLane *self,
               RaddleTurn *turn,
-              gboolean good)
+              RaddleEvent *event,
+              gboolean good,
+              GError *error)
 {
-  if (!raddle_lane_was_set_aside (self, turn))
-    raddle_lane_note_call (self, turn->epoch, good);
+  g_autoptr (GError) reason = error;
+
+  if (raddle_lane_was_set_aside (self, turn))
+    return;
+  if (!good)
+    raddle_handler_failed_in (self->handler, event->batch->run, event->type, reason);
+  raddle_lane_note_call (self, turn->epoch, good);
 }
 
 static inline void
 call_sync (RaddleLane *self,
-           RaddleService *service,
+           RaddleTurn *turn,
            RaddleEvent *event)
 {
-  gboolean good = raddle_handler_call_sync (self->handler, event);
+  GError *error = NULL;
+  gboolean good = self->handler->calls->sync[event->type](self->handler, event, &error);
 
-  if (G_UNLIKELY (!good || raddle_lane_look_at (&self->failing)))
-    note_outcome (self, service->turn, good);
+  if (G_UNLIKELY (!good || error != NULL || raddle_lane_look_at (&self->failing)))
+    note_outcome (self, turn, event, good, error);
 }
 
 static void call_done_cb (RaddleCall *call, gboolean good);
@@ -205,7 +214,7 @@ call (RaddleLane *self,
 
   raddle_turn_enter_call (turn, ++turn->n_calls, event->type);
   if (self->sync_types & RADDLE_EVENT_MASK (event->type))
-    call_sync (self, service, event);
+    call_sync (self, service->turn, event);
   else
     done = call_async (self, service, event);
   if (done)
@@ -251,15 +260,12 @@ call_sync_events (RaddleLane *self,
          (types & RADDLE_EVENT_MASK (batch->events[next].type)))
     {
       RaddleEvent *event = &batch->events[next];
-      gboolean good;
 
       __builtin_prefetch (event + PREFETCH_EVENTS); /* another core wrote it */
       raddle_turn_enter_call (turn, turn->n_calls + n_calls - n_before + 1, event->type);
       raddle_lane_publish (&entry->n_begun, ++n_done);
-      good = raddle_handler_call_sync (self->handler, event);
+      call_sync (self, turn, event);
       n_calls++;
-      if (G_UNLIKELY (!good || raddle_lane_look_at (&self->failing)))
-        note_outcome (self, turn, good);
       next++;
       if (choosy)
         next = raddle_lane_find_wanted (self, batch, next, entry->end);

@@ -859,6 +859,26 @@ assert_timed_out (RaddleRunRecord *run)
                    "which is its time limit");
 }
 
+/* It failed when its time was up; what it says when it returns at last counts no more. */
+static void
+test_late_failure_counts_once (void)
+{
+  for (guint i = 0; i < 2; i++)
+    {
+      g_autoptr (Kit) kit = kit_new (2);
+      Probe *a = add_faulty (kit, &kinds[i], &hurries);
+      RaddleRunRecord *run = start_settled (kit, "R");
+
+      probe_fail (a, "R:llm-new-token:x");
+      hold_in_token (kit, a, run, "x");
+      kit_poll_until (kit, get_stats (a).n_timed_out == 1);
+      kit_finish (kit, run);
+      let_return (kit, a, "R:llm-new-token:x");
+      close_down (kit, a);
+      g_assert_cmpuint (get_stats (a).n_failed, ==, 1);
+    }
+}
+
 static void
 test_timeout_raises (void)
 {
@@ -1005,6 +1025,7 @@ main (int argc,
   ADD ("async/after-the-run", test_async_after_the_run);
   ADD ("async/after-the-close", test_async_after_the_close);
   ADD ("async/late-timeout", test_async_late_timeout);
+  ADD ("timeout/late-failure", test_late_failure_counts_once);
   ADD ("timeout-raises", test_timeout_raises);
   ADD ("timeout-disables", test_timeout_disables);
   ADD ("fails-while-closing", test_fails_while_closing);
