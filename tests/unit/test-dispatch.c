@@ -1965,9 +1965,17 @@ start_many_worker (gpointer user_data)
   return NULL;
 }
 
-#define count_turns_until(kit, condition, n_turns)       \
-  for (n_turns = 0; !(condition); n_turns++)             \
-    g_main_context_iteration ((kit)->context, TRUE)
+#define count_turns_until(kit, condition, n_turns)         \
+  G_STMT_START                                             \
+  {                                                        \
+    n_turns = 0;                                           \
+    while (!(condition))                                   \
+      {                                                    \
+        g_main_context_iteration ((kit)->context, TRUE);   \
+        n_turns++;                                         \
+      }                                                    \
+  }                                                        \
+  G_STMT_END
 
 /* Other sources of the program get the loop between what other threads left there. */
 static void
