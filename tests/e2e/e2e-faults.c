@@ -61,7 +61,7 @@ check_run (Scene *scene,
 }
 
 /* What the program says at the end; when the handler failed it said so too. */
-static void
+static void G_GNUC_PRINTF (3, 4)
 check_line (Program *program,
             const char *plugin,
             const char *format,

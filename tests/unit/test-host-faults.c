@@ -612,7 +612,7 @@ start_flight (Stage *stage,
   else
     {
       g_autoptr (GError) error = NULL;
-      g_autoptr (RaddleRun) child =
+      G_GNUC_UNUSED g_autoptr (RaddleRun) child =
         raddle_run_new_child (run, RADDLE_RUN_TOOL, "C", NULL, &error);
 
       g_assert_no_error (error);
