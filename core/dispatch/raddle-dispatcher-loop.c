@@ -263,25 +263,28 @@ raddle_dispatcher_find_watcher (RaddleDispatcher *self,
   return g_hash_table_lookup (self->watchers, GUINT_TO_POINTER (id));
 }
 
+static void
+add_watcher_ids (RaddleDispatcher *self,
+                 GArray *ids,
+                 gboolean late)
+{
+  for (GList *link = self->watcher_queue.head; link != NULL; link = link->next)
+    {
+      guint id = ((RaddleRoomWatcher *) link->data)->id;
+
+      if ((id >= self->next_watcher) == late)
+        g_array_append_val (ids, id);
+    }
+}
+
 /* From the one on that had no time in the last turn. */
 static GArray *
 copy_watcher_ids (RaddleDispatcher *self)
 {
   GArray *ids = g_array_new (FALSE, FALSE, sizeof (guint));
-  guint n_before = 0;
 
-  for (GList *link = self->watcher_queue.head; link != NULL; link = link->next)
-    {
-      guint id = ((RaddleRoomWatcher *) link->data)->id;
-
-      n_before += id < self->next_watcher;
-      g_array_append_val (ids, id);
-    }
-  if (n_before > 0 && n_before < ids->len)
-    {
-      g_array_append_vals (ids, ids->data, n_before);
-      g_array_remove_range (ids, 0, n_before);
-    }
+  add_watcher_ids (self, ids, TRUE);
+  add_watcher_ids (self, ids, FALSE);
   return ids;
 }
 

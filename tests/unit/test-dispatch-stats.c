@@ -83,7 +83,7 @@ test_depth (void)
   push_tokens (run, "x y z");
   kit_wait (kit, "a>R:llm-new-token:x");
   push_tokens (run, "1 2");
-  kit_iterate_until (kit, get_stats (probe).queue_depth == 5); /* with that in hand */
+  kit_poll_until (kit, get_stats (probe).queue_depth == 5); /* with that in hand */
   g_assert_cmpuint (get_stats (probe).max_queue_depth, ==, 5);
 
   probe_release (probe, "R:llm-new-token:x");
@@ -103,9 +103,9 @@ test_depth_after_abandon (void)
   push_tokens (run, "x");
   kit_wait (kit, "a>R:llm-new-token:x");
   push_tokens (run, "y z");
-  kit_iterate_until (kit, get_stats (probe).queue_depth == 3);
+  kit_poll_until (kit, get_stats (probe).queue_depth == 3);
   raddle_dispatcher_close (kit->dispatcher, set_true, &kit->closed);
-  kit_iterate_until (kit, get_stats (probe).queue_depth == 4); /* and the run's end */
+  kit_poll_until (kit, get_stats (probe).queue_depth == 4); /* and the run's end */
   g_assert_cmpuint (raddle_dispatcher_abandon (kit->dispatcher), ==, 3);
   g_assert_cmpuint (get_stats (probe).queue_depth, ==, 0);
   probe_release (probe, "R:llm-new-token:x");
@@ -135,12 +135,12 @@ test_undelivered (void)
   push_tokens (run, "0 1 2 3");
   push_tokens (run, "4 5");
   kit_wait (kit, "slow>R:llm-new-token:1");
-  kit_iterate_until (kit, get_stats (quick).n_delivered == 7);
+  kit_poll_until (kit, get_stats (quick).n_delivered == 7);
   raddle_dispatcher_close (kit->dispatcher, set_true, &kit->closed);
   kit_let_pass (kit, 5);
   g_assert_cmpuint (get_stats (slow).n_undelivered, ==, 0);
   g_assert_cmpuint (raddle_dispatcher_abandon (kit->dispatcher), ==, 4);
-  kit_iterate_until (kit, get_stats (quick).n_undelivered > 0);
+  kit_poll_until (kit, get_stats (quick).n_undelivered > 0);
   g_assert_cmpuint (get_stats (slow).n_undelivered, ==, 5);
   g_assert_cmpuint (get_stats (quick).n_undelivered, ==, 1);
   g_assert_cmpuint (get_stats (deaf).n_undelivered, ==, 0);
@@ -173,7 +173,7 @@ test_undelivered_to_none (void)
   kit_wait (kit, "slow>R:llm-new-token:0");
   raddle_dispatcher_close (kit->dispatcher, set_true, &kit->closed);
   raddle_dispatcher_abandon (kit->dispatcher);
-  kit_iterate_until (kit, get_stats (slow).n_undelivered == 2);
+  kit_poll_until (kit, get_stats (slow).n_undelivered == 2);
   probe_release (slow, "R:llm-new-token:0");
   kit_close (kit);
   raddle_run_record_unref (run);
