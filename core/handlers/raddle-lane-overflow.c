@@ -129,8 +129,7 @@ raddle_lane_account_locked (RaddleLane *self,
 {
   raddle_lane_publish (&self->n_queued, self->n_queued + n_events);
   __atomic_store_n (&self->n_bytes, self->n_bytes + n_bytes, __ATOMIC_RELAXED);
-  raddle_stats_set_depth (&self->handler->stats,
-                          self->n_queued);
+  raddle_stats_set_depth (&self->handler->stats, self->n_queued);
   update_full_locked (self, tidings);
 }
 
@@ -171,8 +170,8 @@ fit_locked (RaddleLane *self,
 }
 
 /* How far the events @first to @end of a batch can be pushed without going over a limit
- * at which the stream has to wait. Only the loop adds, so what it sees without the lock
- * is not less than what there is. */
+ * at which the stream has to wait. Only the loop adds, but for what a guess at how much
+ * merges left out, so what it sees without the lock is hardly ever less than there is. */
 guint
 raddle_slot_fit (RaddleSlot *self,
                  RaddleBatch *batch,

@@ -119,8 +119,8 @@ struct _RaddleLane
   GQueue flow[RADDLE_LANE_N_SIDES];         /* lock: ready, with tokens at the head */
   guint active[RADDLE_LANE_N_SIDES];        /* lock: asked-for or running turns of service */
   guint asked[RADDLE_LANE_N_SIDES];         /* lock: of these, those that were not begun */
-  guint n_queued;                           /* lock: events */
-  gsize n_bytes;                            /* lock */
+  guint n_queued;                           /* lock to write, atomic to read: events */
+  gsize n_bytes;                            /* lock to write, atomic to read */
   RaddleLaneEntry *spare;                   /* lock: entries for use again */
   guint n_spare;                            /* lock */
   RaddleLaneSuspension suspension;          /* lock */

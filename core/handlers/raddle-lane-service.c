@@ -609,7 +609,7 @@ raddle_lane_serve (RaddleLane *self,
  * without a turn of the owner's between. */
 static void
 chain_call (RaddleLane *self,
-                   RaddleLaneTidings *tidings)
+            RaddleLaneTidings *tidings)
 {
   gboolean chain = tidings->work[RADDLE_LANE_LOOP] > 0 && !self->serving &&
                    self->n_chained < MAX_CHAINED;
