@@ -13,7 +13,7 @@
 #include "handlers/raddle-handler-private.h"
 #include "runs/raddle-run-private.h"
 
-#define KIT_DEADLINE_SECONDS 60
+#define KIT_DEADLINE_SECONDS 60 /* RADDLE_TEST_DEADLINE says otherwise */
 #define KIT_MAX_THREADS 64
 #define KIT_ALL_TYPES G_MAXUINT32
 
@@ -35,20 +35,30 @@ typedef enum
 } ProbeCallback;
 
 typedef struct _Kit Kit;
+typedef struct _Probe Probe;
+typedef struct _Mark Mark;
 
-typedef struct
+struct _Probe
 {
   Kit *kit;
   char *name;
+  guint index; /* among the kit's probes */
   RaddleHandlerCalls calls;
   RaddleHandler *handler;
   ProbeFlags flags;
   ProbeCallback callback;
   guint sleep_us;
   gboolean fails;       /* each call */
-  gboolean heeds;       /* async: a held call goes on when it is cancelled */
+  guint fail_every;     /* one call in so many fails; 0: none, but for the above */
+  guint slow_every;     /* one call in so many takes slow_us longer; 0: none */
+  guint slow_us;
+  gboolean heeds;       /* async: a held or slow call goes on when it is cancelled */
   gboolean setup_fails;
+  gboolean may_hang;    /* at the close */
   guint32 types;
+  RaddleLaneSettings settings;
+  /* Inside each call, with no lock held, before it is written down. */
+  void (*entered) (Probe *probe, RaddleEvent *event, Mark *mark);
 
   GHashTable *held;       /* kit's lock: lines to hold at */
   GHashTable *failing;    /* kit's lock: lines to fail at */
@@ -59,12 +69,13 @@ typedef struct
   guint n_entered_twice;  /* kit's lock: one run, two calls */
   guint n_setups;         /* kit's lock */
   guint n_teardowns;      /* kit's lock */
+  guint n_failures;       /* kit's lock: calls that failed */
   guint n_run_data;       /* kit's lock: given, not yet freed */
   GThread *setup_thread;
   GThread *teardown_thread;
-} Probe;
+};
 
-typedef struct
+struct _Mark
 {
   char *line;
   Probe *probe;
@@ -72,18 +83,22 @@ typedef struct
   RaddleEventType type;
   RaddleEventClass event_class;
   char *run;
+  RaddleRunInfo *info; /* not owned: whom it was about */
   guint64 seq;
   guint64 first_seq;
   guint64 n_dropped;
   guint64 n_merged;
+  int block;
   char *text;
   gboolean replayed;
+  gboolean had_data; /* for the entered function */
   gboolean fails;
   GThread *thread;
-} Mark;
+};
 
 struct _Kit
 {
+  char *title; /* for messages; NULL */
   GMainContext *context;
   RaddleDispatcher *dispatcher;
   GThread *thread;
@@ -105,8 +120,9 @@ typedef struct
   GTask *task;
   GAsyncReadyCallback callback;
   gpointer user_data;
-  GCancellable *cancellable; /* while it is held and heeds it */
+  GCancellable *cancellable; /* while it is held, or slow, and heeds it */
   gulong cancelled_id;
+  GSource *timer; /* of a slow one */
 } ProbeCall;
 
 /* Other threads attach sources too; the sanitizer cannot see the context's own lock. */
@@ -187,6 +203,18 @@ write_mark_locked (Probe *probe,
   g_main_context_wakeup (probe->kit->context);
 }
 
+/* The same in each run of the test, as far as the handlers see the same. */
+static gboolean
+is_one_in (Probe *probe,
+           const Mark *mark,
+           guint n,
+           guint salt)
+{
+  guint number = g_str_hash (mark->run) * 31 + probe->index * 17 + mark->seq + salt;
+
+  return n > 0 && (number * 2654435761u >> 8) % n == 0;
+}
+
 static void
 enter_call (Probe *probe,
             RaddleEvent *event,
@@ -198,20 +226,26 @@ enter_call (Probe *probe,
     .type = raddle_event_get_event_type (event),
     .event_class = raddle_event_type_get_class (raddle_event_get_event_type (event)),
     .run = g_strdup (raddle_event_get_run_name (event)),
+    .info = event->batch->run,
     .seq = raddle_event_get_seq (event),
     .first_seq = raddle_event_get_first_seq (event),
     .n_dropped = raddle_event_get_n_dropped (event),
     .n_merged = raddle_event_get_n_merged (event),
+    .block = raddle_event_get_block_index (event),
     .text = g_strdup (raddle_event_get_text (event)),
     .replayed = raddle_event_is_replayed (event),
   };
+  if (probe->entered != NULL)
+    probe->entered (probe, event, mark);
 
   raddle_lock (&probe->kit->lock);
   if (!g_hash_table_add (probe->inside, g_strdup (mark->run)))
     probe->n_entered_twice++;
   probe->n_inside++;
   probe->max_inside = MAX (probe->max_inside, probe->n_inside);
-  mark->fails = probe->fails || g_hash_table_contains (probe->failing, mark->line);
+  mark->fails = probe->fails || g_hash_table_contains (probe->failing, mark->line) ||
+                is_one_in (probe, mark, probe->fail_every, 1);
+  probe->n_failures += mark->fails;
   write_mark_locked (probe, TRUE, mark);
   raddle_unlock (&probe->kit->lock);
 }
@@ -244,6 +278,8 @@ probe_sync (RaddleHandler *handler,
   enter_call (probe, event, &mark);
   if (probe->sleep_us > 0)
     g_usleep (probe->sleep_us);
+  if (is_one_in (probe, &mark, probe->slow_every, 2))
+    g_usleep (probe->slow_us);
   raddle_lock (&probe->kit->lock);
   while (g_hash_table_contains (probe->held, mark.line))
     {
@@ -333,6 +369,11 @@ cancelled_cb (GCancellable *cancellable,
 {
   ProbeCall *call = user_data;
 
+  if (call->timer != NULL)
+    {
+      g_source_set_ready_time (call->timer, 0);
+      return;
+    }
   raddle_lock (&call->probe->kit->lock);
   g_assert_true (g_ptr_array_remove (call->probe->held_calls, call));
   raddle_unlock (&call->probe->kit->lock);
@@ -349,6 +390,24 @@ heed (ProbeCall *call,
     g_signal_connect (cancellable, "cancelled", G_CALLBACK (cancelled_cb), call);
 }
 
+static gboolean
+call_back_late_cb (gpointer user_data)
+{
+  ProbeCall *call = user_data;
+
+  g_clear_pointer (&call->timer, g_source_unref);
+  begin_call_back (call);
+  return G_SOURCE_REMOVE;
+}
+
+static void
+begin_late_call_back (ProbeCall *call)
+{
+  call->timer = g_timeout_source_new (call->probe->slow_us / 1000);
+  g_source_set_callback (call->timer, call_back_late_cb, call, NULL);
+  kit_attach (call->probe->kit, call->timer);
+}
+
 static void
 probe_async (RaddleHandler *handler,
              RaddleEvent *event,
@@ -358,7 +417,7 @@ probe_async (RaddleHandler *handler,
 {
   Probe *probe = raddle_handler_get_data (handler);
   ProbeCall *call = g_new0 (ProbeCall, 1);
-  gboolean held;
+  gboolean slow, held;
 
   g_assert_true (g_main_context_get_thread_default () == probe->kit->context);
   call->probe = probe;
@@ -376,7 +435,10 @@ probe_async (RaddleHandler *handler,
   if (held)
     g_ptr_array_add (probe->held_calls, call);
   raddle_unlock (&probe->kit->lock);
-  if (!held)
+  slow = !held && is_one_in (probe, &call->mark, probe->slow_every, 2);
+  if (slow)
+    begin_late_call_back (call);
+  if (!held && !slow)
     begin_call_back (call);
   else if (probe->heeds)
     heed (call, cancellable);
@@ -450,6 +512,10 @@ probe_fill_calls (Probe *probe)
   probe->calls.thread_safe = (probe->flags & (PROBE_THREAD_SAFE | PROBE_MIXED)) != 0;
 }
 
+/* A probe may fail as often as it likes. */
+static const RaddleLaneSettings kit_settings = { .max_events = 4096,
+                                                 .max_bytes = 8 * 1024 * 1024 };
+
 /* Owned by the kit. What is changed in it before kit_add () counts. */
 static Probe *
 probe_new (Kit *kit,
@@ -464,6 +530,8 @@ probe_new (Kit *kit,
   probe->name = g_strdup (name);
   probe->flags = flags;
   probe->types = types;
+  probe->index = kit->probes->len;
+  probe->settings = kit_settings;
   probe->held = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   probe->failing = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   probe->held_calls = g_ptr_array_new ();
@@ -576,10 +644,6 @@ kit_new_for_dispatcher (RaddleDispatcher *dispatcher,
   return kit;
 }
 
-/* A probe may fail as often as it likes. */
-static const RaddleLaneSettings kit_settings = { .max_events = 4096,
-                                                 .max_bytes = 8 * 1024 * 1024 };
-
 static G_GNUC_UNUSED Kit *
 kit_new_with_threads (guint n_threads,
                       guint max_threads)
@@ -601,7 +665,7 @@ static G_GNUC_UNUSED void
 kit_add (Kit *kit,
          Probe *probe)
 {
-  raddle_dispatcher_add (kit->dispatcher, probe->handler, &kit_settings);
+  raddle_dispatcher_add (kit->dispatcher, probe->handler, &probe->settings);
 }
 
 static G_GNUC_UNUSED Probe *
@@ -619,15 +683,26 @@ kit_add_new (Kit *kit,
 static gboolean
 time_is_up_cb (gpointer user_data)
 {
-  g_error ("the test waits for what does not come");
+  Kit *kit = user_data;
+
+  g_error ("the test waits for what does not come%s%s", kit->title != NULL ? ": " : "",
+           kit->title != NULL ? kit->title : "");
   return G_SOURCE_REMOVE;
+}
+
+static guint
+kit_get_deadline (void)
+{
+  const char *seconds = g_getenv ("RADDLE_TEST_DEADLINE");
+
+  return seconds != NULL ? g_ascii_strtoull (seconds, NULL, 10) : KIT_DEADLINE_SECONDS;
 }
 
 #define kit_iterate_until(kit, condition)                                       \
   G_STMT_START                                                                  \
     {                                                                           \
-      GSource *timer_ = g_timeout_source_new_seconds (KIT_DEADLINE_SECONDS);    \
-      g_source_set_callback (timer_, time_is_up_cb, NULL, NULL);                \
+      GSource *timer_ = g_timeout_source_new_seconds (kit_get_deadline ());     \
+      g_source_set_callback (timer_, time_is_up_cb, (kit), NULL);               \
       kit_attach (kit, timer_);                                                 \
       while (!(condition))                                                      \
         g_main_context_iteration ((kit)->context, TRUE);                        \
@@ -804,7 +879,9 @@ kit_free (Kit *kit)
       g_assert_cmpuint (probe->n_inside, ==, 0);
       g_assert_cmpuint (probe->n_entered_twice, ==, 0);
       g_assert_cmpuint (probe->n_setups, <=, 1);
-      g_assert_cmpuint (probe->n_teardowns, ==, probe->setup_fails ? 0 : probe->n_setups);
+      /* The close does not wait for calls that are over their time. */
+      if (!probe->may_hang)
+        g_assert_cmpuint (probe->n_teardowns, ==, probe->setup_fails ? 0 : probe->n_setups);
       g_assert_cmpuint (probe->n_run_data, ==, 0);
     }
   raddle_dispatcher_unref (kit->dispatcher);
@@ -817,6 +894,7 @@ kit_free (Kit *kit)
   g_ptr_array_unref (kit->marks);
   g_mutex_clear (&kit->lock);
   g_cond_clear (&kit->released);
+  g_free (kit->title);
   g_free (kit);
 }
 
