@@ -224,6 +224,7 @@ raddle_lane_forget_slot_locked (RaddleLane *self,
   if (tidings->closed == NULL)
     tidings->closed = g_ptr_array_new_with_free_func ((GDestroyNotify) raddle_slot_unref);
   g_ptr_array_add (tidings->closed, raddle_slot_ref (slot));
+  self->n_forgetting++;
   g_hash_table_remove (self->slots, slot);
 }
 
@@ -238,7 +239,7 @@ fall_idle_locked (RaddleLane *self,
     raddle_lane_note_idle_locked (slot, tidings);
   if (slot->finishing)
     raddle_lane_forget_slot_locked (self, slot, tidings);
-  if (self->closing && self->n_busy == 0)
+  if (raddle_lane_is_done_locked (self))
     raddle_lane_ask_for_work_locked (self, self->home, tidings);
 }
 

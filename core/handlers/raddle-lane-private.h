@@ -114,6 +114,7 @@ struct _RaddleLane
   gboolean failed;                          /* lock: set-up failed, events are thrown away */
   GHashTable *slots;                        /* lock: of RaddleSlot, by their runs, owned */
   guint n_busy;                             /* lock: slots that are not idle */
+  guint n_forgetting;                       /* lock: runs whose data is being freed */
   guint n_hung;                             /* lock: of these, those set aside */
   GQueue urgent[RADDLE_LANE_N_SIDES];       /* lock: ready, with a barrier at the head */
   GQueue flow[RADDLE_LANE_N_SIDES];         /* lock: ready, with tokens at the head */
@@ -184,11 +185,14 @@ typedef struct
 } RaddleLaneTidings;
 
 /* raddle-lane.c; told with no lock held */
+void        raddle_lane_close_runs          (RaddleLane        *self,
+                                             RaddleLaneTidings *tidings);
 void        raddle_lane_tell_owner          (RaddleLane        *self,
                                              RaddleLaneTidings *tidings);
 void        raddle_lane_note_idle_locked    (RaddleSlot        *slot,
                                              RaddleLaneTidings *tidings);
 GPtrArray  *raddle_lane_copy_slots_locked   (RaddleLane        *self);
+gboolean    raddle_lane_is_done_locked      (RaddleLane        *self);
 
 /* raddle-slot.c */
 RaddleSlot *raddle_lane_find_slot_locked    (RaddleLane        *self,

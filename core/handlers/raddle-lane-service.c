@@ -453,7 +453,7 @@ change_phase_locked (RaddleLane *self,
       self->phase = RADDLE_LANE_SETTING_UP;
       change = set_up;
     }
-  else if (self->phase == RADDLE_LANE_OPEN && self->closing && self->n_busy == 0)
+  else if (self->phase == RADDLE_LANE_OPEN && raddle_lane_is_done_locked (self))
     {
       self->phase = RADDLE_LANE_TEARING_DOWN;
       change = tear_down;
@@ -578,7 +578,7 @@ serve (RaddleLane *self,
   self->active[side]--;
   if (self->phase == RADDLE_LANE_OPEN &&
       (self->urgent[side].length + self->flow[side].length > 0 ||
-       (side == self->home && self->closing && self->n_busy == 0)))
+       (side == self->home && raddle_lane_is_done_locked (self))))
     raddle_lane_ask_for_work_locked (self, side, &tidings);
   raddle_unlock (&self->lock);
   self->owner->turn_ended (self->owner, &turn);
@@ -611,9 +611,11 @@ static void
 chain_call (RaddleLane *self,
             RaddleLaneTidings *tidings)
 {
-  gboolean chain = tidings->work[RADDLE_LANE_LOOP] > 0 && !self->serving &&
-                   self->n_chained < MAX_CHAINED;
+  gboolean chain;
 
+  raddle_lane_close_runs (self, tidings);
+  chain = tidings->work[RADDLE_LANE_LOOP] > 0 && !self->serving &&
+          self->n_chained < MAX_CHAINED;
   if (chain)
     tidings->work[RADDLE_LANE_LOOP]--;
   raddle_lane_tell_owner (self, tidings);

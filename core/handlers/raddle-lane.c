@@ -12,14 +12,32 @@
 
 #include "events/raddle-lock.h"
 
-static void
-close_runs (RaddleLane *self,
-            GPtrArray *closed)
+/* Nothing more will come, and nothing of the handler's is under way. */
+gboolean
+raddle_lane_is_done_locked (RaddleLane *self)
 {
+  return self->closing && self->n_busy == 0 && self->n_forgetting == 0;
+}
+
+/* Frees what the handler kept for the runs that are over for it, with no lock held. The
+ * teardown waits for it: what is freed may need what is torn down. */
+void
+raddle_lane_close_runs (RaddleLane *self,
+                        RaddleLaneTidings *tidings)
+{
+  g_autoptr (GPtrArray) closed = g_steal_pointer (&tidings->closed);
+
+  if (closed == NULL)
+    return;
   for (guint i = 0; i < closed->len; i++)
     raddle_handler_close_run (self->handler,
                               &((RaddleSlot *) closed->pdata[i])->run->info);
-  g_ptr_array_unref (closed);
+
+  raddle_lock (&self->lock);
+  self->n_forgetting -= closed->len;
+  if (raddle_lane_is_done_locked (self))
+    raddle_lane_ask_for_work_locked (self, self->home, tidings);
+  raddle_unlock (&self->lock);
 }
 
 static void
@@ -35,15 +53,15 @@ void
 raddle_lane_tell_owner (RaddleLane *self,
                         RaddleLaneTidings *tidings)
 {
-  RaddleLaneTidings told = *tidings;
   RaddleLaneOwner *owner = self->owner;
+  RaddleLaneTidings told;
 
+  raddle_lane_close_runs (self, tidings);
+  told = *tidings;
   *tidings = (RaddleLaneTidings) { 0 };
   for (guint side = 0; side < RADDLE_LANE_N_SIDES; side++)
     for (guint i = 0; i < told.work[side]; i++)
       owner->work (owner, self, side);
-  if (told.closed != NULL)
-    close_runs (self, told.closed);
   if (told.idle != NULL)
     tell_idle (owner, told.idle);
   if (told.news)
@@ -241,7 +259,7 @@ close_locked (RaddleLane *self,
       if (slot->state == RADDLE_SLOT_IDLE)
         raddle_lane_forget_slot_locked (self, slot, tidings);
     }
-  if (self->n_busy == 0)
+  if (raddle_lane_is_done_locked (self))
     raddle_lane_ask_for_work_locked (self, self->home, tidings);
   tidings->news |= self->n_busy > 0 && self->n_busy == self->n_hung;
 }

@@ -105,7 +105,7 @@ check_runs_at_once (ProbeFlags flags)
   kit_settle (kit, q);
   probe_hold (a, "P:llm-new-token:x");
   probe_hold (a, "Q:llm-new-token:x");
-  push_tokens (p, "x y");
+  push_tokens (p, "x");
   push_tokens (q, "x y");
   kit_wait (kit, "a>P:llm-new-token:x");
   kit_wait (kit, "a>Q:llm-new-token:x");
@@ -1197,6 +1197,68 @@ test_run_data_without_end (void)
   g_assert_cmpuint (a->n_run_data, ==, 0);
 }
 
+/* What frees a run's data may need what the teardown takes down. */
+static void
+forget_run_data_slowly (gpointer data)
+{
+  Probe *probe = data;
+
+  raddle_lock (&probe->kit->lock);
+  write_mark_locked (probe, TRUE,
+                     &(Mark) { .line = (char *) "run data goes", .probe = probe });
+  while (g_hash_table_contains (probe->held, "run data goes"))
+    {
+      raddle_sync_release (&probe->kit->lock);
+      g_cond_wait (&probe->kit->released, &probe->kit->lock);
+      raddle_sync_acquire (&probe->kit->lock);
+    }
+  raddle_unlock (&probe->kit->lock);
+  forget_run_data (probe);
+}
+
+static void
+keep_slow_run_data (Probe *probe,
+                    RaddleEvent *event,
+                    Mark *mark)
+{
+  if (raddle_event_get_event_type (event) != RADDLE_EVENT_LLM_START)
+    return;
+  raddle_lock (&probe->kit->lock);
+  probe->n_run_data++;
+  raddle_unlock (&probe->kit->lock);
+  raddle_handler_set_run_data (probe->handler, event, probe, forget_run_data_slowly);
+}
+
+static void
+test_run_data_before_teardown (void)
+{
+  static const ProbeFlags flags[] = { PROBE_SYNC, PROBE_SYNC | PROBE_THREAD_SAFE };
+
+  for (guint i = 0; i < G_N_ELEMENTS (flags); i++)
+    {
+      g_autoptr (Kit) kit = kit_new (2);
+      Probe *a = probe_new (kit, "a", flags[i], RADDLE_DELIVERY_DETACHED, KIT_ALL_TYPES);
+      RaddleRunRecord *run;
+
+      a->entered = keep_slow_run_data;
+      probe_hold (a, "run data goes");
+      kit_add (kit, a);
+      probe_hold (a, "R:llm-end");
+      run = kit_start (kit, RADDLE_RUN_LLM, "R", NULL);
+      end_run (run);
+      kit_wait (kit, "a>R:llm-end");
+      probe_release (a, "R:llm-end"); /* so that it goes on the handler's thread */
+      kit_wait (kit, "a>run data goes");
+      raddle_dispatcher_close (kit->dispatcher, set_true, &kit->closed);
+      kit_let_pass (kit, 20);
+      g_assert_false (kit_has (kit, "a>teardown"));
+      probe_release (a, "run data goes");
+      kit_close (kit);
+      kit_assert_before (kit, "a>run data gone", "a>teardown");
+      raddle_run_record_unref (run);
+    }
+}
+
 static void
 forget_handler_data (gpointer data)
 {
@@ -2091,6 +2153,7 @@ main (int argc,
   ADD ("life/setup-that-fails", test_setup_that_fails);
   ADD ("life/run-data", test_run_data);
   ADD ("life/run-data-without-end", test_run_data_without_end);
+  ADD ("life/run-data-before-teardown", test_run_data_before_teardown);
   ADD ("life/handler-data", test_handler_data);
   ADD ("failure/errors", test_errors_are_harmless);
   ADD ("async/at-once", test_async_at_once);
