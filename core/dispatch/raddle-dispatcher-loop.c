@@ -59,6 +59,17 @@ call_driver (gpointer user_data)
     run->driver (run, run->driver_data);
 }
 
+/* The runs under way, for a handler that was set aside and is there again. */
+static void
+rejoin (RaddleDispatcher *self,
+        RaddleLane *lane)
+{
+  if (!raddle_lane_take_rejoin (lane))
+    return;
+  for (GList *link = self->tracks.head; link != NULL; link = link->next)
+    raddle_track_rejoin (link->data, lane);
+}
+
 static RaddleTrack *
 open_track (RaddleDispatcher *self,
             RaddleRunRecord *run)
@@ -68,7 +79,10 @@ open_track (RaddleDispatcher *self,
   run->track = track;
   g_queue_push_tail_link (&self->tracks, &track->link);
   for (guint i = 0; i < self->lanes->len; i++)
-    raddle_track_join (track, self->lanes->pdata[i]);
+    {
+      rejoin (self, self->lanes->pdata[i]); /* older runs first */
+      raddle_track_join (track, self->lanes->pdata[i]);
+    }
 
   return track;
 }
@@ -182,23 +196,13 @@ raddle_dispatcher_update_wanted (RaddleDispatcher *self)
   g_atomic_int_set (&self->sink.wanted, wanted);
 }
 
-/* The runs under way, for a handler that was set aside. */
-static void
-rejoin (RaddleDispatcher *self,
-        RaddleLane *lane)
-{
-  for (GList *link = self->tracks.head; link != NULL; link = link->next)
-    raddle_track_rejoin (link->data, lane);
-}
-
 static void
 take_news (RaddleDispatcher *self,
            RaddleLane *lane)
 {
   raddle_lane_show_state (lane);
   raddle_handler_notify_state (raddle_lane_get_handler (lane));
-  if (raddle_lane_take_rejoin (lane))
-    rejoin (self, lane);
+  rejoin (self, lane);
   raddle_dispatcher_set_time (self, raddle_lane_get_retry_time (lane));
   if (raddle_lane_is_closed (lane))
     {

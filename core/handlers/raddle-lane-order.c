@@ -181,10 +181,14 @@ raddle_lane_start_is_done_locked (RaddleSlot *slot,
     }
 }
 
-static void
-end_is_done_locked (RaddleSlot *slot,
-                    RaddleLaneTidings *tidings)
+/* Also when nobody waits for the call that has it any longer. */
+void
+raddle_lane_end_is_done_locked (RaddleSlot *slot,
+                                RaddleLaneTidings *tidings)
 {
+  if (slot->ended)
+    return;
+  slot->ended = TRUE;
   for (slot = slot->parent; slot != NULL; slot = slot->parent)
     {
       g_assert (slot->n_ending_below > 0);
@@ -208,7 +212,7 @@ raddle_lane_pop_entry_locked (RaddleSlot *slot,
   if (entry->event_class == RADDLE_EVENT_CLASS_START)
     raddle_lane_start_is_done_locked (slot, tidings);
   else if (entry->event_class == RADDLE_EVENT_CLASS_END)
-    end_is_done_locked (slot, tidings);
+    raddle_lane_end_is_done_locked (slot, tidings);
   raddle_lane_free_entry_locked (self, entry);
 }
 
@@ -239,6 +243,8 @@ fall_idle_locked (RaddleLane *self,
     raddle_lane_note_idle_locked (slot, tidings);
   if (slot->finishing)
     raddle_lane_forget_slot_locked (self, slot, tidings);
+  else if (slot->left && self->suspension == RADDLE_LANE_NOT_SUSPENDED)
+    self->rejoin = tidings->news = TRUE; /* it was busy when the others came back */
   if (raddle_lane_is_done_locked (self))
     raddle_lane_ask_for_work_locked (self, self->home, tidings);
 }

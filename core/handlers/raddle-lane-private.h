@@ -90,7 +90,9 @@ struct _RaddleSlot
   guint started : 1;        /* lane's lock: the handler has finished the start */
   guint finishing : 1;      /* lane's lock: nothing more will come */
   guint left : 1;           /* lane's lock: set aside: what comes is thrown away */
+  guint missed_start : 1;   /* lane's lock: it left before the handler finished the start */
   guint forgotten : 1;      /* lane's lock: no longer in the lane's table */
+  guint ended : 1;          /* lane's lock: those above need not wait for our end */
 
   GCancellable *cancellable; /* loop */
 };
@@ -261,6 +263,8 @@ void        raddle_lane_displace_locked     (RaddleLane        *self,
 RaddleSlot *raddle_lane_take_ready_locked   (RaddleLane        *self,
                                              RaddleLaneSide     side);
 void        raddle_lane_start_is_done_locked (RaddleSlot       *slot,
+                                             RaddleLaneTidings *tidings);
+void        raddle_lane_end_is_done_locked  (RaddleSlot        *slot,
                                              RaddleLaneTidings *tidings);
 void        raddle_lane_forget_slot_locked  (RaddleLane        *self,
                                              RaddleSlot        *slot,

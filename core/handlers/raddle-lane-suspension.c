@@ -35,6 +35,20 @@ uncount_head_locked (RaddleSlot *self,
   return n_events - MIN (raddle_lane_look_at (&entry->n_begun), n_events);
 }
 
+/* What waits for our start comes back after it. Returns how many events were thrown
+ * away. */
+static guint
+leave_below_locked (RaddleSlot *self,
+                    RaddleLaneTidings *tidings)
+{
+  guint n_events = 0;
+
+  self->started = self->missed_start = TRUE;
+  while (self->waiting_children != NULL)
+    n_events += raddle_slot_leave_locked (self->waiting_children->data, tidings);
+  return n_events;
+}
+
 /* Nobody waits for the handler in this run any longer. Returns how many events were
  * thrown away. */
 guint
@@ -42,7 +56,7 @@ raddle_slot_leave_locked (RaddleSlot *self,
                           RaddleLaneTidings *tidings)
 {
   guint n_rest = 0;
-  guint n_events;
+  guint n_events = 0;
 
   if (self->forgotten || self->left)
     return 0;
@@ -52,9 +66,11 @@ raddle_slot_leave_locked (RaddleSlot *self,
     n_rest = uncount_head_locked (self, tidings);
   if (n_rest > 0)
     raddle_lane_fear_locked (self->lane, self->head, n_rest);
-  n_events = raddle_slot_throw_away_locked (self, tidings);
   if (!self->started)
-    raddle_lane_start_is_done_locked (self, tidings);
+    n_events = leave_below_locked (self, tidings);
+  n_events += raddle_slot_throw_away_locked (self, tidings);
+  if (self->head != NULL && self->head->event_class == RADDLE_EVENT_CLASS_END)
+    raddle_lane_end_is_done_locked (self, tidings);
   if (self->armed)
     raddle_lane_note_idle_locked (self, tidings);
 

@@ -115,8 +115,10 @@ open_locked (RaddleLane *self,
   RaddleSlot *parent = find_slot_above_locked (self, slot->run);
 
   slot->parent = parent != NULL ? raddle_slot_ref (parent) : NULL;
-  slot->left = self->suspension != RADDLE_LANE_NOT_SUSPENDED;
-  slot->started = slot->left;
+  /* One below a run whose start is still to come back comes after it. */
+  slot->left = self->suspension != RADDLE_LANE_NOT_SUSPENDED ||
+               (parent != NULL && parent->missed_start);
+  slot->started = slot->missed_start = slot->left;
   g_hash_table_add (self->slots, slot);
 }
 

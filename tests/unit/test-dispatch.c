@@ -2105,6 +2105,155 @@ test_many_watchers_take_turns (void)
     }
 }
 
+/* ---- coming back ---- */
+
+static Probe *
+add_with_breaker (Kit *kit,
+                  ProbeFlags flags)
+{
+  Probe *a = probe_new (kit, "a", flags, RADDLE_DELIVERY_AWAITED, KIT_ALL_TYPES);
+
+  a->settings.breaker = 1;
+  a->settings.breaker_wait = (gint64) 3600 * G_USEC_PER_SEC;
+  kit_add (kit, a);
+  return a;
+}
+
+static void
+fail_once (Kit *kit,
+           Probe *probe,
+           RaddleRunRecord *run)
+{
+  g_autofree char *line = g_strdup_printf ("%s:llm-new-token:bad", run->info.name);
+
+  probe_fail (probe, line);
+  push_tokens (run, "bad");
+  kit_poll_until (kit, raddle_handler_get_state (probe->handler) ==
+                         RADDLE_HANDLER_SUSPENDED);
+}
+
+/* As if the wait were over; what follows is a note for the loop. */
+static void
+retry_now (Kit *kit)
+{
+  raddle_lane_retry (kit->dispatcher->lanes->pdata[0], G_MAXINT64);
+}
+
+/* A run that starts in that moment does not come before the one above it. */
+static void
+test_back_before_children (void)
+{
+  g_autoptr (Kit) kit = kit_new (2);
+  Probe *a = add_with_breaker (kit, PROBE_SYNC);
+  RaddleRunRecord *bad = kit_start (kit, RADDLE_RUN_LLM, "B", NULL);
+  RaddleRunRecord *parent, *child;
+
+  fail_once (kit, a, bad);
+  parent = kit_start (kit, RADDLE_RUN_LLM, "P", NULL);
+  kit_settle (kit, parent);
+  retry_now (kit);
+  child = kit_start (kit, RADDLE_RUN_LLM, "C", parent);
+  kit_finish (kit, child);
+  kit_finish (kit, parent);
+  kit_finish (kit, bad);
+  kit_assert_before (kit, "a<P:llm-start*", "a>C:llm-start");
+  kit_assert_before (kit, "a<C:llm-end", "a>P:llm-end");
+}
+
+/* The start below a start that hangs comes after it all the same. */
+static void
+test_start_above_hangs (void)
+{
+  static const ProbeFlags flags[] = { PROBE_SYNC | PROBE_THREAD_SAFE, PROBE_ASYNC };
+
+  for (guint i = 0; i < G_N_ELEMENTS (flags); i++)
+    {
+      g_autoptr (Kit) kit = kit_new (2);
+      Probe *a = probe_new (kit, "a", flags[i], RADDLE_DELIVERY_AWAITED, KIT_ALL_TYPES);
+      RaddleRunRecord *parent, *children[2];
+
+      a->settings.timeout = 20 * 1000;
+      kit_add (kit, a);
+      probe_hold (a, "P:chain-start");
+      parent = kit_start (kit, RADDLE_RUN_CHAIN, "P", NULL);
+      children[0] = kit_start (kit, RADDLE_RUN_LLM, "C", parent);
+      kit_settle (kit, children[0]);
+      children[1] = kit_start (kit, RADDLE_RUN_LLM, "D", parent);
+      kit_settle (kit, children[1]);
+      g_assert_false (kit_has (kit, "a>C:llm-start"));
+      g_assert_false (kit_has (kit, "a>D:llm-start"));
+      probe_release (a, "P:chain-start");
+      kit_wait (kit, "a<D:llm-start*");
+      kit_assert_before (kit, "a<P:chain-start*", "a>C:llm-start*");
+      kit_assert_before (kit, "a<P:chain-start*", "a>D:llm-start*");
+      kit_finish (kit, children[0]);
+      kit_finish (kit, children[1]);
+      kit_finish (kit, parent);
+    }
+}
+
+/* Also runs come back whose call was under way all the time. */
+static void
+test_back_after_the_call (void)
+{
+  static const ProbeFlags flags[] = { PROBE_SYNC | PROBE_THREAD_SAFE, PROBE_ASYNC };
+
+  for (guint i = 0; i < G_N_ELEMENTS (flags); i++)
+    {
+      g_autoptr (Kit) kit = kit_new (2);
+      Probe *a = add_with_breaker (kit, flags[i]);
+      RaddleRunRecord *p = kit_start (kit, RADDLE_RUN_LLM, "P", NULL);
+      RaddleRunRecord *q = kit_start (kit, RADDLE_RUN_LLM, "Q", NULL);
+
+      probe_hold (a, "P:llm-new-token:x");
+      push_tokens (p, "x");
+      kit_wait (kit, "a>P:llm-new-token:x");
+      fail_once (kit, a, q);
+      retry_now (kit);
+      kit_wait (kit, "a>Q:llm-start*");
+      push_tokens (p, "z");
+      probe_release (a, "P:llm-new-token:x");
+      kit_wait (kit, "a<P:llm-start*");
+      push_tokens (p, "last");
+      kit_finish (kit, q);
+      kit_finish (kit, p);
+      kit_assert_before (kit, "a<P:llm-start*", "a>P:gap:-1[2-2]");
+      kit_assert_before (kit, "a<P:gap:-1[2-2]", "a>P:llm-new-token:last");
+      g_assert_true (kit_has (kit, "a<P:llm-end"));
+    }
+}
+
+/* The end of the run above does not wait for an end below that hangs. */
+static void
+test_end_below_hangs (void)
+{
+  static const ProbeFlags flags[] = { PROBE_SYNC | PROBE_THREAD_SAFE, PROBE_ASYNC };
+
+  for (guint i = 0; i < G_N_ELEMENTS (flags); i++)
+    {
+      g_autoptr (Kit) kit = kit_new (2);
+      Probe *a = probe_new (kit, "a", flags[i], RADDLE_DELIVERY_AWAITED, KIT_ALL_TYPES);
+      RaddleRunRecord *parent, *child;
+
+      a->settings.timeout = 20 * 1000;
+      kit_add (kit, a);
+      parent = kit_start (kit, RADDLE_RUN_CHAIN, "P", NULL);
+      child = kit_start (kit, RADDLE_RUN_LLM, "C", parent);
+      kit_settle (kit, child);
+      probe_hold (a, "C:llm-end");
+      end_run (child);
+      kit_settle (kit, child);
+      end_run (parent);
+      kit_settle (kit, parent);
+      g_assert_true (kit_has (kit, "a<P:chain-end"));
+      kit_close (kit);
+      raddle_run_record_unref (child);
+      raddle_run_record_unref (parent);
+      probe_release (a, "C:llm-end");
+      kit_poll_until (kit, raddle_handler_get_state (a->handler) == RADDLE_HANDLER_STOPPED);
+    }
+}
+
 int
 main (int argc,
       char **argv)
@@ -2183,6 +2332,10 @@ main (int argc,
   ADD ("many/notes-take-turns", test_many_notes_take_turns);
   ADD ("many/call-backs-take-turns", test_many_call_backs_take_turns);
   ADD ("many/watchers-take-turns", test_many_watchers_take_turns);
+  ADD ("back/before-children", test_back_before_children);
+  ADD ("back/after-the-call", test_back_after_the_call);
+  ADD ("back/start-above-hangs", test_start_above_hangs);
+  ADD ("back/end-below-hangs", test_end_below_hangs);
 #undef ADD
 
   return g_test_run ();
