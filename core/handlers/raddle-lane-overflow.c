@@ -270,7 +270,7 @@ count_lost (RaddleLane *self,
 }
 
 /* Counts what the handler wants of @first to @end as dropped, for @gap, or when all is
- * given up, as not delivered. */
+ * given up, as not delivered. A start that was to be told again has been counted. */
 void
 raddle_slot_miss_locked (RaddleSlot *self,
                          RaddleBatch **gap,
@@ -281,6 +281,8 @@ raddle_slot_miss_locked (RaddleSlot *self,
   RaddleLane *lane = self->lane;
   guint n_missed = 0;
 
+  if (batch->replayed)
+    return;
   for (guint i = raddle_lane_find_wanted (lane, batch, first, end); i < end;
        i = raddle_lane_find_wanted (lane, batch, i + 1, end))
     {

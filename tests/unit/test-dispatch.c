@@ -2223,6 +2223,32 @@ test_back_after_the_call (void)
     }
 }
 
+/* A start that is told again was not missed, even when that comes to nothing. */
+static void
+test_replay_that_is_dropped (void)
+{
+  g_autoptr (Kit) kit = kit_new (2);
+  Probe *a = add_with_breaker (kit, PROBE_SYNC);
+  RaddleRunRecord *p = kit_start (kit, RADDLE_RUN_LLM, "P", NULL);
+  RaddleRunRecord *q = kit_start (kit, RADDLE_RUN_LLM, "Q", NULL);
+  RaddleHandlerStats stats;
+
+  kit_settle (kit, p);
+  kit_settle (kit, q);
+  fail_once (kit, a, q);
+  probe_fail (a, "P:llm-start*");
+  retry_now (kit); /* and suspended again, with Q's start still to come */
+  kit_wait (kit, "a<P:llm-start*");
+  kit_let_pass (kit, 5);
+  kit_finish (kit, p);
+  kit_finish (kit, q);
+  kit_close (kit);
+  g_assert_false (kit_has (kit, "a>Q:llm-start*"));
+  raddle_handler_get_stats (a->handler, &stats);
+  g_assert_cmpuint (stats.n_delivered, ==, 4);
+  g_assert_cmpuint (stats.n_dropped, ==, 2); /* the ends */
+}
+
 /* The end of the run above does not wait for an end below that hangs. */
 static void
 test_end_below_hangs (void)
@@ -2335,6 +2361,7 @@ main (int argc,
   ADD ("back/before-children", test_back_before_children);
   ADD ("back/after-the-call", test_back_after_the_call);
   ADD ("back/start-above-hangs", test_start_above_hangs);
+  ADD ("back/replay-that-is-dropped", test_replay_that_is_dropped);
   ADD ("back/end-below-hangs", test_end_below_hangs);
 #undef ADD
 
