@@ -881,7 +881,8 @@ kit_free (Kit *kit)
       g_assert_cmpuint (probe->n_setups, <=, 1);
       /* The close does not wait for calls that are over their time. */
       if (!probe->may_hang)
-        g_assert_cmpuint (probe->n_teardowns, ==, probe->setup_fails ? 0 : probe->n_setups);
+        g_assert_cmpuint (probe->n_teardowns, ==,
+                          probe->setup_fails ? 0 : probe->n_setups);
       g_assert_cmpuint (probe->n_run_data, ==, 0);
     }
   raddle_dispatcher_unref (kit->dispatcher);
