@@ -846,6 +846,19 @@ probe_to_text (Probe *probe)
     }                                                   \
   G_STMT_END
 
+/* Its end is in the queue: is_over () is TRUE a little earlier, when it is asked for. */
+static G_GNUC_UNUSED gboolean
+kit_has_ended (RaddleRunRecord *run)
+{
+  gboolean ended;
+
+  raddle_lock (&run->lock);
+  ended = run->state == RADDLE_RUN_RECORD_ENDED;
+  raddle_unlock (&run->lock);
+
+  return ended;
+}
+
 static G_GNUC_UNUSED void
 kit_settle (Kit *kit,
             RaddleRunRecord *run)

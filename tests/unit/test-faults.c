@@ -893,7 +893,7 @@ test_timeout_raises (void)
       RaddleRunRecord *run = start_settled (kit, "R");
 
       hold_in_token (kit, a, run, "x y");
-      kit_poll_until (kit, raddle_run_record_is_over (run));
+      kit_poll_until (kit, kit_has_ended (run));
       kit_settle (kit, run);
       g_assert_cmpint (raddle_run_record_get_outcome (run), ==, RADDLE_OUTCOME_ERROR);
       assert_timed_out (run);

@@ -96,7 +96,7 @@ test_in_start (void)
                              "handler 'a': llm-start failed: on purpose");
       probe_hold (b, "R:llm-start");
       run = kit_start (kit, RADDLE_RUN_LLM, "R", NULL);
-      kit_iterate_until (kit, raddle_run_record_is_over (run));
+      kit_poll_until (kit, kit_has_ended (run));
       kit_wait (kit, "b>R:llm-start");
       g_assert_false (push_tokens (run, "x"));
       kit_let_pass (kit, 5);
@@ -129,7 +129,7 @@ test_in_token (void)
       add_raiser (kit, "a", &cases[i], MASK (LLM_NEW_TOKEN));
       run = kit_start (kit, RADDLE_RUN_LLM, "R", NULL);
       push_tokens (run, "x y");
-      kit_iterate_until (kit, raddle_run_record_is_over (run));
+      kit_poll_until (kit, kit_has_ended (run));
       g_assert_false (push_tokens (run, "z"));
       g_assert_false (end_run (run));
       kit_settle (kit, run);
@@ -245,7 +245,7 @@ test_from_several (void)
   probe_hold (a, "R:llm-start");
   run = kit_start (kit, RADDLE_RUN_LLM, "R", NULL);
   kit_wait (kit, "a>R:llm-start");
-  kit_iterate_until (kit, raddle_run_record_is_over (run));
+  kit_poll_until (kit, kit_has_ended (run));
   probe_release (a, "R:llm-start");
   kit_settle (kit, run);
   probe_assert_saw (a, "R:llm-start R:llm-error=error");
@@ -266,7 +266,7 @@ test_in_a_child (void)
   add_raiser (kit, "a", &cases[0], MASK (LLM_START));
   p = kit_start (kit, RADDLE_RUN_CHAIN, "P", NULL);
   c = kit_start (kit, RADDLE_RUN_LLM, "C", p);
-  kit_iterate_until (kit, raddle_run_record_is_over (c));
+  kit_poll_until (kit, kit_has_ended (c));
   kit_settle (kit, c);
   g_assert_false (raddle_run_record_is_over (p));
   g_assert_null (raddle_run_record_dup_raised_error (p));
@@ -291,7 +291,7 @@ test_above_children (void)
   c = kit_start (kit, RADDLE_RUN_CHAIN, "C", p);
   g = kit_start (kit, RADDLE_RUN_LLM, "G", c);
   push_words (p, RADDLE_EVENT_TEXT, "x");
-  kit_iterate_until (kit, raddle_run_record_is_over (g));
+  kit_wait (kit, "b<P:chain-error=error"); /* the last of the ends */
   kit_settle (kit, p);
   probe_assert_saw (b, "P:chain-start C:chain-start G:llm-start P:text:x "
                        "G:llm-error=error C:chain-error=error P:chain-error=error");
