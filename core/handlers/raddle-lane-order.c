@@ -17,16 +17,15 @@ raddle_lane_get_side (RaddleLane *self,
                                                                        : RADDLE_LANE_LOOP;
 }
 
-/* Where several threads may serve there is one turn for each slot that is ready. */
+/* Where several threads may serve, each that begins asks for the next one, so that the
+ * lane has one place in the queue for the pool's threads, like any other. */
 static gboolean
 has_enough_turns_locked (RaddleLane *self,
                          RaddleLaneSide side)
 {
-  guint n_ready = self->urgent[side].length + self->flow[side].length;
-
   if (!self->concurrent || side == RADDLE_LANE_LOOP)
     return self->active[side] > 0;
-  return self->asked[side] >= MAX (n_ready, 1);
+  return self->asked[side] > 0;
 }
 
 void
@@ -332,12 +331,12 @@ raddle_lane_end_turn_locked (RaddleLane *self,
 }
 
 void
-raddle_lane_ask_for_all_work_locked (RaddleLane *self,
-                                     RaddleLaneTidings *tidings)
+raddle_lane_ask_for_rest_locked (RaddleLane *self,
+                                 RaddleLaneSide side,
+                                 RaddleLaneTidings *tidings)
 {
-  for (guint side = 0; side < RADDLE_LANE_N_SIDES; side++)
-    for (guint i = self->urgent[side].length + self->flow[side].length; i > 0; i--)
-      raddle_lane_ask_for_work_locked (self, side, tidings);
+  if (self->urgent[side].length + self->flow[side].length > 0)
+    raddle_lane_ask_for_work_locked (self, side, tidings);
 }
 
 /* Throws away what waits in the lane, so that nobody waits for it; what is being served

@@ -253,7 +253,8 @@ RaddleLaneSide raddle_lane_get_side         (RaddleLane        *self,
 void        raddle_lane_ask_for_work_locked (RaddleLane        *self,
                                              RaddleLaneSide     side,
                                              RaddleLaneTidings *tidings);
-void        raddle_lane_ask_for_all_work_locked (RaddleLane    *self,
+void        raddle_lane_ask_for_rest_locked (RaddleLane        *self,
+                                             RaddleLaneSide     side,
                                              RaddleLaneTidings *tidings);
 void        raddle_lane_place_locked        (RaddleLane        *self,
                                              RaddleSlot        *slot,

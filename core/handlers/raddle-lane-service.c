@@ -416,7 +416,8 @@ set_up (RaddleLane *self)
       self->failed = TRUE;
       raddle_lane_give_up_locked (self, &tidings);
     }
-  raddle_lane_ask_for_all_work_locked (self, &tidings);
+  for (guint side = 0; side < RADDLE_LANE_N_SIDES; side++)
+    raddle_lane_ask_for_rest_locked (self, side, &tidings);
   tidings.news = TRUE;
   raddle_unlock (&self->lock);
 
@@ -551,6 +552,7 @@ serve_ready_locked (RaddleLane *self,
       service.slot = turn->slot = slot;
       service.entry = slot->head;
       turn->epoch = raddle_breaker_begin (&self->breaker);
+      raddle_lane_ask_for_rest_locked (self, turn->side, tidings);
       raddle_unlock (&self->lock);
       raddle_lane_tell_owner (self, tidings);
       serve_slot (self, &service);
