@@ -14,6 +14,7 @@ do_round (guint32 seed)
 {
   Round round;
 
+  g_test_message ("RADDLE_TEST_SEED=%u", seed); /* the last one is to blame */
   round_init (&round, seed);
   round_run (&round);
   round_check (&round);
