@@ -3,8 +3,9 @@
 /* Owns the turns on the host's context. One source brings the notes to the loop: runs
  * with something to hand on, what other threads ask, slots that fell idle, lanes with
  * loop work or news; a second one calls programs back. Handlers are entered from the
- * first or from the pool, never from inside a call of a run or of the dispatcher. One
- * dispatch takes at most 2 ms unless a single call takes longer.
+ * first or from the pool, and an async one also when its call before is done; never from
+ * inside a call of a run or of the dispatcher. Notes and call-backs take at most 2 ms a
+ * dispatch unless a single one takes longer.
  */
 
 #include "dispatch/raddle-dispatcher-private.h"

@@ -3,9 +3,10 @@
 /* Owns the thread that watches the turns of service. It sleeps while there are none, and
  * looks less often at those of which it knows all. It holds a reference to nothing but
  * the watch itself: a turn that it acts on stays where it is because its own thread waits
- * to end it, which takes no longer than telling the pool and the lane. What it says goes
- * out with no turn held, since the program's log may take its time. No handler is ever
- * called from here.
+ * to end it, which takes no longer than telling the pool and the lane. That
+ * the loop is blocked is said with no turn held, since the program's log may take its
+ * time; that a call is overdue the lane says while the turn is held. No event is ever
+ * given to a handler from here.
  */
 
 #include "dispatch/raddle-watch.h"
