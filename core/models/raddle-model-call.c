@@ -13,6 +13,7 @@
 #include "models/raddle-answer.h"
 #include "models/raddle-decoder.h"
 #include "raddle/raddle-error.h"
+#include "runs/raddle-cancel-watch.h"
 #include "runs/raddle-run-private.h"
 
 #include <string.h>
@@ -31,7 +32,7 @@ typedef struct
   RaddleDecoder *decoder;
   RaddleTransport *transport;
   gint64 request_time;
-  GSource *cancelled; /* NULL: nobody can cancel, or it is too late */
+  RaddleCancelWatch *cancelled; /* NULL: nobody can cancel, or it is too late */
   guint room_watch;
   gboolean ended;
   RaddleResult *result;
@@ -104,9 +105,7 @@ return_to_caller (RaddleModelCall *self)
   if (task == NULL)
     return;
   take_raised_error (self);
-  if (self->cancelled != NULL)
-    g_source_destroy (self->cancelled);
-  g_clear_pointer (&self->cancelled, g_source_unref);
+  g_clear_pointer (&self->cancelled, raddle_cancel_watch_free);
   if (self->error != NULL)
     g_task_return_error (task, g_error_copy (self->error));
   else
@@ -404,8 +403,7 @@ start_settled_cb (gpointer user_data)
 /* The caller is not to wait any longer. An answer that is complete already stays what it
  * is; only its handlers go on alone. */
 static gboolean
-cancelled_cb (GCancellable *cancellable,
-              gpointer user_data)
+cancelled_cb (gpointer user_data)
 {
   RaddleModelCall *self = user_data;
   G_GNUC_UNUSED g_autoptr (RaddleModelCall) keep = raddle_model_call_ref (self);
@@ -424,13 +422,11 @@ watch_cancellable (RaddleModelCall *self,
 {
   RaddleDispatcher *dispatcher = raddle_model_get_dispatcher (self->model);
 
-  self->cancelled = g_cancellable_source_new (cancellable);
-  g_source_set_static_name (self->cancelled, "[raddle] cancellable");
-  g_source_set_priority (self->cancelled, raddle_dispatcher_get_priority (dispatcher));
-  g_source_set_callback (self->cancelled, G_SOURCE_FUNC (cancelled_cb),
-                         raddle_model_call_ref (self),
-                         (GDestroyNotify) raddle_model_call_unref);
-  g_source_attach (self->cancelled, raddle_dispatcher_get_context (dispatcher));
+  self->cancelled = raddle_cancel_watch_new (
+    cancellable, raddle_dispatcher_get_priority (dispatcher), cancelled_cb,
+    raddle_model_call_ref (self), (GDestroyNotify) raddle_model_call_unref);
+  raddle_cancel_watch_attach (self->cancelled,
+                              raddle_dispatcher_get_context (dispatcher));
 }
 
 static JsonNode *

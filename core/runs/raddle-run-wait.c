@@ -8,12 +8,13 @@
 #include "runs/raddle-run-private.h"
 
 #include "raddle/raddle-error.h"
+#include "runs/raddle-cancel-watch.h"
 
 typedef struct
 {
   int ref_count;      /* atomic */
   GTask *task;        /* atomic: NULL once it has been returned */
-  GSource *cancelled; /* immutable once the sink was asked; NULL if nobody can cancel */
+  RaddleCancelWatch *cancelled; /* immutable once the sink was asked; NULL if nobody can cancel */
 } RaddleRunWait;
 
 static void
@@ -23,7 +24,7 @@ raddle_run_wait_unref (RaddleRunWait *self)
     return;
 
   g_assert (self->task == NULL);
-  g_clear_pointer (&self->cancelled, g_source_unref);
+  g_clear_pointer (&self->cancelled, raddle_cancel_watch_free);
   g_free (self);
 }
 
@@ -36,13 +37,12 @@ steal_task (RaddleRunWait *self)
   GTask *task = g_atomic_pointer_exchange (&self->task, NULL);
 
   if (task != NULL && self->cancelled != NULL)
-    g_source_destroy (self->cancelled);
+    raddle_cancel_watch_stop (self->cancelled);
   return task;
 }
 
 static gboolean
-cancelled_cb (GCancellable *cancellable,
-              gpointer user_data)
+cancelled_cb (gpointer user_data)
 {
   g_autoptr (GTask) task = steal_task (user_data);
 
@@ -88,11 +88,10 @@ watch_cancellable (RaddleRunWait *self,
                    GCancellable *cancellable)
 {
   g_atomic_int_inc (&self->ref_count);
-  self->cancelled = g_cancellable_source_new (cancellable);
-  g_source_set_static_name (self->cancelled, "[raddle] cancellable");
-  g_source_set_callback (self->cancelled, G_SOURCE_FUNC (cancelled_cb), self,
-                         (GDestroyNotify) raddle_run_wait_unref);
-  g_source_attach (self->cancelled, g_task_get_context (self->task));
+  self->cancelled =
+    raddle_cancel_watch_new (cancellable, G_PRIORITY_DEFAULT, cancelled_cb, self,
+                             (GDestroyNotify) raddle_run_wait_unref);
+  raddle_cancel_watch_attach (self->cancelled, g_task_get_context (self->task));
 }
 
 /* Takes @task. What it returns is for the sink. */
