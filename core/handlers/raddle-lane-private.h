@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* What the files of the lane share: raddle-lane.c has its life, raddle-slot.c the queue
- * of one run, raddle-lane-overflow.c the limits and what happens at them,
+ * of one run, raddle-lane-limits.c counts what waits and says whether there is room,
+ * raddle-lane-overflow.c does with tokens what the policy says, raddle-lane-merge.c makes
+ * pieces one, raddle-lane-gaps.c counts and tells what the handler missed,
  * raddle-lane-order.c decides what is ready, raddle-lane-service.c calls the handler, and
  * raddle-lane-suspension.c sets aside what takes too long or fails too often. */
 
@@ -209,7 +211,7 @@ void        raddle_slot_append_locked       (RaddleSlot        *self,
                                              RaddleLaneEntry   *entry,
                                              RaddleLaneTidings *tidings);
 
-/* raddle-lane-overflow.c */
+/* raddle-lane-limits.c */
 guint       raddle_lane_find_wanted         (RaddleLane        *self,
                                              RaddleBatch       *batch,
                                              guint              from,
@@ -223,28 +225,40 @@ void        raddle_lane_account_locked      (RaddleLane        *self,
                                              int                n_events,
                                              gssize             n_bytes,
                                              RaddleLaneTidings *tidings);
-void        raddle_lane_fear_locked         (RaddleLane        *self,
-                                             RaddleLaneEntry   *entry,
-                                             guint              n_events);
+
+/* raddle-lane-overflow.c */
 void        raddle_slot_take_flow_locked    (RaddleSlot        *self,
                                              RaddleBatch       *batch,
                                              guint              first,
                                              guint              end,
                                              RaddleLaneTidings *tidings);
-guint       raddle_lane_merge_parts         (RaddleLane        *self,
-                                             RaddleLaneEntry   *entry);
-guint       raddle_lane_take_merged         (RaddleLane        *self,
+guint       raddle_slot_drop_entry_locked   (RaddleSlot        *self,
                                              RaddleLaneEntry   *entry,
-                                             gboolean           tell);
+                                             RaddleLaneTidings *tidings);
+
+/* raddle-lane-merge.c */
+void        raddle_slot_merge_locked        (RaddleSlot        *self,
+                                             RaddleBatch       *batch,
+                                             guint              first,
+                                             guint              end,
+                                             RaddleLaneTidings *tidings);
+guint       raddle_lane_take_merged         (RaddleLane        *self,
+                                             RaddleLaneEntry   *entry);
+
+/* raddle-lane-gaps.c; all under the lane's lock but the first */
+gboolean    raddle_lane_tells_gaps          (RaddleLane        *self);
 void        raddle_slot_miss_locked         (RaddleSlot        *self,
                                              RaddleBatch      **gap,
                                              RaddleBatch       *batch,
                                              guint              first,
                                              guint              end);
-void        raddle_slot_tell_gap_locked     (RaddleSlot        *self,
-                                             RaddleLaneTidings *tidings);
-guint       raddle_slot_drop_entry_locked   (RaddleSlot        *self,
+void        raddle_lane_fear_locked         (RaddleLane        *self,
                                              RaddleLaneEntry   *entry,
+                                             guint              n_events);
+void        raddle_slot_join_gaps_locked    (RaddleSlot        *self,
+                                             RaddleBatch      **into,
+                                             RaddleBatch       *gap);
+void        raddle_slot_tell_gap_locked     (RaddleSlot        *self,
                                              RaddleLaneTidings *tidings);
 
 /* raddle-lane-order.c; all under the lane's lock but the first */

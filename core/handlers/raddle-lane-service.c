@@ -328,13 +328,12 @@ static void
 take_merged (RaddleLane *self,
              RaddleLaneEntry *entry)
 {
-  gboolean tell = (self->types & RADDLE_EVENT_MASK (RADDLE_EVENT_GAP)) != 0;
   RaddleLaneTidings tidings = { 0 };
   guint n_merged;
 
   if (entry->merger == NULL)
     return;
-  n_merged = raddle_lane_take_merged (self, entry, tell);
+  n_merged = raddle_lane_take_merged (self, entry);
   if (n_merged > 0)
     raddle_stats_add_coalesced (&self->handler->stats, n_merged);
 
