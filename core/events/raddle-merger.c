@@ -16,12 +16,88 @@ typedef struct
 struct _RaddleMerger
 {
   RaddleBatch *batch;
-  RaddleGrowth growths[2]; /* the last events of the batch */
-  guint n_growths;
+  RaddleMergeTail tail;
+  RaddleGrowth growths[2]; /* of the tail's pieces */
   guint n_merged;
   gsize n_bytes;        /* of all texts, each with its NUL */
   guint64 first_merged; /* its seq */
 };
+
+/* ---- what becomes part of what ---- */
+
+/* Whether it may become part of another, or others of it. */
+gboolean
+raddle_merger_is_piece (const RaddleEvent *event)
+{
+  if (event->detail != NULL || event->text_length == RADDLE_NO_TEXT)
+    return FALSE;
+  return event->type == RADDLE_EVENT_LLM_NEW_TOKEN || event->type == RADDLE_EVENT_TEXT ||
+         (event->type == RADDLE_EVENT_STREAM_EVENT &&
+          (event->delta == RADDLE_DELTA_TEXT || event->delta == RADDLE_DELTA_THINKING ||
+           event->delta == RADDLE_DELTA_TOOL_ARGS));
+}
+
+/* Which piece @event becomes part of; -1: none. */
+static int
+find_piece (const RaddleMergeTail *self,
+            const RaddleEvent *event)
+{
+  for (guint i = 0; i < self->n_pieces; i++)
+    if (self->pieces[i].type == event->type && self->pieces[i].delta == event->delta &&
+        self->pieces[i].block == event->block)
+      return i;
+  return -1;
+}
+
+/* Two grow in turns only when one is the token and the other the stream event of it. */
+static gboolean
+may_grow_beside (const RaddleMergeTail *self,
+                 const RaddleEvent *event)
+{
+  return self->n_pieces == 1 && self->pieces[0].block == event->block &&
+         self->pieces[0].type != event->type &&
+         self->pieces[0].type != RADDLE_EVENT_TEXT && event->type != RADDLE_EVENT_TEXT;
+}
+
+static void
+add_to_tail (RaddleMergeTail *self,
+             const RaddleEvent *event)
+{
+  guint i = may_grow_beside (self, event) ? 1 : 0;
+
+  self->pieces[i].type = event->type;
+  self->pieces[i].delta = event->delta;
+  self->pieces[i].block = event->block;
+  self->n_pieces = i + 1;
+}
+
+/* As how many events more it counts when @event is added: one, or none when it becomes
+ * part of another, but for the gap that tells of the first, if @tell is set. The bytes
+ * that it counts for are added to @n_bytes. */
+guint
+raddle_merge_tail_add (RaddleMergeTail *self,
+                       const RaddleEvent *event,
+                       gboolean tell,
+                       gsize *n_bytes)
+{
+  gboolean adds_gap = tell && !self->merged;
+
+  if (find_piece (self, event) >= 0 && raddle_merger_is_piece (event))
+    {
+      self->merged = TRUE;
+      *n_bytes += event->text_length + (adds_gap ? sizeof (RaddleEvent) : 0);
+      return adds_gap;
+    }
+
+  *n_bytes += raddle_event_get_size (event);
+  if (raddle_merger_is_piece (event))
+    add_to_tail (self, event);
+  else
+    self->n_pieces = 0;
+  return 1;
+}
+
+/* ---- merging ---- */
 
 /* @like: a batch of the run, with the time of the first event. */
 RaddleMerger *
@@ -50,7 +126,7 @@ sort_growths (RaddleMerger *self)
 {
   RaddleEvent *first, *second, kept;
 
-  if (self->n_growths < 2)
+  if (self->tail.n_pieces < 2)
     return;
   first = get_grown (self, 0);
   second = get_grown (self, 1);
@@ -64,7 +140,7 @@ sort_growths (RaddleMerger *self)
 static void
 stop_growing (RaddleMerger *self)
 {
-  for (guint i = 0; i < self->n_growths; i++)
+  for (guint i = 0; i < self->tail.n_pieces; i++)
     {
       GString *text = g_steal_pointer (&self->growths[i].text);
 
@@ -72,7 +148,7 @@ stop_growing (RaddleMerger *self)
       g_string_free (text, TRUE);
     }
   sort_growths (self);
-  self->n_growths = 0;
+  self->tail.n_pieces = 0;
 }
 
 /* What was finished is not freed. */
@@ -84,60 +160,28 @@ raddle_merger_free (RaddleMerger *self)
   g_free (self);
 }
 
-/* Whether it may become part of another, or others of it. */
-gboolean
-raddle_merger_is_piece (const RaddleEvent *event)
-{
-  if (event->detail != NULL || event->text_length == RADDLE_NO_TEXT)
-    return FALSE;
-  return event->type == RADDLE_EVENT_LLM_NEW_TOKEN || event->type == RADDLE_EVENT_TEXT ||
-         (event->type == RADDLE_EVENT_STREAM_EVENT &&
-          (event->delta == RADDLE_DELTA_TEXT || event->delta == RADDLE_DELTA_THINKING ||
-           event->delta == RADDLE_DELTA_TOOL_ARGS));
-}
-
 static guint64
 get_seq (const RaddleEvent *event)
 {
   return event->batch->first_seq + event->offset;
 }
 
-static gboolean
+/* @event becomes part of the piece @i. */
+static void
 grow (RaddleMerger *self,
+      guint i,
       const RaddleEvent *event)
 {
-  for (guint i = 0; i < self->n_growths; i++)
-    {
-      RaddleEvent *grown = get_grown (self, i);
-      guint offset = get_seq (event) - self->batch->first_seq;
+  RaddleEvent *grown = get_grown (self, i);
+  guint offset = get_seq (event) - self->batch->first_seq;
 
-      if (grown->type != event->type || grown->delta != event->delta ||
-          grown->block != event->block)
-        continue;
-      if (self->n_merged++ == 0)
-        self->first_merged = get_seq (event) - event->span;
-      grown->span += offset - grown->offset;
-      grown->offset = offset;
-      self->n_bytes += event->text_length;
-      g_string_append_len (self->growths[i].text, event->batch->text + event->text_start,
-                           event->text_length);
-      return TRUE;
-    }
-  return FALSE;
-}
-
-/* Two grow in turns only when one is the token and the other the stream event of it. */
-static gboolean
-may_grow_beside (RaddleMerger *self,
-                 const RaddleEvent *event)
-{
-  const RaddleEvent *other;
-
-  if (self->n_growths != 1)
-    return FALSE;
-  other = get_grown (self, 0);
-  return other->block == event->block && other->type != event->type &&
-         other->type != RADDLE_EVENT_TEXT && event->type != RADDLE_EVENT_TEXT;
+  if (self->n_merged++ == 0)
+    self->first_merged = get_seq (event) - event->span;
+  grown->span += offset - grown->offset;
+  grown->offset = offset;
+  self->n_bytes += event->text_length;
+  g_string_append_len (self->growths[i].text, event->batch->text + event->text_start,
+                       event->text_length);
 }
 
 static void
@@ -163,10 +207,11 @@ static void
 add_piece (RaddleMerger *self,
            const RaddleEvent *event)
 {
-  if (!may_grow_beside (self, event))
+  if (!may_grow_beside (&self->tail, event))
     stop_growing (self);
   add (self, event);
-  self->growths[self->n_growths++] = (RaddleGrowth) {
+  add_to_tail (&self->tail, event);
+  self->growths[self->tail.n_pieces - 1] = (RaddleGrowth) {
     self->batch->n_events - 1,
     g_string_new_len (event->batch->text + event->text_start, event->text_length),
   };
@@ -179,10 +224,13 @@ raddle_merger_add (RaddleMerger *self,
 {
   if (raddle_merger_is_piece (event))
     {
-      if (grow (self, event))
-        return TRUE;
-      add_piece (self, event);
-      return FALSE;
+      int i = find_piece (&self->tail, event);
+
+      if (i >= 0)
+        grow (self, i, event);
+      else
+        add_piece (self, event);
+      return i >= 0;
     }
 
   stop_growing (self);

@@ -11,6 +11,20 @@ G_BEGIN_DECLS
 
 typedef struct _RaddleMerger RaddleMerger;
 
+/* The last pieces of what is merged, now or later: they decide whether another becomes
+ * part of one of them. All 0 at first; copied by value. */
+typedef struct
+{
+  struct
+  {
+    RaddleEventType type;
+    RaddleDeltaKind delta;
+    int block;
+  } pieces[2];
+  guint n_pieces;
+  gboolean merged; /* an event became part of another */
+} RaddleMergeTail;
+
 RaddleMerger *raddle_merger_new    (RaddleBatch       *like);
 void          raddle_merger_free   (RaddleMerger      *self);
 gboolean      raddle_merger_add    (RaddleMerger      *self,
@@ -22,6 +36,11 @@ guint         raddle_merger_get_size (RaddleMerger      *self,
                                       gsize             *n_bytes);
 RaddleBatch  *raddle_merger_finish (RaddleMerger      *self,
                                     gboolean           tell);
+
+guint         raddle_merge_tail_add (RaddleMergeTail *self,
+                                    const RaddleEvent *event,
+                                    gboolean           tell,
+                                    gsize             *n_bytes);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (RaddleMerger, raddle_merger_free)
 

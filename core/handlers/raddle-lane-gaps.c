@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Owns what the handler missed: events that it will not get are counted, as dropped or as
- * not delivered, and told to it as one gap before what comes next. All but the first under
- * the lane's lock; it must never call the handler or the owner.
+ * not delivered, and told to it as one gap before what comes next. All but the first
+ * under the lane's lock; it must never call the handler or the owner.
  */
 
 #include "handlers/raddle-lane-private.h"
@@ -105,8 +105,8 @@ raddle_slot_miss_locked (RaddleSlot *self,
   count_lost (lane, n_missed, (lane->interrupts & RADDLE_LANE_ABANDONED) != 0);
 }
 
-/* So many events of @entry, which is being served, will not get to the handler, unless its
- * call returns and what really did not is counted. */
+/* So many events of @entry, which is being served, will not get to the handler, unless
+ * its call returns and what really did not is counted. */
 void
 raddle_lane_fear_locked (RaddleLane *self,
                          RaddleLaneEntry *entry,

@@ -1,18 +1,26 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Owns what a lane counts and how much it may hold: which events the handler wants, how
- * many of them wait and as how many bytes, whether there is room for more, and when a full
- * lane has room again. It never takes or drops anything itself. Under the lane's lock, but
- * for what says otherwise.
+ * many of them wait and as how many bytes, whether there is room for more, and when a
+ * full lane has room again. It never takes or drops anything itself. Under the lane's
+ * lock, but for what says otherwise.
  */
 
 #include "handlers/raddle-lane-private.h"
 
 #include "events/raddle-lock.h"
 
-/* What a lane that coalesces can always hold, however low its limit: an event in hand, a
- * token and the stream event of it that others become part of, and the gap that says so. */
-#define MIN_COALESCED 4
+/* What a lane that coalesces can always hold, however low its limit: an event in hand,
+ * and a text that grows. */
+#define MIN_COALESCED (1 + RADDLE_LANE_MERGED)
+
+/* What there would be in the lane. */
+typedef struct
+{
+  guint n_events;
+  gsize n_bytes;
+  RaddleMergeTail tail;
+} Load;
 
 /* ---- what is wanted ---- */
 
@@ -68,25 +76,21 @@ makes_streams_wait (RaddleLane *self)
          self->settings.overflow == RADDLE_OVERFLOW_COALESCE;
 }
 
-/* A lane that coalesces is full when even that was not enough. */
+/* How many events may wait; only starts, steps and ends come on top of them. */
+guint
+raddle_lane_get_max_events (RaddleLane *self)
+{
+  if (self->settings.overflow == RADDLE_OVERFLOW_COALESCE)
+    return MAX (self->settings.max_events, MIN_COALESCED);
+  return self->settings.max_events;
+}
+
 static gboolean
 is_full_locked (RaddleLane *self)
 {
-  const RaddleLaneSettings *settings = &self->settings;
-
-  switch (settings->overflow)
-    {
-    case RADDLE_OVERFLOW_BLOCK:
-      return self->n_queued >= settings->max_events ||
-             self->n_bytes >= settings->max_bytes;
-    case RADDLE_OVERFLOW_COALESCE:
-      return self->n_queued > MAX (settings->max_events, MIN_COALESCED) ||
-             self->n_bytes >= settings->max_bytes;
-    case RADDLE_OVERFLOW_DROP_OLDEST:
-    case RADDLE_OVERFLOW_DROP_NEWEST:
-      return FALSE;
-    }
-  g_assert_not_reached ();
+  return makes_streams_wait (self) &&
+         (self->n_queued >= raddle_lane_get_max_events (self) ||
+          self->n_bytes >= self->settings.max_bytes);
 }
 
 static void
@@ -104,15 +108,13 @@ static void
 update_full_locked (RaddleLane *self,
                     RaddleLaneTidings *tidings)
 {
-  const RaddleLaneSettings *settings = &self->settings;
-
   if (!self->full)
     {
       if (is_full_locked (self))
         set_full_locked (self);
     }
-  else if (self->n_queued <= settings->max_events / 2 &&
-           self->n_bytes <= settings->max_bytes / 2)
+  else if (self->n_queued <= raddle_lane_get_max_events (self) / 2 &&
+           self->n_bytes <= self->settings.max_bytes / 2)
     {
       raddle_lane_publish (&self->full, FALSE);
       g_atomic_int_add (&self->owner->n_full, -1);
@@ -141,37 +143,56 @@ raddle_lane_has_room (RaddleLane *self)
   return !raddle_lane_look_at (&self->full);
 }
 
-/* How far the handler could be given the events @first to @end now. */
+/* What merges takes no room but for its bytes. */
+static void
+add_to_load (RaddleLane *self,
+             Load *load,
+             const RaddleEvent *event)
+{
+  if (self->settings.overflow == RADDLE_OVERFLOW_COALESCE)
+    {
+      load->n_events += raddle_merge_tail_add (
+        &load->tail, event, raddle_lane_tells_gaps (self), &load->n_bytes);
+      return;
+    }
+  load->n_events++;
+  load->n_bytes += raddle_event_get_size (event);
+}
+
+/* How far the handler could be given the events @first to @end now, when they merge with
+ * @tail. What is larger than the limit can only be taken alone. */
 static guint
 fit_locked (RaddleLane *self,
+            RaddleMergeTail tail,
             RaddleBatch *batch,
             guint first,
             guint end)
 {
-  guint n_queued = self->n_queued;
-  gsize n_bytes = self->n_bytes;
+  Load load = { self->n_queued, self->n_bytes, tail };
+  gboolean has_some = FALSE;
 
   for (guint i = raddle_lane_find_wanted (self, batch, first, end); i < end;
        i = raddle_lane_find_wanted (self, batch, i + 1, end))
     {
-      gsize size = raddle_event_get_size (&batch->events[i]);
+      gboolean alone = load.n_events == 0;
 
-      if (n_queued > 0 && (n_queued >= self->settings.max_events ||
-                           n_bytes + size > self->settings.max_bytes))
+      add_to_load (self, &load, &batch->events[i]);
+      if (!alone && (load.n_events > raddle_lane_get_max_events (self) ||
+                     load.n_bytes > self->settings.max_bytes))
         {
-          if (n_queued == self->n_queued) /* else what there is is still to come */
+          if (!has_some) /* else what there is is still to come */
             set_full_locked (self);
           return i;
         }
-      n_queued++;
-      n_bytes += size;
+      has_some = TRUE;
     }
   return end;
 }
 
 /* How far the events @first to @end of a batch can be pushed without going over a limit
- * at which the stream has to wait. Only the loop adds, but for what a guess at how much
- * merges left out, so what it sees without the lock is hardly ever less than there is. */
+ * at which the stream has to wait. Only the loop adds, so what it sees without the lock
+ * is never less than there is. What merges must fit both with what it could become part
+ * of now and without it, as the handler may take that before the events are pushed. */
 guint
 raddle_slot_fit (RaddleSlot *self,
                  RaddleBatch *batch,
@@ -191,10 +212,9 @@ raddle_slot_fit (RaddleSlot *self,
   raddle_lock (&lane->lock);
   if (!self->left && !self->finishing && !lane->failed && !lane->closing)
     {
-      if (settings->overflow == RADDLE_OVERFLOW_BLOCK)
-        end = fit_locked (lane, batch, first, end);
-      else if (lane->full)
-        end = first;
+      end = fit_locked (lane, (RaddleMergeTail) { 0 }, batch, first, end);
+      if (settings->overflow == RADDLE_OVERFLOW_COALESCE)
+        end = fit_locked (lane, raddle_slot_get_tail_locked (self), batch, first, end);
     }
   raddle_unlock (&lane->lock);
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Owns the entries in which pieces become one: what comes to them waits, shared, and is
- * merged by the handler's own thread when it takes the entry, or by the loop when the memory
- * is needed. Under the lane's lock, but for an entry that is being served, which belongs to
- * whoever serves it.
+ * merged by the handler's own thread when it takes the entry, or by the loop when the
+ * memory is needed. Under the lane's lock, but for an entry that is being served, which
+ * belongs to whoever serves it.
  */
 
 #include "handlers/raddle-lane-private.h"
@@ -14,20 +14,27 @@ clear_part (gpointer part)
   raddle_batch_unref (((RaddleLanePart *) part)->batch);
 }
 
-/* The entry at the end of the queue that pieces can go into. */
+/* The entry at the end of the queue that pieces can go into; NULL if there is none. */
 static RaddleLaneEntry *
-ensure_merger_locked (RaddleSlot *self,
-                      RaddleBatch *batch,
-                      guint first,
-                      RaddleLaneTidings *tidings)
+find_merger_locked (RaddleSlot *self)
 {
   RaddleLaneEntry *entry = self->tail;
 
-  if (entry != NULL && (entry != self->head || self->state != RADDLE_SLOT_SERVED) &&
-      entry->merger != NULL)
-    return entry;
+  if (entry == NULL || entry->merger == NULL ||
+      (entry == self->head && self->state == RADDLE_SLOT_SERVED))
+    return NULL;
+  return entry;
+}
 
-  entry = raddle_lane_new_entry_locked (self->lane, batch, first, first);
+static RaddleLaneEntry *
+add_merger_locked (RaddleSlot *self,
+                   RaddleBatch *batch,
+                   guint first,
+                   RaddleLaneTidings *tidings)
+{
+  RaddleLaneEntry *entry =
+    raddle_lane_new_entry_locked (self->lane, batch, first, first);
+
   entry->batch = NULL;
   entry->merger = raddle_merger_new (batch);
   entry->parts = g_array_new (FALSE, FALSE, sizeof (RaddleLanePart));
@@ -35,6 +42,15 @@ ensure_merger_locked (RaddleSlot *self,
   entry->first = entry->end = 0;
   raddle_slot_append_locked (self, entry, tidings);
   return entry;
+}
+
+/* What pieces that come now can become part of. */
+RaddleMergeTail
+raddle_slot_get_tail_locked (RaddleSlot *self)
+{
+  RaddleLaneEntry *entry = find_merger_locked (self);
+
+  return entry != NULL ? entry->tail : (RaddleMergeTail) { 0 };
 }
 
 /* Merges what waits for it. For whoever the entry belongs to. Returns how many events
@@ -69,62 +85,49 @@ raddle_lane_take_merged (RaddleLane *self,
 
   entry->batch = raddle_merger_finish (entry->merger, raddle_lane_tells_gaps (self));
   entry->end = entry->batch->n_events;
+  g_assert (entry->end == entry->n_events);
   g_clear_pointer (&entry->merger, raddle_merger_free);
   g_clear_pointer (&entry->parts, g_array_unref);
 
   return n_merged;
 }
 
-static gboolean
-is_like_last_part (RaddleLaneEntry *entry,
-                   RaddleBatch *batch,
-                   guint first)
-{
-  const RaddleLanePart *last;
-
-  if (entry->parts->len == 0)
-    return FALSE;
-  last = &g_array_index (entry->parts, RaddleLanePart, entry->parts->len - 1);
-  return last->batch->types == batch->types &&
-         last->batch->events[last->end - 1].block == batch->events[first].block;
-}
-
-/* As how many events the pieces count that are merged only later: it is a guess, which is
- * made good then. */
+/* As how many events the pieces count, which are merged only later, and the bytes that
+ * they count for until then. */
 static guint
-guess_n_merged (RaddleLane *self,
-                RaddleLaneEntry *entry,
-                RaddleBatch *batch,
-                guint first,
-                guint end)
+count_merged_locked (RaddleLane *self,
+                     RaddleLaneEntry *entry,
+                     const RaddleLanePart *part,
+                     gsize *n_bytes)
 {
-  guint n_events = is_like_last_part (entry, batch, first) ? 0 : 1;
-  const RaddleEvent *last = &batch->events[first];
+  gboolean tell = raddle_lane_tells_gaps (self);
+  RaddleBatch *batch = part->batch;
+  guint n_events = 0;
+  gsize n_merged_bytes = 0;
 
-  for (guint i = first; i < end; i = raddle_lane_find_wanted (self, batch, i + 1, end))
+  for (guint i = part->first; i < part->end;
+       i = raddle_lane_find_wanted (self, batch, i + 1, part->end))
     {
       const RaddleEvent *event = &batch->events[i];
 
-      n_events += !raddle_merger_is_piece (event) || event->block != last->block;
-      last = event;
+      n_events += raddle_merge_tail_add (&entry->tail, event, tell, &n_merged_bytes);
+      *n_bytes += raddle_event_get_size (event);
     }
   return n_events;
 }
 
-/* Counts what the entry has for what it is. */
-static void
-recount_locked (RaddleLane *self,
-                RaddleLaneEntry *entry,
-                RaddleLaneTidings *tidings)
+/* Returns by how many bytes the entry has grown since it was counted last: less than 0
+ * when what was to be merged took more before. */
+static gssize
+merge_now_locked (RaddleLane *self,
+                  RaddleLaneEntry *entry)
 {
-  gboolean tell = raddle_lane_tells_gaps (self);
-  gsize n_bytes;
-  guint n_events = raddle_merger_get_size (entry->merger, tell, &n_bytes);
+  gsize n_bytes_before = entry->n_bytes;
 
-  raddle_lane_account_locked (self, (int) n_events - (int) entry->n_events,
-                              (gssize) n_bytes - (gssize) entry->n_bytes, tidings);
-  entry->n_events = n_events;
-  entry->n_bytes = n_bytes;
+  raddle_stats_add_coalesced (&self->handler->stats, merge_parts (self, entry));
+  raddle_merger_get_size (entry->merger, raddle_lane_tells_gaps (self), &entry->n_bytes);
+
+  return (gssize) entry->n_bytes - (gssize) n_bytes_before;
 }
 
 /* The handler's own thread merges what waits when it comes to take it; before, that is
@@ -137,25 +140,19 @@ raddle_slot_merge_locked (RaddleSlot *self,
                           RaddleLaneTidings *tidings)
 {
   RaddleLane *lane = self->lane;
-  RaddleLaneEntry *entry = ensure_merger_locked (self, batch, first, tidings);
+  RaddleLaneEntry *entry = find_merger_locked (self);
   RaddleLanePart part = { raddle_batch_ref (batch), first, end };
-  guint n_events = guess_n_merged (lane, entry, batch, first, end);
-  gsize n_bytes;
+  gsize n_bytes = 0;
+  guint n_events;
 
-  raddle_lane_count_wanted (lane, batch, first, end, &n_bytes);
+  if (entry == NULL)
+    entry = add_merger_locked (self, batch, first, tidings);
+  n_events = count_merged_locked (lane, entry, &part, &n_bytes);
   g_array_append_val (entry->parts, part);
   entry->n_events += n_events;
-  entry->n_bytes += n_bytes;
-  if (lane->n_bytes + n_bytes >= lane->settings.max_bytes / 2 ||
-      lane->n_queued + n_events > lane->settings.max_events)
-    {
-      guint n_merged = merge_parts (lane, entry);
-
-      entry->n_events -= n_events;
-      entry->n_bytes -= n_bytes;
-      raddle_stats_add_coalesced (&lane->handler->stats, n_merged);
-      recount_locked (lane, entry, tidings);
-    }
+  if (lane->n_bytes + n_bytes < lane->settings.max_bytes / 2)
+    entry->n_bytes += n_bytes;
   else
-    raddle_lane_account_locked (lane, n_events, n_bytes, tidings);
+    n_bytes = merge_now_locked (lane, entry);
+  raddle_lane_account_locked (lane, n_events, n_bytes, tidings);
 }

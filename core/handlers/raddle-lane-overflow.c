@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Owns what happens to tokens at the limits of a lane, by its policy: they are taken, since
- * the stream waits, become one, or some go. A start, a step or an end never goes. Loop only,
- * under the lane's lock, but for the dropping of an entry, which any thread does.
+/* Owns what happens to tokens at the limits of a lane, by its policy: they are taken,
+ * since the stream waits, become one, or some go. A start, a step or an end never goes.
+ * Loop only, under the lane's lock, but for the dropping of an entry, which any thread
+ * does.
  */
 
 #include "handlers/raddle-lane-private.h"
@@ -213,8 +214,21 @@ take_newest_locked (RaddleSlot *self,
   take_all_locked (self, batch, first, end, tidings);
 }
 
-/* From half of the limit on pieces become one, so that the limit itself is hardly ever
- * reached. */
+/* From half of the limit on, or earlier when what merges would not fit into the other
+ * half, pieces become one, so that the limit itself is hardly ever reached. */
+static gboolean
+may_take_apart_locked (RaddleLane *self,
+                       RaddleBatch *batch,
+                       guint n_events)
+{
+  guint max_events = raddle_lane_get_max_events (self);
+  guint most = MIN (max_events / 2, max_events - RADDLE_LANE_MERGED);
+  gsize size = n_events * sizeof (RaddleEvent) + batch->text_length;
+
+  return self->n_queued + n_events <= most &&
+         self->n_bytes + size <= self->settings.max_bytes / 2;
+}
+
 static void
 take_merged_locked (RaddleSlot *self,
                     RaddleBatch *batch,
@@ -222,15 +236,12 @@ take_merged_locked (RaddleSlot *self,
                     guint end,
                     RaddleLaneTidings *tidings)
 {
-  RaddleLane *lane = self->lane;
-  guint half = MAX (1, lane->settings.max_events / 2);
-
-  if (lane->n_queued + (end - first) <= half)
+  if (may_take_apart_locked (self->lane, batch, end - first))
     {
       take_all_locked (self, batch, first, end, tidings);
       return;
     }
-  first = raddle_lane_find_wanted (lane, batch, first, end);
+  first = raddle_lane_find_wanted (self->lane, batch, first, end);
   if (first < end)
     raddle_slot_merge_locked (self, batch, first, end, tidings);
 }

@@ -61,6 +61,7 @@ struct _RaddleLaneEntry
   RaddleBatch *batch;   /* NULL while the merger has it */
   RaddleMerger *merger; /* NULL: the batch is shared, or served */
   GArray *parts;        /* of RaddleLanePart: to be merged after what the merger has */
+  RaddleMergeTail tail; /* lock: as the merger's will be after these */
   RaddleBatch *gap;     /* what the handler missed before it: one event; NULL */
   guint first;
   guint end;
@@ -148,6 +149,11 @@ struct _RaddleLane
   gboolean serving;  /* loop */
 };
 
+/* As how many events a text that grows waits at most: the token, the stream event of it,
+ * and the gap that says how many were merged; and again, when the handler has just taken
+ * these and there are some more. */
+#define RADDLE_LANE_MERGED (2 * 3)
+
 /* What makes a turn end early. */
 #define RADDLE_LANE_HAS_URGENT 1
 #define RADDLE_LANE_ABANDONED  2
@@ -226,6 +232,8 @@ void        raddle_lane_account_locked      (RaddleLane        *self,
                                              gssize             n_bytes,
                                              RaddleLaneTidings *tidings);
 
+guint       raddle_lane_get_max_events      (RaddleLane        *self);
+
 /* raddle-lane-overflow.c */
 void        raddle_slot_take_flow_locked    (RaddleSlot        *self,
                                              RaddleBatch       *batch,
@@ -237,6 +245,7 @@ guint       raddle_slot_drop_entry_locked   (RaddleSlot        *self,
                                              RaddleLaneTidings *tidings);
 
 /* raddle-lane-merge.c */
+RaddleMergeTail raddle_slot_get_tail_locked (RaddleSlot        *self);
 void        raddle_slot_merge_locked        (RaddleSlot        *self,
                                              RaddleBatch       *batch,
                                              guint              first,

@@ -322,13 +322,11 @@ call_events (RaddleLane *self,
     }
 }
 
-/* The head of the queue is ours alone until the turn ends. What was to be merged counted
- * by a guess until now. */
+/* The head of the queue is ours alone until the turn ends. */
 static void
 take_merged (RaddleLane *self,
              RaddleLaneEntry *entry)
 {
-  RaddleLaneTidings tidings = { 0 };
   guint n_merged;
 
   if (entry->merger == NULL)
@@ -336,12 +334,6 @@ take_merged (RaddleLane *self,
   n_merged = raddle_lane_take_merged (self, entry);
   if (n_merged > 0)
     raddle_stats_add_coalesced (&self->handler->stats, n_merged);
-
-  raddle_lock (&self->lock);
-  raddle_lane_account_locked (self, (int) entry->end - (int) entry->n_events, 0, &tidings);
-  entry->n_events = entry->end;
-  raddle_unlock (&self->lock);
-  raddle_lane_tell_owner (self, &tidings);
 }
 
 /* The call goes on after the turn; its clock starts now. */

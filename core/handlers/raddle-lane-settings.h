@@ -28,7 +28,7 @@ typedef enum
 
 typedef struct
 {
-  guint max_events;
+  guint max_events; /* when pieces become one, 7 may always wait */
   gsize max_bytes;
   RaddleOverflow overflow;
   gint64 timeout;      /* us a call; 0: for ever */

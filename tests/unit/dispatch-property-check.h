@@ -20,6 +20,9 @@ typedef struct
   guint64 n_barriers;
 } Sum;
 
+/* The lowest limit of a handler that coalesces. */
+#define LEAST_COALESCED 7
+
 /* What may wait at most, but for barriers. */
 static guint64
 get_limit (Probe *probe)
@@ -29,8 +32,9 @@ get_limit (Probe *probe)
 
   switch (settings->overflow)
     {
-    case RADDLE_OVERFLOW_COALESCE:
-      return G_MAXUINT32;
+    case RADDLE_OVERFLOW_COALESCE: /* gaps count too, which have no text */
+      n_by_bytes = settings->max_bytes / sizeof (RaddleEvent);
+      return MAX (1, MIN (MAX (settings->max_events, LEAST_COALESCED), n_by_bytes));
     case RADDLE_OVERFLOW_BLOCK:
     case RADDLE_OVERFLOW_DROP_OLDEST:
     case RADDLE_OVERFLOW_DROP_NEWEST: /* one event goes in alone, however large */

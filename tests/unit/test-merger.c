@@ -426,6 +426,57 @@ test_adds_up (void)
   g_assert_cmpuint (merged->n_events, ==, 5000 - n_merged + 1);
 }
 
+/* ---- before it is merged ---- */
+
+static RaddleBatch *
+make_random_batch (guint n_words)
+{
+  g_autoptr (GString) words = g_string_new (NULL);
+
+  for (guint i = 0; i < n_words; i++)
+    {
+      /* Pieces mostly, and no start that would have details. */
+      guint n_kinds = g_test_rand_int_range (0, 8) > 0 ? 5 : 7;
+
+      g_string_append_printf (words, "%s%c%d:%.*s", i > 0 ? " " : "",
+                              kinds[g_test_rand_int_range (0, n_kinds)].letter,
+                              g_test_rand_int_range (0, 2), g_test_rand_int_range (0, 4),
+                              "abc");
+    }
+  return make_batch (0, words->str);
+}
+
+/* What merging comes to is known without it, to the event and the byte. */
+static void
+check_tail (RaddleBatch *batch,
+            gboolean tell)
+{
+  g_autoptr (RaddleMerger) merger = raddle_merger_new (batch);
+  RaddleMergeTail tail = { 0 };
+  guint n_events = 0;
+  gsize n_bytes = 0, n_merged_bytes;
+
+  for (guint i = 0; i < batch->n_events; i++)
+    {
+      n_events += raddle_merge_tail_add (&tail, &batch->events[i], tell, &n_bytes);
+      raddle_merger_add (merger, &batch->events[i]);
+      g_assert_cmpuint (raddle_merger_get_size (merger, tell, &n_merged_bytes), ==,
+                        n_events);
+      g_assert_cmpuint (n_merged_bytes, ==, n_bytes);
+    }
+}
+
+static void
+test_tail (void)
+{
+  for (guint i = 0; i < 5000; i++)
+    {
+      g_autoptr (RaddleBatch) batch = make_random_batch (g_test_rand_int_range (1, 20));
+
+      check_tail (batch, g_test_rand_int_range (0, 2));
+    }
+}
+
 int
 main (int argc,
       char **argv)
@@ -444,6 +495,7 @@ main (int argc,
   g_test_add_func ("/merger/bytes", test_bytes);
   g_test_add_func ("/merger/freed-unfinished", test_freed_unfinished);
   g_test_add_func ("/merger/adds-up", test_adds_up);
+  g_test_add_func ("/merger/tail", test_tail);
 
   return g_test_run ();
 }

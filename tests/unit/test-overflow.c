@@ -13,6 +13,7 @@
 #define NO_GAP       (KIT_ALL_TYPES & ~MASK (GAP))
 #define MUCH         ((gsize) 1024 * 1024)
 #define EVENT_SIZE   (sizeof (RaddleEvent) + strlen ("0000") + 1)
+#define LEAST_COALESCED 7 /* that may always wait */
 #define FIRST        "R:llm-new-token:0000"
 #define FIRST_CALL   "a>" FIRST
 
@@ -569,7 +570,7 @@ test_coalesce_gap (void)
     {
       g_autoptr (Kit) kit = kit_new (2);
       Probe *a = add_limited (kit, "a", &kinds[i], KIT_ALL_TYPES,
-                              RADDLE_OVERFLOW_COALESCE, 4, MUCH);
+                              RADDLE_OVERFLOW_COALESCE, 8, MUCH);
       RaddleRunRecord *run = start_held (kit, a);
 
       push_tokens (run, "a");
@@ -580,6 +581,26 @@ test_coalesce_gap (void)
       probe_assert_saw (a, "R:llm-start R:llm-new-token:0000 R:llm-new-token:a "
                            "R:llm-new-token:bcd R:custom:x R:gap:~2[4-6] R:llm-end");
       assert_counts (a, 6, 0, 2);
+    }
+}
+
+/* The last byte counts, however many come at once, and before anything was merged. */
+static void
+test_coalesce_bytes (void)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (kinds); i++)
+    {
+      g_autoptr (Kit) kit = kit_new (2);
+      Probe *a = add_limited (kit, "a", &kinds[i], KIT_ALL_TYPES,
+                              RADDLE_OVERFLOW_COALESCE, 4096, 5 * EVENT_SIZE);
+      RaddleRunRecord *run = start_held (kit, a);
+
+      push_words (run, RADDLE_EVENT_CUSTOM, "0001 0002 0003 0004 0005 0006 0007 0008");
+      g_assert_cmpuint (get_n_queued (kit, a), ==, 5);
+      g_assert_false (raddle_dispatcher_has_room (kit->dispatcher, run));
+      finish_held (kit, a, run);
+      g_string_free (sum_up (a, "R", 11).texts, TRUE);
+      assert_counts (a, 11, 0, 0);
     }
 }
 
@@ -614,27 +635,76 @@ test_coalesce_at_the_byte_limit (void)
     }
 }
 
-/* Where nothing merges, it acts as block. */
+/* Where nothing merges, it acts as block: to the event, however many come at once. */
+static void
+check_nothing_merges (const Kind *kind,
+                      const char *words)
+{
+  g_autoptr (Kit) kit = kit_new (2);
+  Probe *a =
+    add_limited (kit, "a", kind, KIT_ALL_TYPES, RADDLE_OVERFLOW_COALESCE, 8, MUCH);
+  RaddleRunRecord *run = start_held (kit, a);
+  guint n_events = 0;
+
+  while (n_events < 60)
+    {
+      push_words (run, RADDLE_EVENT_CUSTOM, words);
+      n_events += (strlen (words) + 1) / 2;
+    }
+  g_assert_cmpuint (get_n_queued (kit, a), ==, 8);
+  g_assert_false (raddle_dispatcher_has_room (kit->dispatcher, run));
+  finish_held (kit, a, run);
+  g_string_free (sum_up (a, "R", n_events + 3).texts, TRUE);
+  assert_counts (a, n_events + 3, 0, 0);
+  g_assert_cmpuint (get_max_depth (a), <=, get_most (kind, 8));
+}
+
 static void
 test_coalesce_nothing_merges (void)
 {
   for (guint i = 0; i < G_N_ELEMENTS (kinds); i++)
     {
-      g_autoptr (Kit) kit = kit_new (2);
-      Probe *a = add_limited (kit, "a", &kinds[i], KIT_ALL_TYPES,
-                              RADDLE_OVERFLOW_COALESCE, 8, MUCH);
-      RaddleRunRecord *run = start_held (kit, a);
-      Sum sum;
-
-      for (guint j = 0; j < 50; j++)
-        push_words (run, RADDLE_EVENT_CUSTOM, "x");
-      g_assert_cmpuint (get_n_queued (kit, a), <=, 9);
-      g_assert_false (raddle_dispatcher_has_room (kit->dispatcher, run));
-      finish_held (kit, a, run);
-      sum = sum_up (a, "R", 53);
-      assert_counts (a, 53, 0, 0);
-      g_string_free (sum.texts, TRUE);
+      check_nothing_merges (&kinds[i], "x");
+      check_nothing_merges (&kinds[i], "x x x");
+      check_nothing_merges (&kinds[i], "x x x x x x x x x x x x");
     }
+}
+
+/* One batch of a token and the stream event of it. */
+static void
+push_pair (RaddleRunRecord *run)
+{
+  RaddleBatch *batch = raddle_batch_new (&run->info, RADDLE_EVENT_CLASS_FLOW);
+
+  raddle_batch_add (batch, RADDLE_EVENT_STREAM_EVENT, "x", 1)->delta = RADDLE_DELTA_TEXT;
+  raddle_batch_add (batch, RADDLE_EVENT_LLM_NEW_TOKEN, "x", 1);
+  g_assert_true (raddle_run_record_push (run, batch));
+}
+
+/* A text that grows never waits for a handler, though a stream tells each piece twice. */
+static void
+test_coalesce_pairs (void)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (kinds); i++)
+    for (guint max_events = 1; max_events < 20; max_events++)
+      {
+        g_autoptr (Kit) kit = kit_new (2);
+        Probe *a = add_limited (kit, "a", &kinds[i], KIT_ALL_TYPES,
+                                RADDLE_OVERFLOW_COALESCE, max_events, MUCH);
+        RaddleRunRecord *run = start_held (kit, a);
+        RaddleHandlerStats stats;
+
+        for (guint n = 0; n < 50; n++)
+          {
+            push_pair (run);
+            g_assert_true (raddle_dispatcher_has_room (kit->dispatcher, run));
+          }
+        finish_held (kit, a, run);
+        raddle_handler_get_stats (a->handler, &stats);
+        g_assert_cmpuint (stats.n_delivered + stats.n_coalesced, ==, 103);
+        g_assert_cmpuint (get_max_depth (a), <=,
+                          get_most (&kinds[i], MAX (max_events, LEAST_COALESCED)));
+      }
 }
 
 /* Runs do not run together. */
@@ -645,7 +715,7 @@ test_coalesce_runs (void)
     {
       g_autoptr (Kit) kit = kit_new (2);
       Probe *a = add_limited (kit, "a", &kinds[i], KIT_ALL_TYPES,
-                              RADDLE_OVERFLOW_COALESCE, 6, MUCH);
+                              RADDLE_OVERFLOW_COALESCE, 12, MUCH);
       RaddleRunRecord *other = kit_start (kit, RADDLE_RUN_LLM, "S", NULL);
       RaddleRunRecord *run = start_held (kit, a);
       Sum sum;
@@ -1301,9 +1371,11 @@ main (int argc,
   ADD ("barriers-pass", test_barriers_pass);
   ADD ("coalesce/adds-up", test_coalesce);
   ADD ("coalesce/gap", test_coalesce_gap);
+  ADD ("coalesce/bytes", test_coalesce_bytes);
   ADD ("coalesce/at-the-byte-limit", test_coalesce_at_the_byte_limit);
   ADD ("coalesce/at-the-lowest-limit", test_coalesce_at_the_lowest_limit);
   ADD ("coalesce/nothing-merges", test_coalesce_nothing_merges);
+  ADD ("coalesce/pairs", test_coalesce_pairs);
   ADD ("coalesce/runs", test_coalesce_runs);
   ADD ("drop/newest", test_drop_newest);
   ADD ("drop/newest-gap", test_drop_newest_gap);
