@@ -512,6 +512,13 @@ probe_fill_calls (Probe *probe)
   probe->calls.thread_safe = (probe->flags & (PROBE_THREAD_SAFE | PROBE_MIXED)) != 0;
 }
 
+/* What a test that is for every kind of handler goes through. */
+typedef struct
+{
+  ProbeFlags flags;
+  RaddleDelivery delivery;
+} Kind;
+
 /* A probe may fail as often as it likes. */
 static const RaddleLaneSettings kit_settings = { .max_events = 4096,
                                                  .max_bytes = 8 * 1024 * 1024 };
@@ -558,6 +565,15 @@ probe_free (gpointer data)
   g_hash_table_unref (probe->inside);
   g_free (probe->name);
   g_free (probe);
+}
+
+static G_GNUC_UNUSED RaddleHandlerStats
+get_stats (Probe *probe)
+{
+  RaddleHandlerStats stats;
+
+  raddle_handler_get_stats (probe->handler, &stats);
+  return stats;
 }
 
 /* From the next call on; @line is R:event. */

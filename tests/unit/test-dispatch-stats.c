@@ -7,15 +7,6 @@
 
 #include <string.h>
 
-static RaddleHandlerStats
-get_stats (Probe *probe)
-{
-  RaddleHandlerStats stats;
-
-  raddle_handler_get_stats (probe->handler, &stats);
-  return stats;
-}
-
 /* Every kind of handler, and what does not wait its turn too. */
 static void
 test_counts (void)

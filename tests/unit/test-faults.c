@@ -17,12 +17,6 @@
 #define HUNG     "a call has not returned within its time limit"
 #define ON_TRIAL "on trial: its next call decides whether it stays"
 
-typedef struct
-{
-  ProbeFlags flags;
-  RaddleDelivery delivery;
-} Kind;
-
 /* The first two can be given one run at a time, or several. */
 static const Kind kinds[] = {
   { PROBE_SYNC, RADDLE_DELIVERY_AWAITED },
@@ -64,15 +58,6 @@ add_faulty (Kit *kit,
 
   raddle_dispatcher_add (kit->dispatcher, probe->handler, settings);
   return probe;
-}
-
-static RaddleHandlerStats
-get_stats (Probe *probe)
-{
-  RaddleHandlerStats stats;
-
-  raddle_handler_get_stats (probe->handler, &stats);
-  return stats;
 }
 
 static void

@@ -17,12 +17,6 @@
 #define FIRST        "R:llm-new-token:0000"
 #define FIRST_CALL   "a>" FIRST
 
-typedef struct
-{
-  ProbeFlags flags;
-  RaddleDelivery delivery;
-} Kind;
-
 /* A detached handler is waited for only at the close. */
 static const Kind kinds[] = {
   { PROBE_SYNC, RADDLE_DELIVERY_AWAITED },
@@ -119,9 +113,8 @@ assert_counts (Probe *probe,
                guint64 n_dropped,
                guint64 n_coalesced)
 {
-  RaddleHandlerStats stats;
+  RaddleHandlerStats stats = get_stats (probe);
 
-  raddle_handler_get_stats (probe->handler, &stats);
   g_assert_cmpuint (stats.n_delivered, ==, n_delivered);
   g_assert_cmpuint (stats.n_dropped, ==, n_dropped);
   g_assert_cmpuint (stats.n_coalesced, ==, n_coalesced);
@@ -132,10 +125,7 @@ assert_counts (Probe *probe,
 static guint
 get_max_depth (Probe *probe)
 {
-  RaddleHandlerStats stats;
-
-  raddle_handler_get_stats (probe->handler, &stats);
-  return stats.max_queue_depth;
+  return get_stats (probe).max_queue_depth;
 }
 
 /* What a probe saw of one run, or of all. */
@@ -700,7 +690,7 @@ test_coalesce_pairs (void)
             g_assert_true (raddle_dispatcher_has_room (kit->dispatcher, run));
           }
         finish_held (kit, a, run);
-        raddle_handler_get_stats (a->handler, &stats);
+        stats = get_stats (a);
         g_assert_cmpuint (stats.n_delivered + stats.n_coalesced, ==, 103);
         g_assert_cmpuint (get_max_depth (a), <=,
                           get_most (&kinds[i], MAX (max_events, LEAST_COALESCED)));
@@ -1143,7 +1133,7 @@ test_removal (void)
         kit_let_pass (kit, 1);
         finish_held (kit, a, run);
         assert_saw_all (b, 20);
-        raddle_handler_get_stats (a->handler, &stats);
+        stats = get_stats (a);
         g_assert_cmpuint (stats.n_delivered, >=, 2);
         g_assert_cmpuint (stats.queue_depth, ==, 0);
         g_assert_false (kit_has (kit, "a>R:llm-end"));
@@ -1201,7 +1191,7 @@ test_abandon (void)
 
         push_numbers (run, 1, 20, 1);
         n_queued = get_n_queued (kit, a);
-        raddle_handler_get_stats (a->handler, &stats);
+        stats = get_stats (a);
         g_assert_cmpuint (raddle_dispatcher_abandon (kit->dispatcher), ==, n_queued - 1);
         kit_let_pass (kit, 1);
         probe_release (a, FIRST);
@@ -1210,7 +1200,7 @@ test_abandon (void)
         probe_assert_saw (a, "R:llm-start " FIRST);
         kit_iterate_until (kit, raddle_dispatcher_is_closed (kit->dispatcher));
         kit->closed = TRUE;
-        raddle_handler_get_stats (a->handler, &stats);
+        stats = get_stats (a);
         g_assert_cmpuint (stats.n_delivered, ==, 2);
         g_assert_cmpuint (stats.n_delivered + stats.n_dropped + stats.n_coalesced +
                             stats.n_undelivered,

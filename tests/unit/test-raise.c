@@ -9,13 +9,7 @@
 
 #define MASK(TYPE) RADDLE_EVENT_MASK (RADDLE_EVENT_##TYPE)
 
-typedef struct
-{
-  ProbeFlags flags;
-  RaddleDelivery delivery;
-} RaiserCase;
-
-static const RaiserCase cases[] = {
+static const Kind cases[] = {
   { PROBE_SYNC, RADDLE_DELIVERY_AWAITED },
   { PROBE_SYNC | PROBE_THREAD_SAFE, RADDLE_DELIVERY_AWAITED },
   { PROBE_ASYNC, RADDLE_DELIVERY_AWAITED },
@@ -28,7 +22,7 @@ static const RaiserCase cases[] = {
 static Probe *
 add_raiser (Kit *kit,
             const char *name,
-            const RaiserCase *how,
+            const Kind *how,
             guint32 types)
 {
   static const RaddleLaneSettings defaults = RADDLE_LANE_SETTINGS_DEFAULT;
