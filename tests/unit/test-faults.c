@@ -540,6 +540,36 @@ test_thread_safe_loses_one_run (void)
   assert_counts (a, 9, 4, 1, 1);
 }
 
+/* One run's call hangs, another's returns while the host closes: the last that the close
+ * waits for. */
+static void
+test_last_call_while_closing (void)
+{
+  static const RaddleLaneSettings settings = { .max_events = 4096, .max_bytes = 8 * MUCH,
+                                               .timeout = 10 * SHORT };
+
+  for (guint i = 1; i < 4; i++)
+    {
+      g_autoptr (Kit) kit = kit_new (2);
+      Probe *a = add_faulty (kit, &kinds[i], &settings);
+      RaddleRunRecord *run = start_settled (kit, "R");
+      RaddleRunRecord *other = start_settled (kit, "S");
+      RaddleLane *lane = kit->dispatcher->lanes->pdata[0];
+
+      hold_in_token (kit, a, run, "x");
+      kit_poll_until (kit, raddle_lane_get_n_queued (lane) == 0);
+      hold_in_token (kit, a, other, "x");
+      raddle_dispatcher_remove (kit->dispatcher, a->handler);
+      let_return (kit, a, "S:llm-new-token:x");
+      kit_finish (kit, other);
+      kit_finish (kit, run);
+      kit_close (kit);
+      g_assert_false (kit_has (kit, "a<R:llm-new-token:x"));
+      let_return (kit, a, "R:llm-new-token:x");
+      close_down (kit, a);
+    }
+}
+
 static void
 test_never_returns (void)
 {
@@ -1002,6 +1032,7 @@ main (int argc,
   ADD ("hang/thread-safe", test_thread_safe_loses_one_run);
   ADD ("hang/for-ever", test_never_returns);
   ADD ("hang/while-closing", test_hangs_while_closing);
+  ADD ("hang/last-call-while-closing", test_last_call_while_closing);
   ADD ("hang/leaves", test_leaves_while_it_hangs);
   ADD ("hang/inline", test_inline_takes_too_long);
   ADD ("async/heeds", test_async_heeds);
