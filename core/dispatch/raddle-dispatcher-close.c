@@ -2,18 +2,71 @@
 
 /* Owns the end: all runs are ended, what the lanes have is delivered or, where nobody
  * waits for it, thrown away, handlers are torn down, and then there are no more sources.
- * On the loop, but for the abandoning, which may come from any thread.
+ * On the loop, but for the abandoning, and for what comes after the end, which any thread
+ * may bring: a call that hung returns, and the rest of its handler's life follows.
  */
 
 #include "dispatch/raddle-dispatcher-private.h"
 
 #include "events/raddle-lock.h"
 
+/* ---- what is late ---- */
+
+typedef struct
+{
+  GMainContext *context;
+  RaddleLane *lane; /* owned: keeps the context */
+} RaddleLateWork;
+
+static void
+late_work_free (gpointer data)
+{
+  RaddleLateWork *self = data;
+
+  raddle_lane_unref (self->lane);
+  g_free (self);
+}
+
+static gboolean
+serve_late_cb (gpointer user_data)
+{
+  RaddleLateWork *self = user_data;
+  gint64 deadline = g_get_monotonic_time () + RADDLE_DISPATCHER_TURN_US;
+
+  raddle_sync_acquire (self->lane);
+  g_main_context_push_thread_default (self->context);
+  raddle_lane_serve (self->lane, RADDLE_LANE_LOOP, deadline);
+  g_main_context_pop_thread_default (self->context);
+
+  return G_SOURCE_REMOVE;
+}
+
+/* The close did not wait for a call of the lane, which returned after it: the teardown
+ * follows when the context is iterated. Takes @lane. Any thread. */
+void
+raddle_dispatcher_serve_late (RaddleDispatcher *self,
+                              RaddleLane *lane)
+{
+  g_autoptr (GMainContext) context = g_main_context_ref (self->owner.context);
+  g_autoptr (GSource) source = g_idle_source_new ();
+  RaddleLateWork *work = g_new (RaddleLateWork, 1);
+
+  *work = (RaddleLateWork) { context, lane };
+  g_source_set_static_name (source, "[raddle] late work");
+  g_source_set_priority (source, self->owner.priority);
+  g_source_set_callback (source, serve_late_cb, work, late_work_free);
+  raddle_sync_release (lane);
+  g_source_attach (source, context); /* from here on we may be gone */
+}
+
+/* ---- the end ---- */
+
 /* No more notes; runs that were noted in the last moment find no handlers, and who asks
  * gets an answer. */
 static void
 destroy_note_source (RaddleDispatcher *self)
 {
+  RaddleLane *lane;
   GSource *source;
   GQueue work;
 
@@ -28,7 +81,8 @@ destroy_note_source (RaddleDispatcher *self)
   g_source_destroy (self->time_source);
   g_clear_pointer (&self->time_source, g_source_unref);
   raddle_dispatcher_take_last_notes (self);
-  g_queue_clear_full (&work, (GDestroyNotify) raddle_lane_unref); /* of what hung */
+  while ((lane = g_queue_pop_head (&work)) != NULL)
+    raddle_dispatcher_serve_late (self, lane);
 }
 
 static void

@@ -12,8 +12,6 @@
 
 #include "events/raddle-lock.h"
 
-#define TURN_US 2000
-
 /* How many notes are taken between two looks at the clock. */
 #define NOTES_A_CLOCK 8
 
@@ -451,7 +449,7 @@ wake_for_rest (RaddleDispatcher *self)
 static void
 dispatch_notes (RaddleDispatcher *self)
 {
-  gint64 deadline = g_get_monotonic_time () + TURN_US;
+  gint64 deadline = g_get_monotonic_time () + RADDLE_DISPATCHER_TURN_US;
   gboolean abandoned;
   GQueue work;
 
@@ -499,7 +497,7 @@ due_source_dispatch (GSource *source,
 {
   RaddleDispatcher *self = ((RaddleDispatcherSource *) source)->dispatcher;
   G_GNUC_UNUSED g_autoptr (RaddleDispatcher) keep = raddle_dispatcher_ref (self);
-  gint64 deadline = g_get_monotonic_time () + TURN_US;
+  gint64 deadline = g_get_monotonic_time () + RADDLE_DISPATCHER_TURN_US;
   RaddleTrackWaiter *waiter;
 
   g_source_set_ready_time (source, -1);

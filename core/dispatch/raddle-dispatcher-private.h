@@ -16,6 +16,9 @@ G_BEGIN_DECLS
 #define RADDLE_DISPATCHER_OF_SINK(sink_) \
   ((RaddleDispatcher *) ((char *) (sink_) -G_STRUCT_OFFSET (RaddleDispatcher, sink)))
 
+/* What the source takes of the loop at once, unless a single thing takes longer. */
+#define RADDLE_DISPATCHER_TURN_US 2000
+
 /* In the order in which the loop acts on them. */
 typedef struct
 {
@@ -109,5 +112,7 @@ void               raddle_dispatcher_sink_when_room (RaddleRunSink     *sink,
 /* raddle-dispatcher-close.c */
 void               raddle_dispatcher_finish_closing (RaddleDispatcher  *self);
 void               raddle_dispatcher_give_up        (RaddleDispatcher  *self);
+void               raddle_dispatcher_serve_late     (RaddleDispatcher  *self,
+                                                     RaddleLane        *lane);
 
 G_END_DECLS

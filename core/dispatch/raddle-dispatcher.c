@@ -32,13 +32,12 @@ raddle_dispatcher_wake (RaddleDispatcher *self)
   raddle_unlock (&self->lock);
 }
 
-/* Takes @thing. After the close nobody comes to take it from us, and it would keep us
- * alive. */
-static void
-note (RaddleDispatcher *self,
-      GQueue *queue,
-      gpointer thing,
-      GDestroyNotify free_thing)
+/* Takes @thing. FALSE, and then it does not, after the close: nobody comes to take it from
+ * us, and it would keep us alive. */
+static gboolean
+note_thing (RaddleDispatcher *self,
+            GQueue *queue,
+            gpointer thing)
 {
   gboolean open;
 
@@ -51,7 +50,17 @@ note (RaddleDispatcher *self,
     }
   raddle_unlock (&self->lock);
 
-  if (!open)
+  return open;
+}
+
+/* Takes @thing. */
+static void
+note (RaddleDispatcher *self,
+      GQueue *queue,
+      gpointer thing,
+      GDestroyNotify free_thing)
+{
+  if (!note_thing (self, queue, thing))
     free_thing (thing);
 }
 
@@ -166,9 +175,8 @@ owner_work (RaddleLaneOwner *owner,
       g_atomic_int_inc (&owner->n_waiting);
       raddle_pool_push (self->pool, raddle_lane_ref (lane), raddle_lane_is_slow (lane));
     }
-  else
-    note (self, &self->loop_work, raddle_lane_ref (lane),
-          (GDestroyNotify) raddle_lane_unref);
+  else if (!note_thing (self, &self->loop_work, raddle_lane_ref (lane)))
+    raddle_dispatcher_serve_late (self, lane);
 }
 
 static void

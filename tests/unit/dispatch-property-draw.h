@@ -96,41 +96,15 @@ drive_from_the_loop (Round *round)
   end_all (round->trees[0]);
 }
 
-static guint64
-count_calls (Probe *probe)
-{
-  guint64 n_calls = 0;
-
-  raddle_lock (&probe->kit->lock);
-  for (guint i = 0; i < probe->kit->marks->len; i++)
-    {
-      Mark *mark = probe->kit->marks->pdata[i];
-
-      n_calls += mark->probe == probe && mark->enter && mark->info != NULL &&
-                 mark->type != RADDLE_EVENT_GAP;
-    }
-  raddle_unlock (&probe->kit->lock);
-
-  return n_calls;
-}
-
-/* A call that was set aside comes back after the close, and is counted then. The teardown
- * of a mixed handler would be on the loop, which does nothing for it any more. */
+/* A call that was set aside comes back after the close, and is counted then. */
 static gboolean
 is_back (Probe *probe)
 {
   RaddleHandlerStats stats;
-  gboolean inside;
 
   raddle_handler_get_stats (probe->handler, &stats);
-  raddle_lock (&probe->kit->lock);
-  inside = probe->n_inside > 0 || probe->n_run_data > 0;
-  raddle_unlock (&probe->kit->lock);
-
   return raddle_handler_get_state (probe->handler) == RADDLE_HANDLER_STOPPED ||
-         stats.n_timed_out == 0 ||
-         (!inside && probe->flags == PROBE_MIXED &&
-          stats.n_delivered == count_calls (probe));
+         stats.n_timed_out == 0;
 }
 
 static gboolean

@@ -540,6 +540,34 @@ test_thread_safe_loses_one_run (void)
   assert_counts (a, 9, 4, 1, 1);
 }
 
+/* When it returns at last, nobody serves the loop's side of the lane any more but the
+ * context itself. */
+static void
+test_mixed_never_returns (void)
+{
+  static const char *const lines[] = { "R:llm-start", "R:agent-action", "R:llm-end" };
+
+  for (guint i = 0; i < G_N_ELEMENTS (lines); i++)
+    {
+      g_autoptr (Kit) kit = kit_new (2);
+      Probe *a = add_faulty (kit, &kinds[3], &hurries);
+      RaddleRunRecord *run;
+
+      probe_hold (a, lines[i]);
+      run = start_settled (kit, "R");
+      push_step (run);
+      end_run (run);
+      kit_poll_until (kit, get_stats (a).n_timed_out == 1);
+      kit_close (kit);
+      raddle_run_record_unref (run);
+      g_assert_cmpuint (a->n_teardowns, ==, 0);
+      let_return (kit, a, lines[i]);
+      close_down (kit, a);
+      g_assert_true (a->teardown_thread == kit->thread);
+      assert_counts (a, i + 1, 2 - i, 1, 1);
+    }
+}
+
 /* One run's call hangs, another's returns while the host closes: the last that the close
  * waits for. */
 static void
@@ -830,6 +858,29 @@ test_async_after_the_close (void)
     }
 }
 
+/* However many calls it had made before without a turn of the loop's between. */
+static void
+test_async_after_the_close_in_a_chain (void)
+{
+  for (guint i = 0; i < 20; i++)
+    {
+      g_autofree char *line = g_strdup_printf ("R:llm-new-token:%u", i);
+      g_autofree char *entered = g_strconcat ("a>", line, NULL);
+      g_autoptr (Kit) kit = kit_new (2);
+      Probe *a = add_faulty (kit, &async_kinds[0], &hurries);
+      RaddleRunRecord *run = start_settled (kit, "R");
+
+      probe_hold (a, line);
+      push_tokens (run, "0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19");
+      kit_wait (kit, entered);
+      kit_close (kit);
+      raddle_run_record_unref (run);
+      g_assert_cmpuint (a->n_teardowns, ==, 0);
+      let_return (kit, a, line);
+      close_down (kit, a);
+    }
+}
+
 /* A call that began before the breaker opened says nothing of the handler on trial, not
  * even by its time limit. */
 static void
@@ -1032,6 +1083,7 @@ main (int argc,
   ADD ("hang/thread-safe", test_thread_safe_loses_one_run);
   ADD ("hang/for-ever", test_never_returns);
   ADD ("hang/while-closing", test_hangs_while_closing);
+  ADD ("hang/mixed-for-ever", test_mixed_never_returns);
   ADD ("hang/last-call-while-closing", test_last_call_while_closing);
   ADD ("hang/leaves", test_leaves_while_it_hangs);
   ADD ("hang/inline", test_inline_takes_too_long);
@@ -1040,6 +1092,7 @@ main (int argc,
   ADD ("async/at-barriers", test_async_hangs_at_barriers);
   ADD ("async/after-the-run", test_async_after_the_run);
   ADD ("async/after-the-close", test_async_after_the_close);
+  ADD ("async/after-the-close-in-a-chain", test_async_after_the_close_in_a_chain);
   ADD ("async/late-timeout", test_async_late_timeout);
   ADD ("timeout/late-failure", test_late_failure_counts_once);
   ADD ("timeout-raises", test_timeout_raises);
