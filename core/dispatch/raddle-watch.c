@@ -3,10 +3,9 @@
 /* Owns the thread that watches the turns of service. It sleeps while there are none, and
  * looks less often at those of which it knows all. It holds a reference to nothing but
  * the watch itself: a turn that it acts on stays where it is because its own thread waits
- * to end it, which takes no longer than telling the pool and the lane. That
- * the loop is blocked is said with no turn held, since the program's log may take its
- * time; that a call is overdue the lane says while the turn is held. No event is ever
- * given to a handler from here.
+ * to end it, which takes no longer than telling the pool and the lane. What is to be said
+ * of a call is said with no turn and no lock held, since the program's log may take its
+ * time, and may wait for the handler itself. No code of a handler ever runs here.
  */
 
 #include "dispatch/raddle-watch.h"
@@ -50,6 +49,12 @@ typedef enum
   IS_OVERDUE = 1 << 1,
   IS_TO_BE_TOLD = 1 << 2,
 } RaddleWatchVerdict;
+
+typedef struct
+{
+  char *text;
+  gboolean is_fatal;
+} RaddleWatchReport;
 
 static void
 raddle_watch_unref (RaddleWatch *self)
@@ -160,12 +165,35 @@ describe (RaddleTurn *turn,
               : "have its async function return at once and do the work on a thread");
 }
 
-/* Opens the lock for a while; the turn stays. */
 static void
+add_report (GPtrArray *reports,
+            char *text,
+            gboolean is_fatal)
+{
+  RaddleWatchReport *report = g_new (RaddleWatchReport, 1);
+
+  *report = (RaddleWatchReport) { text, is_fatal };
+  g_ptr_array_add (reports, report);
+}
+
+static void
+report_free (gpointer data)
+{
+  RaddleWatchReport *self = data;
+
+  g_free (self->text);
+  g_free (self);
+}
+
+/* Opens the lock for a while; the turn stays. Returns what is to be said; NULL for
+ * nothing. */
+static char *
 act_locked (RaddleWatch *self,
             RaddleTurn *turn,
             RaddleWatchVerdict verdict)
 {
+  char *text = NULL;
+
   self->in_hand = turn;
   raddle_unlock (&self->lock);
 
@@ -175,11 +203,12 @@ act_locked (RaddleWatch *self,
       raddle_pool_thread_is_slow (self->pool);
     }
   if (verdict & IS_OVERDUE)
-    raddle_lane_call_is_overdue (turn->lane, turn);
+    text = raddle_lane_call_is_overdue (turn->lane, turn);
 
   raddle_lock (&self->lock);
   self->in_hand = NULL;
   g_cond_broadcast (&self->let_go);
+  return text;
 }
 
 static void
@@ -193,25 +222,29 @@ look_locked (RaddleWatch *self,
     {
       RaddleTurn *turn = link->data;
       RaddleWatchVerdict verdict = judge_locked (self, turn, now);
+      char *text = NULL;
 
       urgent |= is_urgent_locked (turn);
       if (verdict & IS_TO_BE_TOLD)
-        g_ptr_array_add (reports, describe (turn, now));
+        add_report (reports, describe (turn, now), self->aborts);
       if (verdict & (IS_SLOW | IS_OVERDUE))
-        act_locked (self, turn, verdict);
+        text = act_locked (self, turn, verdict);
+      if (text != NULL)
+        add_report (reports, text, FALSE);
     }
   if (!urgent && self->n_quiet < QUIET_LOOKS)
     self->n_quiet++;
 }
 
 static void
-tell (RaddleWatch *self,
-      GPtrArray *reports)
+tell (GPtrArray *reports)
 {
   for (guint i = 0; i < reports->len; i++)
     {
-      g_message ("%s", (const char *) reports->pdata[i]);
-      if (self->aborts)
+      const RaddleWatchReport *report = reports->pdata[i];
+
+      g_message ("%s", report->text);
+      if (report->is_fatal)
         abort ();
     }
   g_ptr_array_set_size (reports, 0);
@@ -236,7 +269,7 @@ wait_locked (RaddleWatch *self)
 static gpointer
 watch_worker (gpointer data)
 {
-  g_autoptr (GPtrArray) reports = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (GPtrArray) reports = g_ptr_array_new_with_free_func (report_free);
   RaddleWatch *self = data;
 
   raddle_lock (&self->lock);
@@ -246,7 +279,7 @@ watch_worker (gpointer data)
       if (reports->len > 0)
         {
           raddle_unlock (&self->lock);
-          tell (self, reports);
+          tell (reports);
           raddle_lock (&self->lock);
         }
       if (!self->closed)

@@ -80,6 +80,10 @@ void                      raddle_handler_teardown      (RaddleHandler           
 void                      raddle_handler_failed        (RaddleHandler            *self,
                                                         RaddleEventType           type,
                                                         const GError             *error);
+char                     *raddle_handler_note_failure_in (RaddleHandler          *self,
+                                                        RaddleRunInfo            *run,
+                                                        RaddleEventType           type,
+                                                        const GError             *error);
 void                      raddle_handler_failed_in     (RaddleHandler            *self,
                                                         RaddleRunInfo            *run,
                                                         RaddleEventType           type,

@@ -312,12 +312,12 @@ raddle_handler_teardown (RaddleHandler *self)
   raddle_handler_set_state (self, RADDLE_HANDLER_STOPPED, NULL);
 }
 
-/* Counts a failure and says so at the 1st, 2nd, 4th, 8th ... time, so that a handler that
- * always fails does not fill the log. @type may be RADDLE_N_EVENT_TYPES: no one event. */
-void
-raddle_handler_failed (RaddleHandler *self,
-                       RaddleEventType type,
-                       const GError *error)
+/* Counts a failure. What is to be said of it at the 1st, 2nd, 4th, 8th ... time, so that a
+ * handler that always fails does not fill the log; NULL at the others. */
+static char *
+count_failure (RaddleHandler *self,
+               RaddleEventType type,
+               const GError *error)
 {
   const char *event =
     type < RADDLE_N_EVENT_TYPES ? raddle_event_type_get_nick (type) : "a call";
@@ -326,22 +326,22 @@ raddle_handler_failed (RaddleHandler *self,
   guint64 n_failures = raddle_stats_add_failed (&self->stats);
 
   if (n_failures == 1)
-    g_message ("handler '%s': %s failed: %s", self->name, event, message);
-  else if ((n_failures & (n_failures - 1)) == 0)
-    g_message ("handler '%s': %s failed: %s (%" G_GUINT64_FORMAT " failures so far)",
-               self->name, event, message, n_failures);
+    return g_strdup_printf ("handler '%s': %s failed: %s", self->name, event, message);
+  if ((n_failures & (n_failures - 1)) == 0)
+    return g_strdup_printf (
+      "handler '%s': %s failed: %s (%" G_GUINT64_FORMAT " failures so far)", self->name,
+      event, message, n_failures);
+  return NULL;
 }
 
-/* The run fails too, where the keyfile says so. */
-void
-raddle_handler_failed_in (RaddleHandler *self,
-                          RaddleRunInfo *run,
-                          RaddleEventType type,
-                          const GError *error)
+static void
+raise_in (RaddleHandler *self,
+          RaddleRunInfo *run,
+          RaddleEventType type,
+          const GError *error)
 {
   g_autoptr (GError) raised = NULL;
 
-  raddle_handler_failed (self, type, error);
   if (self->on_error != RADDLE_ON_ERROR_RAISE)
     return;
 
@@ -351,6 +351,45 @@ raddle_handler_failed_in (RaddleHandler *self,
   g_prefix_error (&raised, "handler '%s': %s failed: ", self->name,
                   raddle_event_type_get_nick (type));
   raddle_run_record_raise ((RaddleRunRecord *) run, g_steal_pointer (&raised));
+}
+
+/* Counts a failure and says so. @type may be RADDLE_N_EVENT_TYPES: no one event. */
+void
+raddle_handler_failed (RaddleHandler *self,
+                       RaddleEventType type,
+                       const GError *error)
+{
+  g_autofree char *message = count_failure (self, type, error);
+
+  if (message != NULL)
+    g_message ("%s", message);
+}
+
+/* Counts a failure, and leaves it to the caller to say so: returns what, NULL for nothing.
+ * The run fails too, where the keyfile says so. */
+char *
+raddle_handler_note_failure_in (RaddleHandler *self,
+                                RaddleRunInfo *run,
+                                RaddleEventType type,
+                                const GError *error)
+{
+  char *message = count_failure (self, type, error);
+
+  raise_in (self, run, type, error);
+  return message;
+}
+
+/* The same, and says so here and now. */
+void
+raddle_handler_failed_in (RaddleHandler *self,
+                          RaddleRunInfo *run,
+                          RaddleEventType type,
+                          const GError *error)
+{
+  g_autofree char *message = raddle_handler_note_failure_in (self, run, type, error);
+
+  if (message != NULL)
+    g_message ("%s", message);
 }
 
 /* The change is notified later, on the loop. */

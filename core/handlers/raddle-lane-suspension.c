@@ -154,18 +154,21 @@ make_timeout_error (RaddleLane *self)
 }
 
 /* Counts as a failure; what the call itself says later counts no more. @epoch: of the
- * breaker, when it began. */
-static void
-report_timeout (RaddleLane *self,
-                RaddleRunInfo *run,
-                RaddleEventType type,
-                guint epoch)
+ * breaker, when it began. Returns what is to be said of it; NULL for nothing. */
+static char *
+note_timeout (RaddleLane *self,
+              RaddleRunInfo *run,
+              RaddleEventType type,
+              guint epoch)
 {
   g_autoptr (GError) error = make_timeout_error (self);
+  char *message;
 
   raddle_stats_add_timed_out (&self->handler->stats);
-  raddle_handler_failed_in (self->handler, run, type, error);
+  message = raddle_handler_note_failure_in (self->handler, run, type, error);
   raddle_lane_note_call (self, epoch, FALSE);
+
+  return message;
 }
 
 /* A handler that is entered once at a time cannot be given other runs either. */
@@ -194,14 +197,17 @@ set_aside_locked (RaddleLane *self,
 }
 
 /* The call that @turn has in hand takes longer than it may; it is still in it. On the
- * loop nothing can be done about it but to say so. */
-void
+ * loop nothing can be done about it but to say so. Returns what is to be said of it once
+ * the turn is not held any more, since the program's log may take its time; NULL for
+ * nothing. */
+char *
 raddle_lane_call_is_overdue (RaddleLane *self,
                              RaddleTurn *turn)
 {
   RaddleEventType type = raddle_turn_get_type (raddle_turn_get_call (turn));
   g_autoptr (RaddleRunRecord) run = NULL;
   RaddleLaneTidings tidings = { 0 };
+  char *message = NULL;
   guint epoch;
 
   raddle_lock (&self->lock);
@@ -209,8 +215,10 @@ raddle_lane_call_is_overdue (RaddleLane *self,
   raddle_unlock (&self->lock);
 
   if (run != NULL)
-    report_timeout (self, &run->info, type, epoch);
+    message = note_timeout (self, &run->info, type, epoch);
   raddle_lane_tell_owner (self, &tidings);
+
+  return message;
 }
 
 gboolean
@@ -290,9 +298,12 @@ cancel_call (RaddleLane *self,
 {
   RaddleSlot *slot = call->user_data;
   g_autoptr (GCancellable) cancellable = g_steal_pointer (&slot->cancellable);
+  g_autofree char *message = NULL;
 
   call->cancelled = TRUE;
-  report_timeout (self, &slot->run->info, call->event->type, call->epoch);
+  message = note_timeout (self, &slot->run->info, call->event->type, call->epoch);
+  if (message != NULL)
+    g_message ("%s", message);
   g_cancellable_cancel (cancellable); /* from here on the call may be done */
 }
 

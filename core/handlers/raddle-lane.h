@@ -59,7 +59,7 @@ gboolean        raddle_lane_is_lockstep (RaddleLane             *self);
 gint64          raddle_lane_get_timeout (RaddleLane             *self);
 gboolean        raddle_lane_is_slow     (RaddleLane             *self);
 void            raddle_lane_note_slow   (RaddleLane             *self);
-void            raddle_lane_call_is_overdue (RaddleLane         *self,
+char           *raddle_lane_call_is_overdue (RaddleLane         *self,
                                          RaddleTurn             *turn);
 
 gint64          raddle_lane_get_retry_time (RaddleLane          *self);

@@ -598,6 +598,93 @@ test_last_call_while_closing (void)
     }
 }
 
+/* The program's log takes its time. */
+typedef struct
+{
+  Kit *kit;
+  GCond moved;
+  gboolean entered; /* kit's lock */
+  gboolean let_go;  /* kit's lock */
+} SlowLog;
+
+static void
+slow_log_cb (const char *domain,
+             GLogLevelFlags level,
+             const char *message,
+             gpointer user_data)
+{
+  SlowLog *log = user_data;
+
+  raddle_lock (&log->kit->lock);
+  log->entered = TRUE;
+  while (!log->let_go)
+    {
+      raddle_sync_release (&log->kit->lock);
+      g_cond_wait (&log->moved, &log->kit->lock);
+      raddle_sync_acquire (&log->kit->lock);
+    }
+  log->entered = FALSE;
+  g_cond_broadcast (&log->moved);
+  raddle_unlock (&log->kit->lock);
+}
+
+static gboolean
+is_logging (SlowLog *log)
+{
+  gboolean entered;
+
+  raddle_lock (&log->kit->lock);
+  entered = log->entered;
+  raddle_unlock (&log->kit->lock);
+
+  return entered;
+}
+
+static void
+let_log_go (SlowLog *log)
+{
+  raddle_lock (&log->kit->lock);
+  log->let_go = TRUE;
+  g_cond_broadcast (&log->moved);
+  while (log->entered)
+    {
+      raddle_sync_release (&log->kit->lock);
+      g_cond_wait (&log->moved, &log->kit->lock);
+      raddle_sync_acquire (&log->kit->lock);
+    }
+  raddle_unlock (&log->kit->lock);
+}
+
+/* That a call is overdue is said while nothing waits for it: the handler comes back, and
+ * is served. */
+static void
+test_slow_log (void)
+{
+  for (guint i = 0; i < 2; i++)
+    {
+      g_autoptr (Kit) kit = kit_new (2);
+      Probe *a = add_faulty (kit, i == 0 ? &serial : &thread_safe, &hurries);
+      RaddleRunRecord *run = start_settled (kit, "R");
+      SlowLog log = { .kit = kit };
+      guint id = g_log_set_handler ("Raddle", G_LOG_LEVEL_MESSAGE, slow_log_cb, &log);
+
+      g_cond_init (&log.moved);
+      hold_in_token (kit, a, run, "x");
+      kit_poll_until (kit, is_logging (&log));
+      push_step (run);
+      kit_settle (kit, run); /* nobody waits for it */
+      let_return (kit, a, "R:llm-new-token:x");
+      kit_wait (kit, "a<R:llm-start*");
+      kit_finish (kit, run);
+      close_down (kit, a);
+      g_assert_true (is_logging (&log));
+      let_log_go (&log);
+      g_log_remove_handler ("Raddle", id);
+      g_cond_clear (&log.moved);
+      assert_counts (a, 4, 1, 1, 1);
+    }
+}
+
 static void
 test_never_returns (void)
 {
@@ -1085,6 +1172,7 @@ main (int argc,
   ADD ("hang/while-closing", test_hangs_while_closing);
   ADD ("hang/mixed-for-ever", test_mixed_never_returns);
   ADD ("hang/last-call-while-closing", test_last_call_while_closing);
+  ADD ("hang/slow-log", test_slow_log);
   ADD ("hang/leaves", test_leaves_while_it_hangs);
   ADD ("hang/inline", test_inline_takes_too_long);
   ADD ("async/heeds", test_async_heeds);
