@@ -329,16 +329,18 @@ is_origin (RaddleTrack *self,
          self->run->origin == raddle_handler_get_origin (raddle_lane_get_handler (lane));
 }
 
-/* Borrowed; NULL when the lane does not get the run. */
+/* @before: see raddle_lane_open_slot (). Borrowed; NULL when the lane does not get the
+ * run. */
 static RaddleSlot *
 join (RaddleTrack *self,
-      RaddleLane *lane)
+      RaddleLane *lane,
+      RaddleSlot *before)
 {
   RaddleSlot *slot;
 
   if (self->ended || is_origin (self, lane))
     return NULL;
-  slot = raddle_lane_open_slot (lane, self->run);
+  slot = raddle_lane_open_slot (lane, self->run, before);
   if (slot == NULL)
     return NULL;
 
@@ -358,7 +360,7 @@ void
 raddle_track_join (RaddleTrack *self,
                    RaddleLane *lane)
 {
-  join (self, lane);
+  join (self, lane, NULL);
 }
 
 /* A lane whose handler was set aside and is there again gets the run anew. */
@@ -378,7 +380,7 @@ raddle_track_rejoin (RaddleTrack *self,
   raddle_slot_finish (old);
   g_ptr_array_remove (self->slots, old);
   self->n_lockstep -= raddle_lane_is_lockstep (lane);
-  slot = join (self, lane);
+  slot = join (self, lane, old);
   if (slot != NULL)
     raddle_slot_follow (slot, old);
 }

@@ -62,9 +62,10 @@ ensure_run_locked (RaddleHandler *self,
   return entry;
 }
 
-/* Frees what the handler kept for the run. */
-void
-raddle_handler_close_run (RaddleHandler *self,
+/* Takes what the handler kept for the run, to be freed with raddle_handler_data_free ().
+ * Transfer full; NULL if there is nothing. */
+RaddleHandlerData *
+raddle_handler_steal_run (RaddleHandler *self,
                           RaddleRunInfo *run)
 {
   gpointer key = NULL, data = NULL;
@@ -74,10 +75,9 @@ raddle_handler_close_run (RaddleHandler *self,
     g_hash_table_steal_extended (self->run_data, run, &key, &data);
   raddle_unlock (&self->lock);
 
-  if (data != NULL)
-    raddle_handler_data_free (data);
   if (key != NULL)
     raddle_run_info_unref (key);
+  return data;
 }
 
 /**
@@ -171,6 +171,10 @@ raddle_handler_get_run_data (RaddleHandler *self,
  * Keeps state for the run of @event. Any thread. When the run has ended for this handler,
  * @data is freed at once. A handler that was set aside or suspended, and then gets the run
  * anew, begins without data.
+ *
+ * After the run @destroy is called where raddle_setup() is, on the pool or on the loop,
+ * before raddle_teardown(), and never during a call of the handler; of one that is
+ * thread-safe or async, only during calls for other runs. It has no time limit.
  *
  * Returns: %FALSE if the run has ended for this handler
  *

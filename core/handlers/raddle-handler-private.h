@@ -100,7 +100,7 @@ void                      raddle_handler_set_suspended (RaddleHandler           
                                                         const char               *reason);
 void                      raddle_handler_set_runs      (RaddleHandler            *self,
                                                         RaddleHandlerRuns         runs);
-void                      raddle_handler_close_run     (RaddleHandler            *self,
+RaddleHandlerData        *raddle_handler_steal_run     (RaddleHandler            *self,
                                                         RaddleRunInfo            *run);
 
 /* Loop. */

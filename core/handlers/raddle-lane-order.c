@@ -87,21 +87,29 @@ find_unstarted_locked (RaddleSlot *slot)
   return NULL;
 }
 
+/* What must be done with before the slot has its turn; NULL if there is nothing. */
+static RaddleSlot *
+find_blocking_locked (RaddleSlot *slot)
+{
+  if (slot->before != NULL && slot->before->data != NULL)
+    return slot->before;
+  if (slot->head->event_class == RADDLE_EVENT_CLASS_START)
+    return find_unstarted_locked (slot);
+  return NULL;
+}
+
 static gboolean
 block_locked (RaddleSlot *slot)
 {
-  RaddleSlot *unstarted = NULL;
+  RaddleSlot *blocking = find_blocking_locked (slot);
 
-  if (slot->head->event_class == RADDLE_EVENT_CLASS_START)
-    unstarted = find_unstarted_locked (slot);
-  if (unstarted != NULL)
+  if (blocking != NULL)
     {
-      unstarted->waiting_children = g_list_concat (&slot->link,
-                                                   unstarted->waiting_children);
-      slot->waits_for = unstarted;
+      blocking->waiting_children = g_list_concat (&slot->link, blocking->waiting_children);
+      slot->waits_for = blocking;
     }
-  return unstarted != NULL || (slot->head->event_class == RADDLE_EVENT_CLASS_END &&
-                               slot->n_ending_below > 0);
+  return blocking != NULL || (slot->head->event_class == RADDLE_EVENT_CLASS_END &&
+                              slot->n_ending_below > 0);
 }
 
 /* Puts a slot that has something to do where it belongs. */
@@ -162,6 +170,7 @@ raddle_lane_take_ready_locked (RaddleLane *self,
 
 /* ---- what is done ---- */
 
+/* Or the data of the slot of a run that comes back is freed. */
 void
 raddle_lane_start_is_done_locked (RaddleSlot *slot,
                                   RaddleLaneTidings *tidings)

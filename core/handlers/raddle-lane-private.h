@@ -4,7 +4,8 @@
  * of one run, raddle-lane-limits.c counts what waits and says whether there is room,
  * raddle-lane-overflow.c does with tokens what the policy says, raddle-lane-merge.c makes
  * pieces one, raddle-lane-gaps.c counts and tells what the handler missed,
- * raddle-lane-order.c decides what is ready, raddle-lane-service.c calls the handler, and
+ * raddle-lane-order.c decides what is ready, raddle-lane-service.c calls the handler,
+ * raddle-lane-data.c frees what it kept for runs that are over for it, and
  * raddle-lane-suspension.c sets aside what takes too long or fails too often. */
 
 #pragma once
@@ -85,8 +86,11 @@ struct _RaddleSlot
   RaddleLaneEntry *head;    /* lane's lock */
   RaddleLaneEntry *tail;    /* lane's lock */
   RaddleBatch *gap;         /* lane's lock: goes before what comes next; NULL */
-  GList link;               /* lane's lock: in a ready list, or waiting_children */
+  GList link;               /* lane's lock: in a ready list, waiting_children or closed */
   GList *waiting_children;  /* lane's lock: blocked by our start, newest first */
+  RaddleSlot *before;       /* lane's lock: the run's before it was set aside, whose data
+                             * is to be freed first; NULL */
+  RaddleHandlerData *data;  /* lane's lock: to be freed, the run being over; NULL */
   RaddleSlot *waits_for;    /* lane's lock: whose waiting_children we are in; NULL */
   guint8 state;             /* lane's lock: RaddleSlotState */
   guint armed : 1;       /* lane's lock: the owner wants to know when it falls idle */
@@ -119,8 +123,11 @@ struct _RaddleLane
   gboolean failed;                          /* lock: set-up failed, events are thrown away */
   GHashTable *slots;                        /* lock: of RaddleSlot, by their runs, owned */
   guint n_busy;                             /* lock: slots that are not idle */
-  guint n_forgetting;                       /* lock: runs whose data is being freed */
   guint n_hung;                             /* lock: of these, those set aside */
+  guint n_forgetting;                       /* lock: runs that are over for the handler,
+                                             * whose data is to be freed */
+  GQueue closed;                            /* lock: of these, those that have data: of
+                                             * RaddleSlot, owned, by their links */
   GQueue urgent[RADDLE_LANE_N_SIDES];       /* lock: ready, with a barrier at the head */
   GQueue flow[RADDLE_LANE_N_SIDES];         /* lock: ready, with tokens at the head */
   guint active[RADDLE_LANE_N_SIDES];        /* lock: asked-for or running turns of service */
@@ -191,18 +198,24 @@ typedef struct
   gboolean news;
   gboolean room;
   GPtrArray *idle;   /* of RaddleSlot, owned */
-  GPtrArray *closed; /* of RaddleSlot, owned: their run's data can go */
+  GPtrArray *closed; /* of RaddleSlot, owned: their runs are over for the handler */
 } RaddleLaneTidings;
 
 /* raddle-lane.c; told with no lock held */
-void        raddle_lane_close_runs          (RaddleLane        *self,
-                                             RaddleLaneTidings *tidings);
 void        raddle_lane_tell_owner          (RaddleLane        *self,
                                              RaddleLaneTidings *tidings);
 void        raddle_lane_note_idle_locked    (RaddleSlot        *slot,
                                              RaddleLaneTidings *tidings);
 GPtrArray  *raddle_lane_copy_slots_locked   (RaddleLane        *self);
 gboolean    raddle_lane_is_done_locked      (RaddleLane        *self);
+
+/* raddle-lane-data.c; any thread with no lock held, and a turn of service */
+void        raddle_lane_close_runs          (RaddleLane        *self,
+                                             RaddleLaneTidings *tidings);
+void        raddle_lane_free_closed_locked  (RaddleLane        *self,
+                                             RaddleLaneSide     side,
+                                             gint64             deadline,
+                                             RaddleLaneTidings *tidings);
 
 /* raddle-slot.c */
 RaddleSlot *raddle_lane_find_slot_locked    (RaddleLane        *self,

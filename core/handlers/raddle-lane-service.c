@@ -549,6 +549,7 @@ serve_ready_locked (RaddleLane *self,
       serve_slot (self, &service);
       raddle_lock (&self->lock);
       end_service_locked (self, &service, tidings);
+      raddle_lane_free_closed_locked (self, turn->side, deadline, tidings);
     }
 }
 
@@ -564,6 +565,7 @@ serve (RaddleLane *self,
   self->owner->turn_began (self->owner, &turn);
   raddle_lock (&self->lock);
   self->asked[side]--;
+  raddle_lane_free_closed_locked (self, side, deadline, &tidings);
   while (change_phase_locked (self, side))
     ;
   serve_ready_locked (self, &turn, deadline, &tidings);
@@ -571,7 +573,8 @@ serve (RaddleLane *self,
   self->active[side]--;
   if (self->phase == RADDLE_LANE_OPEN &&
       (self->urgent[side].length + self->flow[side].length > 0 ||
-       (side == self->home && raddle_lane_is_done_locked (self))))
+       (side == self->home &&
+        (self->closed.length > 0 || raddle_lane_is_done_locked (self)))))
     raddle_lane_ask_for_work_locked (self, side, &tidings);
   raddle_unlock (&self->lock);
   self->owner->turn_ended (self->owner, &turn);

@@ -3,7 +3,8 @@
 /* Owns the life of a lane, which stands in front of one handler: opening, closing,
  * limits, and what its owner is told. Each run has a slot with a queue of its own
  * (raddle-slot.c); slots with something to do are put in order (raddle-lane-order.c) and
- * served in turns (raddle-lane-service.c). Opened, filled and closed on the loop. The
+ * served in turns (raddle-lane-service.c); what the handler kept for a run goes when the
+ * run is over for it (raddle-lane-data.c). Opened, filled and closed on the loop. The
  * lock is never held while a function of the handler, or the owner, is called. A lane
  * knows nothing of models and does not decide what it is given.
  */
@@ -12,32 +13,12 @@
 
 #include "events/raddle-lock.h"
 
-/* Nothing more will come, and nothing of the handler's is under way. */
+/* Nothing more will come, nothing of the handler's is under way, and what it kept for its
+ * runs is freed: that may need what is torn down. */
 gboolean
 raddle_lane_is_done_locked (RaddleLane *self)
 {
   return self->closing && self->n_busy == 0 && self->n_forgetting == 0;
-}
-
-/* Frees what the handler kept for the runs that are over for it, with no lock held. The
- * teardown waits for it: what is freed may need what is torn down. */
-void
-raddle_lane_close_runs (RaddleLane *self,
-                        RaddleLaneTidings *tidings)
-{
-  g_autoptr (GPtrArray) closed = g_steal_pointer (&tidings->closed);
-
-  if (closed == NULL)
-    return;
-  for (guint i = 0; i < closed->len; i++)
-    raddle_handler_close_run (self->handler,
-                              &((RaddleSlot *) closed->pdata[i])->run->info);
-
-  raddle_lock (&self->lock);
-  self->n_forgetting -= closed->len;
-  if (raddle_lane_is_done_locked (self))
-    raddle_lane_ask_for_work_locked (self, self->home, tidings);
-  raddle_unlock (&self->lock);
 }
 
 static void
@@ -189,7 +170,7 @@ raddle_lane_unref (RaddleLane *self)
   if (!raddle_ref_count_dec (&self->ref_count))
     return;
 
-  g_assert (g_hash_table_size (self->slots) == 0);
+  g_assert (g_hash_table_size (self->slots) == 0 && self->closed.length == 0);
   owner = self->owner;
   raddle_handler_set_runs (self->handler, (RaddleHandlerRuns) { NULL, NULL });
   g_hash_table_unref (self->slots);

@@ -80,7 +80,8 @@ void            raddle_lane_cancel_calls (RaddleLane            *self);
 gboolean        raddle_lane_is_closed   (RaddleLane             *self);
 guint           raddle_lane_get_n_queued (RaddleLane            *self);
 RaddleSlot     *raddle_lane_open_slot   (RaddleLane             *self,
-                                         RaddleRunRecord        *run);
+                                         RaddleRunRecord        *run,
+                                         RaddleSlot             *before);
 RaddleLane     *raddle_slot_get_lane    (RaddleSlot             *self);
 RaddleRunRecord *raddle_slot_get_run    (RaddleSlot             *self);
 gboolean        raddle_slot_wants       (RaddleSlot             *self,

@@ -108,13 +108,25 @@ find_slot_above_locked (RaddleLane *self,
   return slot;
 }
 
+/* A slot that never got its turn because of it has no data of its own. */
+static RaddleSlot *
+find_data_before_locked (RaddleSlot *slot)
+{
+  while (slot != NULL && slot->data == NULL)
+    slot = slot->before;
+  return slot;
+}
+
 static void
 open_locked (RaddleLane *self,
-             RaddleSlot *slot)
+             RaddleSlot *slot,
+             RaddleSlot *before)
 {
   RaddleSlot *parent = find_slot_above_locked (self, slot->run);
 
   slot->parent = parent != NULL ? raddle_slot_ref (parent) : NULL;
+  before = find_data_before_locked (before);
+  slot->before = before != NULL ? raddle_slot_ref (before) : NULL;
   /* One below a run whose start is still to come back comes after it. */
   slot->left = self->suspension != RADDLE_LANE_NOT_SUSPENDED ||
                (parent != NULL && parent->missed_start);
@@ -122,10 +134,13 @@ open_locked (RaddleLane *self,
   g_hash_table_add (self->slots, slot);
 }
 
-/* Transfer full. NULL when the lane takes no runs any more. */
+/* @before: the run's slot that was set aside and has been finished, where the handler gets
+ * it anew: it is not given to it before what it kept for it is freed. NULL if there is
+ * none. Transfer full. NULL when the lane takes no runs any more. */
 RaddleSlot *
 raddle_lane_open_slot (RaddleLane *self,
-                       RaddleRunRecord *run)
+                       RaddleRunRecord *run,
+                       RaddleSlot *before)
 {
   RaddleSlot *slot = g_new0 (RaddleSlot, 1);
   gboolean open;
@@ -138,7 +153,7 @@ raddle_lane_open_slot (RaddleLane *self,
   raddle_lock (&self->lock);
   open = !self->closing && !self->failed;
   if (open)
-    open_locked (self, slot);
+    open_locked (self, slot, before);
   raddle_unlock (&self->lock);
 
   if (open)
@@ -161,10 +176,11 @@ raddle_slot_unref (RaddleSlot *self)
   if (!raddle_ref_count_dec (&self->ref_count))
     return;
 
-  g_assert (self->head == NULL && self->waiting_children == NULL);
+  g_assert (self->head == NULL && self->waiting_children == NULL && self->data == NULL);
   g_clear_pointer (&self->gap, raddle_batch_unref);
   g_clear_object (&self->cancellable);
   g_clear_pointer (&self->parent, raddle_slot_unref);
+  g_clear_pointer (&self->before, raddle_slot_unref);
   raddle_run_record_unref (self->run);
   raddle_lane_unref (self->lane);
   g_free (self);
@@ -300,7 +316,8 @@ raddle_slot_arm (RaddleSlot *self)
   return busy;
 }
 
-/* The run has ended: once the slot has done what it has, the run's data is freed. */
+/* The run has ended: once the slot has done what it has, the run's data is freed, in a
+ * turn of service. */
 void
 raddle_slot_finish (RaddleSlot *self)
 {

@@ -59,6 +59,7 @@ struct _Probe
   RaddleLaneSettings settings;
   /* Inside each call, with no lock held, before it is written down. */
   void (*entered) (Probe *probe, RaddleEvent *event, Mark *mark);
+  gpointer entered_data;
 
   GHashTable *held;       /* kit's lock: lines to hold at */
   GHashTable *failing;    /* kit's lock: lines to fail at */

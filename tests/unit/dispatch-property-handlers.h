@@ -7,12 +7,18 @@
 
 #include "dispatch-property.h"
 
+/* The handler's code like any other. */
 static void
 free_run_data (gpointer data)
 {
   Probe *probe = data;
 
   raddle_lock (&probe->kit->lock);
+  if (probe->flags == PROBE_SYNC)
+    g_assert_cmpuint (probe->n_inside, ==, 0);
+  if (probe->flags & PROBE_ASYNC)
+    g_assert_true (g_thread_self () == probe->kit->thread);
+  g_assert_cmpuint (probe->n_teardowns, ==, 0);
   probe->n_run_data--;
   raddle_unlock (&probe->kit->lock);
 }

@@ -1125,6 +1125,18 @@ forget_run_data (gpointer data)
   raddle_unlock (&probe->kit->lock);
 }
 
+static guint
+get_n_run_data (Probe *probe)
+{
+  guint n_run_data;
+
+  raddle_lock (&probe->kit->lock);
+  n_run_data = probe->n_run_data;
+  raddle_unlock (&probe->kit->lock);
+
+  return n_run_data;
+}
+
 static gboolean
 keep_run_data (RaddleHandler *handler,
                RaddleEvent *event,
@@ -1165,8 +1177,7 @@ test_run_data (void)
   kit_settle (kit, run);
   g_assert_false (kit_has (kit, "a>run data gone"));
   end_run (run);
-  kit_settle (kit, run);
-  g_assert_cmpuint (a->n_run_data, ==, 0);
+  kit_wait (kit, "a>run data gone");
   kit_assert_before (kit, "a<R:llm-end", "a>run data gone");
   raddle_run_record_unref (run);
 }
@@ -1186,14 +1197,15 @@ test_run_data_without_end (void)
   kit_add (kit, b);
   p = kit_start (kit, RADDLE_RUN_LLM, "P", NULL);
   q = kit_start (kit, RADDLE_RUN_LLM, "Q", NULL);
-  kit_finish (kit, p);
   kit_settle (kit, q);
-  g_assert_cmpuint (a->n_run_data, ==, 1);
+  g_assert_cmpuint (get_n_run_data (a), ==, 2);
+  kit_finish (kit, p);
+  kit_iterate_until (kit, get_n_run_data (a) == 1);
   raddle_dispatcher_remove (kit->dispatcher, b->handler);
   kit_wait (kit, "b>teardown");
-  kit_iterate_until (kit, b->n_run_data == 0);
+  g_assert_cmpuint (get_n_run_data (b), ==, 0);
   kit_finish (kit, q);
-  g_assert_cmpuint (a->n_run_data, ==, 0);
+  kit_iterate_until (kit, get_n_run_data (a) == 0);
 }
 
 /* What frees a run's data may need what the teardown takes down. */
@@ -1207,6 +1219,7 @@ forget_run_data_slowly (gpointer data)
                      &(Mark) { .line = (char *) "run data goes", .probe = probe });
   while (g_hash_table_contains (probe->held, "run data goes"))
     {
+      g_assert_true (g_thread_self () != probe->kit->thread); /* it would wait for itself */
       raddle_sync_release (&probe->kit->lock);
       g_cond_wait (&probe->kit->released, &probe->kit->lock);
       raddle_sync_acquire (&probe->kit->lock);
@@ -1256,6 +1269,171 @@ test_run_data_before_teardown (void)
       kit_assert_before (kit, "a>run data gone", "a>teardown");
       raddle_run_record_unref (run);
     }
+}
+
+/* What frees a run's data is the handler's code like any other: it runs where its calls
+ * do, and of a handler that is entered once at a time not while it is in one. */
+typedef struct
+{
+  ProbeFlags flags;
+  RaddleDelivery delivery;
+  gboolean on_loop;
+} DataKind;
+
+static const DataKind data_kinds[] = {
+  { PROBE_SYNC, RADDLE_DELIVERY_AWAITED, FALSE },
+  { PROBE_SYNC | PROBE_THREAD_SAFE, RADDLE_DELIVERY_AWAITED, FALSE },
+  { PROBE_ASYNC, RADDLE_DELIVERY_AWAITED, TRUE },
+  { PROBE_MIXED, RADDLE_DELIVERY_AWAITED, TRUE },
+  { PROBE_SYNC, RADDLE_DELIVERY_INLINE, TRUE },
+};
+
+static GThread *
+get_thread (Kit *kit,
+            const char *line)
+{
+  int place = kit_find (kit, line);
+  GThread *thread;
+
+  g_assert_cmpint (place, >=, 0);
+  raddle_lock (&kit->lock);
+  thread = ((Mark *) kit->marks->pdata[place])->thread;
+  raddle_unlock (&kit->lock);
+
+  return thread;
+}
+
+static Probe *
+add_with_run_data (Kit *kit,
+                   const DataKind *kind,
+                   guint32 types)
+{
+  Probe *probe = probe_new (kit, "a", kind->flags, kind->delivery, types);
+
+  probe->entered = keep_slow_run_data;
+  kit_add (kit, probe);
+  return probe;
+}
+
+static gpointer
+give_up_worker (gpointer dispatcher)
+{
+  raddle_dispatcher_abandon (dispatcher);
+  return NULL;
+}
+
+/* The run ends on the loop, for a handler that has nothing to do; or another thread gives
+ * everything up. */
+static void
+test_run_data_at_home (void)
+{
+  for (guint i = 0; i < 2 * G_N_ELEMENTS (data_kinds); i++)
+    {
+      const DataKind *kind = &data_kinds[i / 2];
+      g_autoptr (Kit) kit = kit_new (2);
+      guint32 types = MASK (LLM_START) | MASK (LLM_NEW_TOKEN);
+      G_GNUC_UNUSED Probe *a = add_with_run_data (kit, kind, types);
+      RaddleRunRecord *run = kit_start (kit, RADDLE_RUN_LLM, "R", NULL);
+      GThread *other = NULL;
+
+      kit_settle (kit, run);
+      if (i % 2 == 0)
+        kit_finish (kit, run);
+      else
+        {
+          raddle_dispatcher_close (kit->dispatcher, set_true, &kit->closed);
+          other = g_thread_new ("abandon", give_up_worker, kit->dispatcher);
+          g_thread_join (other);
+          raddle_run_record_unref (run);
+        }
+      kit_wait (kit, "a>run data gone");
+      g_assert_true ((get_thread (kit, "a>run data gone") == kit->thread) ==
+                     kind->on_loop);
+      g_assert_true (get_thread (kit, "a>run data gone") != other);
+    }
+}
+
+static void
+test_run_data_not_in_a_call (void)
+{
+  g_autoptr (Kit) kit = kit_new (2);
+  Probe *a = add_with_run_data (kit, &data_kinds[0], MASK (LLM_START));
+  RaddleRunRecord *run = kit_start (kit, RADDLE_RUN_LLM, "R", NULL);
+  RaddleRunRecord *other;
+
+  kit_settle (kit, run);
+  probe_hold (a, "S:llm-start");
+  other = kit_start (kit, RADDLE_RUN_LLM, "S", NULL);
+  kit_wait (kit, "a>S:llm-start");
+  kit_finish (kit, run);
+  kit_let_pass (kit, 20);
+  g_assert_false (kit_has (kit, "a>run data gone"));
+  probe_release (a, "S:llm-start");
+  kit_wait (kit, "a>run data gone");
+  kit_assert_before (kit, "a<S:llm-start", "a>run data gone");
+  kit_finish (kit, other);
+}
+
+/* On the loop a call may itself be what ends another run. */
+static void
+end_other_run (Probe *probe,
+               RaddleEvent *event,
+               Mark *mark)
+{
+  RaddleRunRecord *other = probe->entered_data;
+
+  keep_slow_run_data (probe, event, mark);
+  if (g_str_equal (mark->line, "S:llm-start"))
+    end_run (other);
+}
+
+static void
+test_run_data_not_in_an_inline_call (void)
+{
+  g_autoptr (Kit) kit = kit_new (2);
+  Probe *a = probe_new (kit, "a", PROBE_SYNC, RADDLE_DELIVERY_INLINE, MASK (LLM_START));
+  RaddleRunRecord *run = kit_start (kit, RADDLE_RUN_LLM, "R", NULL);
+
+  a->entered = end_other_run;
+  a->entered_data = run;
+  kit_add (kit, a);
+  kit_settle (kit, run);
+  kit_finish (kit, kit_start (kit, RADDLE_RUN_LLM, "S", NULL));
+  kit_wait (kit, "a>run data gone");
+  kit_assert_before (kit, "a<S:llm-start", "a>run data gone");
+  raddle_run_record_unref (run);
+}
+
+/* A thread-safe handler that gets a run anew while what it kept for it is being freed:
+ * other runs go on, this one does not until it is gone. */
+static void
+test_run_data_before_replay (void)
+{
+  g_autoptr (Kit) kit = kit_new (3);
+  Probe *a = probe_new (kit, "a", PROBE_SYNC | PROBE_THREAD_SAFE, RADDLE_DELIVERY_AWAITED,
+                        MASK (LLM_START) | MASK (LLM_NEW_TOKEN));
+  RaddleRunRecord *run, *other;
+
+  a->settings.breaker = 1;
+  a->settings.breaker_wait = 1000;
+  a->entered = keep_slow_run_data;
+  probe_hold (a, "run data goes");
+  probe_fail (a, "R:llm-new-token:x");
+  kit_add (kit, a);
+  run = kit_start (kit, RADDLE_RUN_LLM, "R", NULL);
+  kit_settle (kit, run);
+  push_tokens (run, "x");
+  kit_wait (kit, "a>run data goes");
+  other = kit_start (kit, RADDLE_RUN_LLM, "S", NULL);
+  kit_settle (kit, other);
+  kit_let_pass (kit, 20);
+  g_assert_true (kit_has (kit, "a<S:llm-start"));
+  g_assert_false (kit_has (kit, "a>R:llm-start*"));
+  probe_release (a, "run data goes");
+  kit_wait (kit, "a>R:llm-start*");
+  kit_assert_before (kit, "a>run data gone", "a>R:llm-start*");
+  kit_finish (kit, other);
+  kit_finish (kit, run);
 }
 
 static void
@@ -2328,6 +2506,10 @@ main (int argc,
   ADD ("life/run-data", test_run_data);
   ADD ("life/run-data-without-end", test_run_data_without_end);
   ADD ("life/run-data-before-teardown", test_run_data_before_teardown);
+  ADD ("life/run-data-at-home", test_run_data_at_home);
+  ADD ("life/run-data-not-in-a-call", test_run_data_not_in_a_call);
+  ADD ("life/run-data-not-in-an-inline-call", test_run_data_not_in_an_inline_call);
+  ADD ("life/run-data-before-replay", test_run_data_before_replay);
   ADD ("life/handler-data", test_handler_data);
   ADD ("failure/errors", test_errors_are_harmless);
   ADD ("async/at-once", test_async_at_once);

@@ -598,6 +598,56 @@ test_last_call_while_closing (void)
     }
 }
 
+static void
+forget_data (gpointer data)
+{
+  Probe *probe = data;
+
+  raddle_lock (&probe->kit->lock);
+  write_mark_locked (probe, TRUE, &(Mark) { .line = (char *) "data gone", .probe = probe });
+  raddle_unlock (&probe->kit->lock);
+}
+
+static void
+keep_data (Probe *probe,
+           RaddleEvent *event,
+           Mark *mark)
+{
+  if (g_str_equal (mark->line, "S:llm-start"))
+    raddle_handler_set_run_data (probe->handler, event, probe, forget_data);
+}
+
+/* What it keeps for a run that is over meanwhile is freed when it is out of its call, and
+ * not by the thread that sets it aside; the close waits for neither. */
+static void
+test_run_data_while_it_hangs (void)
+{
+  for (guint i = 0; i < 2; i++)
+    {
+      g_autoptr (Kit) kit = kit_new (2);
+      Probe *a = probe_new (kit, "a", PROBE_SYNC, RADDLE_DELIVERY_DETACHED, KIT_ALL_TYPES);
+      RaddleRunRecord *other, *run;
+
+      a->entered = keep_data;
+      raddle_dispatcher_add (kit->dispatcher, a->handler, &hurries);
+      other = start_settled (kit, "S");
+      run = start_settled (kit, "R");
+      kit_wait (kit, "a<R:llm-start");
+      hold_in_token (kit, a, run, "x");
+      kit_finish (kit, other);
+      wait_until_suspended (kit, a, HUNG);
+      if (i == 0)
+        kit_close (kit);
+      kit_let_pass (kit, 20);
+      g_assert_false (kit_has (kit, "a>data gone"));
+      let_return (kit, a, "R:llm-new-token:x");
+      close_down (kit, a);
+      kit_assert_before (kit, "a<R:llm-new-token:x", "a>data gone");
+      kit_assert_before (kit, "a>data gone", "a>teardown");
+      raddle_run_record_unref (run);
+    }
+}
+
 /* The program's log takes its time. */
 typedef struct
 {
@@ -1172,6 +1222,7 @@ main (int argc,
   ADD ("hang/while-closing", test_hangs_while_closing);
   ADD ("hang/mixed-for-ever", test_mixed_never_returns);
   ADD ("hang/last-call-while-closing", test_last_call_while_closing);
+  ADD ("hang/run-data", test_run_data_while_it_hangs);
   ADD ("hang/slow-log", test_slow_log);
   ADD ("hang/leaves", test_leaves_while_it_hangs);
   ADD ("hang/inline", test_inline_takes_too_long);
