@@ -2360,6 +2360,7 @@ test_start_above_hangs (void)
       g_assert_false (kit_has (kit, "a>C:llm-start"));
       g_assert_false (kit_has (kit, "a>D:llm-start"));
       probe_release (a, "P:chain-start");
+      kit_wait (kit, "a<C:llm-start*");
       kit_wait (kit, "a<D:llm-start*");
       kit_assert_before (kit, "a<P:chain-start*", "a>C:llm-start*");
       kit_assert_before (kit, "a<P:chain-start*", "a>D:llm-start*");
