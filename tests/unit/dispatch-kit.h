@@ -65,6 +65,7 @@ struct _Probe
   GHashTable *failing;    /* kit's lock: lines to fail at */
   GPtrArray *held_calls;  /* kit's lock: of ProbeCall */
   GHashTable *inside;     /* kit's lock: runs that are inside a call */
+  GHashTable *ended;      /* kit's lock: the ids of runs whose end it got */
   guint n_inside;         /* kit's lock */
   guint max_inside;       /* kit's lock */
   guint n_entered_twice;  /* kit's lock: one run, two calls */
@@ -216,6 +217,19 @@ is_one_in (Probe *probe,
   return n > 0 && (number * 2654435761u >> 8) % n == 0;
 }
 
+/* At once: where ends come twice, the test may wait for ever. */
+static void
+note_end_locked (Probe *probe,
+                 RaddleEvent *event,
+                 const Mark *mark)
+{
+  if (mark->event_class == RADDLE_EVENT_CLASS_END &&
+      !g_hash_table_add (probe->ended, g_strdup (raddle_event_get_run_id (event))))
+    g_error ("handler %s got a second end, %s%s%s", probe->name, mark->line,
+             probe->kit->title != NULL ? ": " : "",
+             probe->kit->title != NULL ? probe->kit->title : "");
+}
+
 static void
 enter_call (Probe *probe,
             RaddleEvent *event,
@@ -242,6 +256,7 @@ enter_call (Probe *probe,
   raddle_lock (&probe->kit->lock);
   if (!g_hash_table_add (probe->inside, g_strdup (mark->run)))
     probe->n_entered_twice++;
+  note_end_locked (probe, event, mark);
   probe->n_inside++;
   probe->max_inside = MAX (probe->max_inside, probe->n_inside);
   mark->fails = probe->fails || g_hash_table_contains (probe->failing, mark->line) ||
@@ -544,6 +559,7 @@ probe_new (Kit *kit,
   probe->failing = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   probe->held_calls = g_ptr_array_new ();
   probe->inside = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  probe->ended = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   probe_fill_calls (probe);
   probe->handler =
     raddle_handler_new_for_calls (name, &probe->calls, NULL, delivery, types, NULL);
@@ -564,6 +580,7 @@ probe_free (gpointer data)
   g_hash_table_unref (probe->failing);
   g_ptr_array_unref (probe->held_calls);
   g_hash_table_unref (probe->inside);
+  g_hash_table_unref (probe->ended);
   g_free (probe->name);
   g_free (probe);
 }
