@@ -394,21 +394,26 @@ raddle_dispatcher_get_n_queued (RaddleDispatcher *self,
 }
 
 /* @func is called on the loop, never from in here, when the barriers that @run has now
- * are done. */
+ * are done; also its end, if it was asked for that. */
 void
 raddle_dispatcher_settle (RaddleDispatcher *self,
                           RaddleRunRecord *run,
                           RaddleTrackFunc func,
                           gpointer user_data)
 {
+  gboolean stopping = raddle_run_record_is_stopping (run); /* else the end is taken now */
+
   raddle_dispatcher_take_run (self, run);
-  if (run->track != NULL)
+  if (run->track == NULL)
     {
-      raddle_track_add_waiter (run->track, func, user_data);
-      raddle_dispatcher_advance_track (self, run->track);
+      raddle_dispatcher_add_due (self, func, user_data);
+      return;
     }
+  if (stopping)
+    raddle_track_add_late_waiter (run->track, func, user_data);
   else
-    raddle_dispatcher_add_due (self, func, user_data);
+    raddle_track_add_waiter (run->track, func, user_data);
+  raddle_dispatcher_advance_track (self, run->track);
 }
 
 gboolean

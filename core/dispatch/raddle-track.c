@@ -34,7 +34,7 @@ raddle_track_new (RaddleRunRecord *run)
 void
 raddle_track_free (RaddleTrack *self)
 {
-  g_assert (self->items.length == 0);
+  g_assert (self->items.length == 0 && self->late.length == 0);
 
   g_clear_pointer (&self->start, raddle_batch_unref);
   g_ptr_array_unref (self->slots);
@@ -62,6 +62,21 @@ raddle_track_add_batch (RaddleTrack *self,
     self->start = raddle_batch_ref (batch);
   self->n_events += batch->n_events;
   add_item (self, batch, NULL);
+  if (batch->event_class != RADDLE_EVENT_CLASS_END)
+    return;
+  self->has_end = TRUE;
+  while (self->late.length > 0)
+    add_item (self, NULL, g_queue_pop_head (&self->late));
+}
+
+static RaddleTrackWaiter *
+waiter_new (RaddleTrackFunc func,
+            gpointer user_data)
+{
+  RaddleTrackWaiter *waiter = g_new (RaddleTrackWaiter, 1);
+
+  *waiter = (RaddleTrackWaiter) { func, user_data };
+  return waiter;
 }
 
 /* @func is called once everything that was added before is handed on and its barriers are
@@ -71,10 +86,19 @@ raddle_track_add_waiter (RaddleTrack *self,
                          RaddleTrackFunc func,
                          gpointer user_data)
 {
-  RaddleTrackWaiter *waiter = g_new (RaddleTrackWaiter, 1);
+  add_item (self, NULL, waiter_new (func, user_data));
+}
 
-  *waiter = (RaddleTrackWaiter) { func, user_data };
-  add_item (self, NULL, waiter);
+/* @func is called once the end, which the run was asked for, is done. */
+void
+raddle_track_add_late_waiter (RaddleTrack *self,
+                              RaddleTrackFunc func,
+                              gpointer user_data)
+{
+  if (self->has_end)
+    raddle_track_add_waiter (self, func, user_data);
+  else
+    g_queue_push_tail (&self->late, waiter_new (func, user_data));
 }
 
 static RaddleTrackItem *
@@ -304,6 +328,8 @@ raddle_track_give_up (RaddleTrack *self,
         miss_batch (self, item->batch);
         pop_batch (self);
       }
+  while (self->late.length > 0)
+    g_queue_push_tail (due, g_queue_pop_head (&self->late));
 
   if (self->ended && !self->settled)
     {

@@ -29,6 +29,8 @@ struct _RaddleTrack
   RaddleLane *waits_for;  /* the dispatcher's: in whose list it is; NULL */
   RaddleLane *starved_by; /* into which the first batch does not fit; NULL */
   gboolean cleared;   /* everything before the barrier at the head is done */
+  GQueue late;        /* of RaddleTrackWaiter: for behind an end that is still to come */
+  gboolean has_end;   /* it has come */
   gboolean ended;     /* the end was handed on */
   gboolean settled;   /* and is done */
 };
@@ -40,6 +42,9 @@ gboolean     raddle_track_pass        (RaddleTrack     *self,
 void         raddle_track_add_batch   (RaddleTrack     *self,
                                        RaddleBatch     *batch);
 void         raddle_track_add_waiter  (RaddleTrack     *self,
+                                       RaddleTrackFunc  func,
+                                       gpointer         user_data);
+void         raddle_track_add_late_waiter (RaddleTrack *self,
                                        RaddleTrackFunc  func,
                                        gpointer         user_data);
 void         raddle_track_join        (RaddleTrack     *self,

@@ -643,6 +643,19 @@ raddle_run_record_is_over (RaddleRunRecord *self)
   return over;
 }
 
+/* TRUE while the run is asked to end, and the end is still to come. */
+gboolean
+raddle_run_record_is_stopping (RaddleRunRecord *self)
+{
+  gboolean stopping;
+
+  raddle_lock (&self->lock);
+  stopping = self->state == RADDLE_RUN_RECORD_STOPPING;
+  raddle_unlock (&self->lock);
+
+  return stopping;
+}
+
 RaddleOutcome
 raddle_run_record_get_outcome (RaddleRunRecord *self)
 {

@@ -123,6 +123,7 @@ void             raddle_run_record_raise        (RaddleRunRecord    *self,
                                                  GError             *error);
 GError          *raddle_run_record_dup_raised_error (RaddleRunRecord *self);
 gboolean         raddle_run_record_is_over      (RaddleRunRecord    *self);
+gboolean         raddle_run_record_is_stopping  (RaddleRunRecord    *self);
 RaddleOutcome    raddle_run_record_get_outcome  (RaddleRunRecord    *self);
 GError          *raddle_run_record_make_early_error (RaddleRunRecord *self);
 char            *raddle_run_record_dup_stop_reason (RaddleRunRecord *self);

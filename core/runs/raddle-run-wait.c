@@ -118,7 +118,8 @@ raddle_run_wait_new (GTask *task)
  *
  * Waits until the handlers that are waited for have finished what has been emitted so far
  * up to the last barrier: after the start, the start; after the end, the end. Tokens that
- * follow a barrier are not waited for. Any thread.
+ * follow a barrier are not waited for. Once the run was stopped, cancelled or dropped, that
+ * is its last event, also while that is still to come. Any thread.
  *
  * The waiting keeps the handle. Nothing moves while nobody iterates the host's context. A
  * handler must not wait in its call for the run that the call is about.

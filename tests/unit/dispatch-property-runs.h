@@ -99,20 +99,8 @@ iterate_until_result (Tree *tree, GAsyncResult **result)
   raddle_sync_acquire (*result);
 }
 
-/* One that is asked to end may not have its end yet. */
-static gboolean
-has_ended (RaddleRunRecord *run)
-{
-  gboolean ended;
-
-  raddle_lock (&run->lock);
-  ended = run->state == RADDLE_RUN_RECORD_ENDED;
-  raddle_unlock (&run->lock);
-
-  return ended;
-}
-
-/* Waits until the barriers that the run has by now are done. */
+/* Waits until the barriers that the run has by now are done, also an end that it was only
+ * asked for. */
 static void
 settle_one (Tree *tree, Work *work)
 {
@@ -120,7 +108,7 @@ settle_one (Tree *tree, Work *work)
   GAsyncResult *result = NULL;
   Settled settled = { .barrier = work->barrier };
 
-  if (has_ended (work->record))
+  if (raddle_run_record_is_over (work->record))
     settled.barrier = G_MAXUINT64;
   g_main_context_push_thread_default (tree->context);
   raddle_run_settle_async (run, NULL, result_cb, &result);

@@ -1888,6 +1888,38 @@ test_room_behind_a_barrier (void)
   kit_finish (kit, run);
 }
 
+/* ---- an end that is wished for ---- */
+
+static void
+leave_it_open_cb (RaddleRunRecord *run,
+                  gpointer user_data)
+{
+}
+
+/* Who waits for an end that never comes is told when all is given up. */
+static void
+test_settle_given_up (void)
+{
+  Kit *kit = kit_new (1);
+  RaddleRunRecord *run = kit_make_run (kit, RADDLE_RUN_LLM, "R", NULL);
+  gboolean settled = FALSE;
+
+  kit_add_new (kit, "a", PROBE_SYNC, RADDLE_DELIVERY_AWAITED);
+  raddle_run_record_set_driver (run, leave_it_open_cb, NULL);
+  g_assert_true (start_run (run, NULL));
+  kit_settle (kit, run);
+  raddle_run_record_ask_to_end (run, RADDLE_OUTCOME_STOPPED, "enough");
+  raddle_dispatcher_settle (kit->dispatcher, run, set_true, &settled);
+  kit_let_pass (kit, 5);
+  g_assert_false (settled);
+  raddle_dispatcher_close (kit->dispatcher, set_true, &kit->closed);
+  raddle_dispatcher_abandon (kit->dispatcher);
+  kit_iterate_until (kit, settled);
+  raddle_run_record_end (run, RADDLE_OUTCOME_STOPPED, NULL);
+  raddle_run_record_unref (run);
+  kit_free (kit);
+}
+
 /* ---- the close ---- */
 
 static void
@@ -2526,6 +2558,7 @@ main (int argc,
   ADD ("emit/from-threads", test_emitting_from_threads);
   ADD ("room/lane", test_room);
   ADD ("room/behind-a-barrier", test_room_behind_a_barrier);
+  ADD ("settle/given-up", test_settle_given_up);
   ADD ("close/delivers", test_close_delivers);
   ADD ("close/abandon", test_abandon);
   ADD ("close/abandon-with-waiter", test_abandon_with_waiter);

@@ -854,6 +854,155 @@ test_posts (void)
   g_assert_false (called);
 }
 
+/* ---- barriers behind an end that is only wished for ---- */
+
+#define N_SETTLES 1000
+
+static void
+end_late_cb (RaddleRunRecord *run,
+             gpointer user_data)
+{
+  raddle_run_record_set_driver (run, NULL, NULL);
+  raddle_run_record_end (run, raddle_run_record_get_outcome (run), NULL);
+}
+
+/* As of a model call: it ends when its driver comes to it. */
+static RaddleRun *
+start_with_driver (Stage *stage,
+                   const char *name)
+{
+  RaddleRunRecord *record = kit_make_run (stage->kit, RADDLE_RUN_LLM, name, NULL);
+  RaddleRun *run;
+
+  raddle_run_record_set_driver (record, end_late_cb, NULL);
+  g_assert_true (start_run (record, NULL));
+  run = raddle_run_new_for_record (record, TRUE);
+  raddle_run_record_unref (record);
+  return run;
+}
+
+static Probe *
+add_for_ends (Stage *stage)
+{
+  Probe *a = probe_new (stage->kit, "a", PROBE_SYNC, RADDLE_DELIVERY_AWAITED,
+                        MASK (LLM_END) | MASK (LLM_ERROR));
+
+  kit_add (stage->kit, a);
+  return a;
+}
+
+static void
+assert_has_end (Stage *stage,
+                RaddleRun *run,
+                const char *end)
+{
+  g_autofree char *line = g_strdup_printf ("a<%s:%s", raddle_run_get_name (run), end);
+
+  g_assert_true (kit_has (stage->kit, line));
+}
+
+static void
+test_settle_after_the_end_from_the_loop (void)
+{
+  g_autoptr (Stage) stage = stage_new (1);
+
+  add_for_ends (stage);
+  for (guint i = 0; i < N_SETTLES; i++)
+    {
+      g_autofree char *name = g_strdup_printf ("%u", i);
+      g_autoptr (RaddleRun) run = i % 3 == 0 ? start_with_driver (stage, name)
+                                             : start (stage, RADDLE_RUN_LLM, name);
+
+      if (i % 3 == 1)
+        end (run);
+      else
+        g_assert_true (raddle_run_stop (run, "enough"));
+      settle (stage, run);
+      assert_has_end (stage, run, i % 3 == 1 ? "llm-end" : "llm-error=stopped");
+    }
+}
+
+/* The runs go when the thread is gone: the sanitizer sees no order in GObject's
+ * references. */
+typedef struct
+{
+  Stage *stage;
+  GPtrArray *runs;
+  int done; /* atomic */
+} Ender;
+
+static gpointer
+end_and_settle_worker (gpointer user_data)
+{
+  Ender *self = user_data;
+
+  for (guint i = 0; i < N_SETTLES; i++)
+    {
+      g_autofree char *name = g_strdup_printf ("%u", i);
+      RaddleRun *run = i % 3 == 0 ? start_with_driver (self->stage, name)
+                                  : start (self->stage, RADDLE_RUN_LLM, name);
+
+      if (i % 3 == 1)
+        end (run);
+      else
+        g_assert_true (raddle_run_stop (run, "enough"));
+      wait_here (self->stage, run, FALSE);
+      assert_has_end (self->stage, run, i % 3 == 1 ? "llm-end" : "llm-error=stopped");
+      g_ptr_array_add (self->runs, run);
+    }
+  g_atomic_int_set (&self->done, TRUE);
+  g_main_context_wakeup (self->stage->kit->context);
+  return NULL;
+}
+
+static void
+test_settle_after_the_end_from_a_thread (void)
+{
+  g_autoptr (Stage) stage = stage_new (1);
+  g_autoptr (GPtrArray) runs = g_ptr_array_new_with_free_func (g_object_unref);
+  Ender ender = { stage, runs, FALSE };
+  GThread *thread;
+
+  add_for_ends (stage);
+  thread = g_thread_new ("ends", end_and_settle_worker, &ender);
+  kit_iterate_until (stage->kit, g_atomic_int_get (&ender.done));
+  g_thread_join (thread);
+}
+
+static gpointer
+stop_run_worker (gpointer user_data)
+{
+  raddle_run_stop (user_data, "enough");
+  return NULL;
+}
+
+/* Another thread stops it, and those below it; its end is the last that is made. */
+static void
+test_settle_while_it_is_stopped (void)
+{
+  g_autoptr (Stage) stage = stage_new (1);
+
+  add_for_ends (stage);
+  for (guint i = 0; i < N_SETTLES; i++)
+    {
+      g_autofree char *name = g_strdup_printf ("%u", i);
+      g_autoptr (RaddleRun) run = start (stage, RADDLE_RUN_LLM, name);
+      RaddleRun *children[4];
+      GThread *thread;
+
+      for (guint k = 0; k < G_N_ELEMENTS (children); k++)
+        children[k] = start_child (run, RADDLE_RUN_TOOL, "C");
+      thread = g_thread_new ("stop", stop_run_worker, run);
+      while (raddle_run_get_outcome (run) == RADDLE_OUTCOME_RUNNING)
+        g_thread_yield ();
+      settle (stage, run);
+      assert_has_end (stage, run, "llm-error=stopped");
+      g_thread_join (thread);
+      for (guint k = 0; k < G_N_ELEMENTS (children); k++)
+        g_object_unref (children[k]);
+    }
+}
+
 /* ---- inside a handler's call ---- */
 
 static gpointer
@@ -1494,6 +1643,9 @@ main (int argc,
   ADD ("full/from-a-handler", test_full_from_a_handler);
   ADD ("full/without-waiting", test_full_without_waiting);
   ADD ("full/without-a-loop", test_full_without_a_loop);
+  ADD ("settle/after-the-end-from-the-loop", test_settle_after_the_end_from_the_loop);
+  ADD ("settle/after-the-end-from-a-thread", test_settle_after_the_end_from_a_thread);
+  ADD ("settle/while-it-is-stopped", test_settle_while_it_is_stopped);
   ADD ("in-a-call/wait", test_waiting_in_a_call);
   ADD ("in-a-call/wait-in-the-set-up", test_waiting_in_the_set_up);
   ADD ("in-a-call/origins", test_origins);
