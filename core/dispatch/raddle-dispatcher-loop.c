@@ -66,7 +66,10 @@ rejoin (RaddleDispatcher *self,
   if (!raddle_lane_take_rejoin (lane))
     return;
   for (GList *link = self->tracks.head; link != NULL; link = link->next)
-    raddle_track_rejoin (link->data, lane);
+    {
+      raddle_dispatcher_end_promise (self, link->data);
+      raddle_track_rejoin (link->data, lane);
+    }
 }
 
 static RaddleTrack *
@@ -93,10 +96,11 @@ update_starved (RaddleTrack *track)
   if (track->starved_by == track->waits_for)
     return;
   if (track->waits_for != NULL)
-    g_queue_unlink (raddle_lane_get_waiting (track->waits_for), &track->starved_link);
+    g_queue_unlink (&raddle_lane_get_line (track->waits_for)->starved,
+                    &track->starved_link);
   track->waits_for = track->starved_by;
   if (track->waits_for != NULL)
-    g_queue_push_tail_link (raddle_lane_get_waiting (track->waits_for),
+    g_queue_push_tail_link (&raddle_lane_get_line (track->waits_for)->starved,
                             &track->starved_link);
 }
 
@@ -106,6 +110,7 @@ raddle_dispatcher_close_track (RaddleDispatcher *self,
 {
   track->starved_by = NULL;
   update_starved (track);
+  raddle_dispatcher_dismiss_askers (self, track);
   g_queue_unlink (&self->tracks, &track->link);
   track->run->track = NULL;
   raddle_track_free (track);
@@ -125,9 +130,10 @@ raddle_dispatcher_advance_track (RaddleDispatcher *self,
 
   if (track->settled && track->items.length == 0)
     raddle_dispatcher_close_track (self, track);
+  else
+    raddle_dispatcher_review_askers (self, track);
   wake_due (self);
-  self->n_watchers_due = 0;
-  if (self->closing || self->watcher_queue.length > 0)
+  if (self->closing)
     raddle_dispatcher_wake (self);
 }
 
@@ -140,20 +146,29 @@ raddle_dispatcher_take_run (RaddleDispatcher *self,
   G_GNUC_UNUSED g_autoptr (RaddleRunRecord) keep = raddle_run_record_ref (run);
   RaddleBatchList batches;
   gboolean stop_wanted = FALSE;
+  gboolean told;
+  guint n_last = 0;
   RaddleTrack *track;
   RaddleBatch *batch;
 
   if (run->track == NULL && run->parent != NULL && run->parent->sink == &self->sink)
     raddle_dispatcher_take_run (self, run->parent);
   raddle_run_record_take_pending (run, &batches, &stop_wanted);
+  told = batches.head != NULL;
   track = run->track;
-  if (track == NULL && batches.head != NULL)
+  if (track == NULL && told)
     track = open_track (self, run);
   while ((batch = raddle_batch_list_pop (&batches)) != NULL)
-    if (!raddle_track_pass (track, batch))
-      raddle_track_add_batch (track, batch);
+    {
+      if (batch->event_class == RADDLE_EVENT_CLASS_FLOW)
+        n_last = batch->n_events;
+      if (!raddle_track_pass (track, batch))
+        raddle_track_add_batch (track, batch);
+    }
   if (track != NULL)
     raddle_dispatcher_advance_track (self, track);
+  if (told && run->track != NULL)
+    raddle_dispatcher_note_told (self, run->track, n_last);
   raddle_dispatcher_update_blocked (self, run);
 
   if (stop_wanted)
@@ -259,73 +274,13 @@ take_queue_locked (GQueue *from,
   g_queue_init (from);
 }
 
-RaddleRoomWatcher *
-raddle_dispatcher_find_watcher (RaddleDispatcher *self,
-                                guint id)
-{
-  return g_hash_table_lookup (self->watchers, GUINT_TO_POINTER (id));
-}
-
-static void
-add_watcher_ids (RaddleDispatcher *self,
-                 GArray *ids,
-                 gboolean late)
-{
-  for (GList *link = self->watcher_queue.head; link != NULL; link = link->next)
-    {
-      guint id = ((RaddleRoomWatcher *) link->data)->id;
-
-      if ((id >= self->next_watcher) == late)
-        g_array_append_val (ids, id);
-    }
-}
-
-/* From the one on that had no time in the last turn. */
-static GArray *
-copy_watcher_ids (RaddleDispatcher *self)
-{
-  GArray *ids = g_array_new (FALSE, FALSE, sizeof (guint));
-
-  add_watcher_ids (self, ids, TRUE);
-  add_watcher_ids (self, ids, FALSE);
-  return ids;
-}
-
-/* All of them, or if nothing has moved since, those that had no time in the last turn. A
- * watcher may take away itself and others. */
-static void
-call_watchers (RaddleDispatcher *self,
-               gint64 deadline)
-{
-  g_autoptr (GArray) ids = copy_watcher_ids (self);
-  guint n_due = self->n_watchers_due > 0 ? MIN (self->n_watchers_due, ids->len) : ids->len;
-
-  self->n_watchers_due = 0;
-  for (guint i = 0; i < n_due; i++)
-    {
-      guint id = g_array_index (ids, guint, i);
-      RaddleRoomWatcher *watcher = raddle_dispatcher_find_watcher (self, id);
-
-      self->next_watcher = id;
-      if (i > 0 && i % NOTES_A_CLOCK == 0 && g_get_monotonic_time () >= deadline)
-        {
-          self->n_watchers_due = n_due - i;
-          raddle_dispatcher_wake (self);
-          return;
-        }
-      if (watcher != NULL)
-        watcher->func (watcher->user_data);
-    }
-  self->next_watcher = 0;
-}
-
 /* A lane has room again: who waits longest comes first, until it has none. One that then
  * waits for another lane stands in that one's list. */
 static void
 feed_starved (RaddleDispatcher *self,
               RaddleLane *lane)
 {
-  GQueue *waiting = raddle_lane_get_waiting (lane);
+  GQueue *waiting = &raddle_lane_get_line (lane)->starved;
 
   while (waiting->head != NULL)
     {
@@ -335,6 +290,14 @@ feed_starved (RaddleDispatcher *self,
       if (waiting->head != NULL && waiting->head->data == track)
         return;
     }
+}
+
+static void
+feed_waiting (RaddleDispatcher *self,
+              RaddleLane *lane)
+{
+  feed_starved (self, lane);
+  raddle_dispatcher_answer_askers (self, lane);
 }
 
 static void
@@ -365,7 +328,7 @@ take_lane_note (RaddleDispatcher *self,
                 gpointer lane)
 {
   take_news (self, lane);
-  feed_starved (self, lane); /* one that is set aside or leaves makes nobody wait */
+  feed_waiting (self, lane); /* one that is set aside or leaves makes nobody wait */
   raddle_lane_unref (lane);
 }
 
@@ -373,7 +336,7 @@ static void
 take_room_note (RaddleDispatcher *self,
                 gpointer lane)
 {
-  feed_starved (self, lane);
+  feed_waiting (self, lane);
   raddle_lane_unref (lane);
 }
 
@@ -431,6 +394,7 @@ raddle_dispatcher_take_last_notes (RaddleDispatcher *self)
   take_notes_locked (self);
   raddle_unlock (&self->lock);
   act_on_notes (self, G_MAXINT64);
+  raddle_dispatcher_call_watchers (self, G_MAXINT64);
 }
 
 /* Also for notes that were not taken because there were some in hand. */
@@ -468,7 +432,7 @@ dispatch_notes (RaddleDispatcher *self)
       wake_due (self); /* who waited for what was given up waits no longer */
     }
   serve_loop_work (self, &work, deadline);
-  call_watchers (self, deadline);
+  raddle_dispatcher_call_watchers (self, deadline);
   raddle_dispatcher_finish_closing (self);
 }
 
@@ -563,6 +527,7 @@ time_source_dispatch (GSource *source,
   g_main_context_push_thread_default (self->owner.context);
   check_lanes (self, self->lanes, now);
   check_lanes (self, self->leaving, now);
+  raddle_dispatcher_check_promises (self, now);
   g_main_context_pop_thread_default (self->owner.context);
 
   return G_SOURCE_CONTINUE;

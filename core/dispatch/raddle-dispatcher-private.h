@@ -2,8 +2,8 @@
 
 /* What the files of the dispatcher share: raddle-dispatcher.c has its life and what other
  * threads may do, raddle-dispatcher-loop.c the turns on the loop, raddle-dispatcher-runs.c what
- * runs by hand ask, raddle-dispatcher-close.c the end. The functions here are for the loop,
- * but for those of the sink and the waking. */
+ * runs by hand ask, raddle-dispatcher-room.c the waiting for room, raddle-dispatcher-close.c
+ * the end. The functions here are for the loop, but for those of the sink and the waking. */
 
 #pragma once
 
@@ -53,10 +53,11 @@ struct _RaddleDispatcher
   RaddleNotes in_hand; /* loop: what it has taken of the notes, and had no time for */
   GQueue due;          /* loop: of RaddleTrackWaiter */
   GHashTable *watchers; /* loop: of ids to RaddleRoomWatcher, owned */
-  GQueue watcher_queue; /* loop: by RaddleRoomWatcher.link, who waits longest first */
   guint last_watcher;  /* loop */
-  guint next_watcher;  /* loop: the first that had no time in the last turn; 0 */
-  guint n_watchers_due; /* loop: how many had none; 0: something has moved since */
+  guint64 n_asked;     /* loop: how often room was asked for */
+  guint n_last;        /* loop: events in the last batch of tokens that came */
+  GQueue promised;     /* loop: by RaddleTrack.promised_link */
+  GQueue answers;      /* loop: by RaddleRoomWatcher.link: to be called in the next turn */
   gboolean advancing;  /* loop */
   gboolean closing;    /* loop */
   gboolean closed;     /* loop */
@@ -64,13 +65,7 @@ struct _RaddleDispatcher
   gpointer closed_data;        /* loop */
 };
 
-typedef struct
-{
-  guint id;
-  GList link;
-  RaddleTrackFunc func;
-  gpointer user_data;
-} RaddleRoomWatcher;
+typedef struct _RaddleRoomWatcher RaddleRoomWatcher;
 
 /* raddle-dispatcher.c */
 void               raddle_dispatcher_wake           (RaddleDispatcher  *self);
@@ -89,8 +84,6 @@ void               raddle_dispatcher_advance_track  (RaddleDispatcher  *self,
 void               raddle_dispatcher_close_track    (RaddleDispatcher  *self,
                                                      RaddleTrack       *track);
 void               raddle_dispatcher_update_wanted  (RaddleDispatcher  *self);
-RaddleRoomWatcher *raddle_dispatcher_find_watcher   (RaddleDispatcher  *self,
-                                                     guint              id);
 
 /* raddle-dispatcher-runs.c */
 gboolean           raddle_dispatcher_update_blocked (RaddleDispatcher  *self,
@@ -108,6 +101,28 @@ void               raddle_dispatcher_sink_when_room (RaddleRunSink     *sink,
                                                      RaddleRunRecord   *run,
                                                      RaddleRunFunc      func,
                                                      gpointer           user_data);
+
+/* raddle-dispatcher-room.c */
+void               raddle_room_watcher_free         (RaddleRoomWatcher *self);
+void               raddle_dispatcher_review_askers  (RaddleDispatcher  *self,
+                                                     RaddleTrack       *track);
+void               raddle_dispatcher_answer_askers  (RaddleDispatcher  *self,
+                                                     RaddleLane        *lane);
+void               raddle_dispatcher_dismiss_askers (RaddleDispatcher  *self,
+                                                     RaddleTrack       *track);
+void               raddle_dispatcher_call_watchers  (RaddleDispatcher  *self,
+                                                     gint64             deadline);
+void               raddle_dispatcher_end_promise    (RaddleDispatcher  *self,
+                                                     RaddleTrack       *track);
+void               raddle_dispatcher_note_told      (RaddleDispatcher  *self,
+                                                     RaddleTrack       *track,
+                                                     guint              n_events);
+void               raddle_dispatcher_limit_promise  (RaddleDispatcher  *self,
+                                                     RaddleRunRecord   *run,
+                                                     gboolean           elsewhere);
+void               raddle_dispatcher_prolong_promise (RaddleRunRecord  *run);
+void               raddle_dispatcher_check_promises (RaddleDispatcher  *self,
+                                                     gint64             now);
 
 /* raddle-dispatcher-close.c */
 void               raddle_dispatcher_finish_closing (RaddleDispatcher  *self);

@@ -14,8 +14,16 @@ typedef struct
   RaddleRunRecord *run;
   RaddleRunFunc func;
   gpointer user_data;
-  guint watcher;
+  gboolean elsewhere; /* the answer is for another context */
 } RunQuestion;
+
+static gboolean
+is_elsewhere (RaddleDispatcher *self)
+{
+  g_autoptr (GMainContext) context = g_main_context_ref_thread_default ();
+
+  return context != self->owner.context;
+}
 
 static RunQuestion *
 run_question_new (RaddleRunSink *sink,
@@ -27,6 +35,7 @@ run_question_new (RaddleRunSink *sink,
 
   self->dispatcher = RADDLE_DISPATCHER_OF_SINK (sink);
   self->run = raddle_run_record_ref (run);
+  self->elsewhere = is_elsewhere (self->dispatcher);
   self->func = func;
   self->user_data = user_data;
 
@@ -80,11 +89,14 @@ raddle_dispatcher_sink_has_room (RaddleRunSink *sink,
 {
   RaddleDispatcher *self = RADDLE_DISPATCHER_OF_SINK (sink);
 
-  if (is_on_loop (self))
-    return raddle_dispatcher_has_room (self, run);
-  if (!g_atomic_int_get (&run->blocked))
+  gboolean on_loop = is_on_loop (self);
+
+  if (on_loop ? raddle_dispatcher_has_room (self, run)
+              : !g_atomic_int_get (&run->blocked))
     return TRUE;
-  sink->pending (sink, run);
+  g_atomic_int_set (&run->refused, TRUE);
+  if (!on_loop)
+    sink->pending (sink, run);
   return FALSE;
 }
 
@@ -106,16 +118,15 @@ raddle_dispatcher_sink_settle (RaddleRunSink *sink,
   ask (run_question_new (sink, run, func, user_data), settle_cb);
 }
 
-/* FALSE while it must be asked again. */
-static gboolean
-answer_room (RunQuestion *self)
+/* What the program does now, or soon in another thread, was promised room. */
+static void
+tell_cb (gpointer user_data)
 {
-  gboolean room = raddle_dispatcher_update_blocked (self->dispatcher, self->run);
+  RunQuestion *self = user_data;
 
-  if (!room && !raddle_run_record_is_over (self->run))
-    return FALSE;
-  raddle_dispatcher_add_due (self->dispatcher, self->func, self->user_data);
-  return TRUE;
+  self->func (self->user_data);
+  raddle_dispatcher_limit_promise (self->dispatcher, self->run, self->elsewhere);
+  run_question_free (self);
 }
 
 static void
@@ -123,22 +134,22 @@ room_cb (gpointer user_data)
 {
   RunQuestion *self = user_data;
 
-  if (!answer_room (self))
-    return;
-  raddle_dispatcher_unwatch_room (self->dispatcher, self->watcher);
-  run_question_free (self);
+  raddle_dispatcher_update_blocked (self->dispatcher, self->run);
+  raddle_dispatcher_prolong_promise (self->run);
+  raddle_dispatcher_add_due (self->dispatcher, tell_cb, self);
 }
 
+/* Without a track there is nothing to wait for, and perhaps no more turns. */
 static void
 when_room_cb (gpointer user_data)
 {
   RunQuestion *self = user_data;
 
   raddle_dispatcher_take_run (self->dispatcher, self->run);
-  if (answer_room (self))
-    run_question_free (self);
+  if (self->run->track != NULL)
+    raddle_dispatcher_watch_room (self->dispatcher, self->run, room_cb, self);
   else
-    self->watcher = raddle_dispatcher_watch_room (self->dispatcher, room_cb, self);
+    raddle_dispatcher_add_due (self->dispatcher, tell_cb, self);
 }
 
 void

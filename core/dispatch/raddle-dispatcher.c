@@ -278,7 +278,8 @@ raddle_dispatcher_new (GMainContext *context,
   g_mutex_init (&self->lock);
   self->lanes = g_ptr_array_new_with_free_func ((GDestroyNotify) raddle_lane_unref);
   self->leaving = g_ptr_array_new_with_free_func ((GDestroyNotify) raddle_lane_unref);
-  self->watchers = g_hash_table_new_full (NULL, NULL, NULL, g_free);
+  self->watchers =
+    g_hash_table_new_full (NULL, NULL, NULL, (GDestroyNotify) raddle_room_watcher_free);
   self->pool = raddle_pool_new (n_threads, max_threads, serve_worker, self,
                                 (GDestroyNotify) raddle_lane_unref);
   self->watch = raddle_watch_new (self->pool);
@@ -358,7 +359,10 @@ raddle_dispatcher_add (RaddleDispatcher *self,
 
   raddle_lane_open (lane);
   for (GList *link = self->tracks.head; link != NULL; link = link->next)
-    raddle_track_join (link->data, lane);
+    {
+      raddle_dispatcher_end_promise (self, link->data);
+      raddle_track_join (link->data, lane);
+    }
 }
 
 /* The handler gets what it was given before, and its teardown. */
@@ -422,33 +426,4 @@ raddle_dispatcher_has_room (RaddleDispatcher *self,
 {
   return run->track == NULL ||
          raddle_track_has_room (run->track, g_atomic_int_get (&self->owner.n_full) > 0);
-}
-
-/* @func is called after each turn in which something may have moved. */
-guint
-raddle_dispatcher_watch_room (RaddleDispatcher *self,
-                              RaddleTrackFunc func,
-                              gpointer user_data)
-{
-  RaddleRoomWatcher *watcher = g_new (RaddleRoomWatcher, 1);
-
-  *watcher = (RaddleRoomWatcher) { ++self->last_watcher, .func = func,
-                                   .user_data = user_data };
-  watcher->link.data = watcher;
-  g_hash_table_insert (self->watchers, GUINT_TO_POINTER (watcher->id), watcher);
-  g_queue_push_tail_link (&self->watcher_queue, &watcher->link);
-
-  return watcher->id;
-}
-
-void
-raddle_dispatcher_unwatch_room (RaddleDispatcher *self,
-                                guint id)
-{
-  RaddleRoomWatcher *watcher = raddle_dispatcher_find_watcher (self, id);
-
-  if (watcher == NULL)
-    return;
-  g_queue_unlink (&self->watcher_queue, &watcher->link);
-  g_hash_table_remove (self->watchers, GUINT_TO_POINTER (id));
 }

@@ -39,6 +39,7 @@ void              raddle_dispatcher_settle      (RaddleDispatcher       *self,
 gboolean          raddle_dispatcher_has_room    (RaddleDispatcher       *self,
                                                  RaddleRunRecord        *run);
 guint             raddle_dispatcher_watch_room  (RaddleDispatcher       *self,
+                                                 RaddleRunRecord        *run,
                                                  RaddleTrackFunc         func,
                                                  gpointer                user_data);
 void              raddle_dispatcher_unwatch_room (RaddleDispatcher      *self,

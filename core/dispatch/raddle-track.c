@@ -26,6 +26,7 @@ raddle_track_new (RaddleRunRecord *run)
   self->run = raddle_run_record_ref (run);
   self->link.data = self;
   self->starved_link.data = self;
+  self->promised_link.data = self;
   self->slots = g_ptr_array_new_with_free_func ((GDestroyNotify) raddle_slot_unref);
 
   return self;
@@ -34,7 +35,8 @@ raddle_track_new (RaddleRunRecord *run)
 void
 raddle_track_free (RaddleTrack *self)
 {
-  g_assert (self->items.length == 0 && self->late.length == 0);
+  g_assert (self->items.length == 0 && self->watchers.length == 0);
+  g_assert (self->place == NULL && self->n_promised == 0 && self->late.length == 0);
 
   g_clear_pointer (&self->start, raddle_batch_unref);
   g_ptr_array_unref (self->slots);
@@ -411,13 +413,20 @@ raddle_track_rejoin (RaddleTrack *self,
     raddle_slot_follow (slot, old);
 }
 
+/* TRUE when the run must get on itself before there is room, whatever its lanes have. */
+gboolean
+raddle_track_is_held_up (RaddleTrack *self)
+{
+  return self->starved_by != NULL || self->n_events >= MAX_EVENTS_IN_HAND;
+}
+
 /* FALSE when the run's stream should pause. The lanes that are full then tell when they
  * are not. @some_full: whether any lane is at all. */
 gboolean
 raddle_track_has_room (RaddleTrack *self,
                        gboolean some_full)
 {
-  if (self->starved_by != NULL || self->n_events >= MAX_EVENTS_IN_HAND)
+  if (raddle_track_is_held_up (self))
     return FALSE;
   for (guint i = 0; some_full && i < self->slots->len; i++)
     if (!raddle_lane_has_room (raddle_slot_get_lane (self->slots->pdata[i])))

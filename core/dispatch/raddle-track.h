@@ -28,6 +28,13 @@ struct _RaddleTrack
   guint n_waiting;    /* slots that must fall idle before the run goes on */
   RaddleLane *waits_for;  /* the dispatcher's: in whose list it is; NULL */
   RaddleLane *starved_by; /* into which the first batch does not fit; NULL */
+  GQueue watchers;    /* of RaddleRoomWatcher: who wait until there is room */
+  GSequenceIter *place; /* in the line of the lane that has none; NULL */
+  guint64 asked;      /* its number among those that wait */
+  guint n_last;       /* events in its last batch of tokens; 0 */
+  guint n_promised;   /* places in each of its lanes that are kept for it */
+  gint64 promised_until; /* us, monotonic */
+  GList promised_link; /* in the dispatcher's list, while there are some */
   gboolean cleared;   /* everything before the barrier at the head is done */
   GQueue late;        /* of RaddleTrackWaiter: for behind an end that is still to come */
   gboolean has_end;   /* it has come */
@@ -58,6 +65,7 @@ void         raddle_track_give_up     (RaddleTrack     *self,
                                        GQueue          *due);
 gboolean     raddle_track_has_room    (RaddleTrack     *self,
                                        gboolean         some_full);
+gboolean     raddle_track_is_held_up  (RaddleTrack     *self);
 
 /* A waiter that is due: call it, then free it. */
 typedef struct

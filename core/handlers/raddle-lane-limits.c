@@ -99,6 +99,7 @@ set_full_locked (RaddleLane *self)
   if (self->full)
     return;
   raddle_lane_publish (&self->full, TRUE);
+  raddle_lane_publish (&self->usual_size, self->n_bytes / MAX (self->n_queued, 1));
   g_atomic_int_inc (&self->owner->n_full);
 }
 
@@ -141,6 +142,26 @@ gboolean
 raddle_lane_has_room (RaddleLane *self)
 {
   return !raddle_lane_look_at (&self->full);
+}
+
+/* How many events more can come before it is full, if they are as large as they usually
+ * are; one at least while it is not. Any thread. */
+guint
+raddle_lane_count_places (RaddleLane *self)
+{
+  guint max_events = raddle_lane_get_max_events (self);
+  gsize max_bytes = self->settings.max_bytes;
+  gsize n_queued = raddle_lane_look_at (&self->n_queued);
+  gsize n_bytes = __atomic_load_n (&self->n_bytes, __ATOMIC_RELAXED);
+  gsize size = MAX (raddle_lane_look_at (&self->usual_size), 1);
+
+  if (!makes_streams_wait (self))
+    return G_MAXUINT;
+  if (!raddle_lane_has_room (self))
+    return 0;
+  if (n_queued >= max_events || n_bytes >= max_bytes)
+    return 1;
+  return CLAMP ((max_bytes - n_bytes) / size, 1, max_events - n_queued);
 }
 
 /* What merges takes no room but for its bytes. */

@@ -142,6 +142,8 @@ struct _RaddleLane
   guint interrupts;                         /* lock to write, atomic to read: see below */
   guint n_flow;                             /* lock to write, atomic to read */
   guint full;                               /* lock to write, atomic to read */
+  guint usual_size;                         /* lock to write, atomic to read: of an
+                                             * event, when it was full last */
   guint failing;                            /* lock to write, atomic to read: the last
                                              * call failed, or the breaker is half-open */
   guint slow;                               /* atomic: its calls take long */
@@ -150,7 +152,7 @@ struct _RaddleLane
   guint linger_back_off;                    /* lock */
   guint n_linger_skips;                     /* lock */
 
-  GQueue waiting;    /* loop: the owner's, of those that wait for room */
+  RaddleLaneLine line; /* loop: the owner's */
   GQueue calls;      /* loop: of RaddleCall, those under way, oldest first */
   guint n_chained;   /* loop: calls begun when another was done, without a turn between */
   gboolean serving;  /* loop */

@@ -146,6 +146,7 @@ raddle_lane_new (RaddleLaneOwner *owner,
   g_mutex_init (&self->lock);
   self->slots = g_hash_table_new_full (hash_slot, is_slot_of_same_run,
                                        (GDestroyNotify) raddle_slot_unref, NULL);
+  self->line.askers = g_sequence_new (NULL);
   /* Until its calls show that they are not: then nobody waits for them. */
   self->slow = self->side_types[RADDLE_LANE_POOL] != 0;
   raddle_breaker_init (&self->breaker, settings->breaker, settings->breaker_wait);
@@ -174,6 +175,7 @@ raddle_lane_unref (RaddleLane *self)
   owner = self->owner;
   raddle_handler_set_runs (self->handler, (RaddleHandlerRuns) { NULL, NULL });
   g_hash_table_unref (self->slots);
+  g_sequence_free (self->line.askers);
   while ((entry = self->spare) != NULL)
     {
       self->spare = entry->next;
@@ -317,10 +319,10 @@ raddle_lane_is_closed (RaddleLane *self)
 }
 
 /* For the owner to keep those in that wait for room. */
-GQueue *
-raddle_lane_get_waiting (RaddleLane *self)
+RaddleLaneLine *
+raddle_lane_get_line (RaddleLane *self)
 {
-  return &self->waiting;
+  return &self->line;
 }
 
 guint

@@ -25,6 +25,14 @@ typedef enum
   RADDLE_LANE_N_SIDES,
 } RaddleLaneSide;
 
+/* The owner's, of those that wait at the lane; loop. */
+typedef struct
+{
+  GQueue starved;    /* whose batch does not fit */
+  GSequence *askers; /* who want to know when there is room for more, in their order */
+  guint n_promised;  /* places that askers were told of and have not taken yet */
+} RaddleLaneLine;
+
 /* All of it may be called from any thread, with no lock held. */
 struct _RaddleLaneOwner
 {
@@ -66,11 +74,12 @@ gint64          raddle_lane_get_retry_time (RaddleLane          *self);
 void            raddle_lane_retry       (RaddleLane             *self,
                                          gint64                  now);
 gboolean        raddle_lane_has_room    (RaddleLane             *self);
+guint           raddle_lane_count_places (RaddleLane            *self);
 
 /* Loop. */
 gint64          raddle_lane_check_calls (RaddleLane             *self,
                                          gint64                  now);
-GQueue         *raddle_lane_get_waiting (RaddleLane             *self);
+RaddleLaneLine *raddle_lane_get_line    (RaddleLane             *self);
 gboolean        raddle_lane_take_rejoin (RaddleLane             *self);
 void            raddle_lane_show_state  (RaddleLane             *self);
 void            raddle_lane_open        (RaddleLane             *self);

@@ -324,11 +324,7 @@ static void
 room_cb (gpointer user_data)
 {
   RaddleModelCall *self = user_data;
-  RaddleDispatcher *dispatcher = raddle_model_get_dispatcher (self->model);
 
-  if (!raddle_dispatcher_has_room (dispatcher, self->run))
-    return;
-  raddle_dispatcher_unwatch_room (dispatcher, self->room_watch);
   self->room_watch = 0;
   raddle_transport_resume (self->transport);
 }
@@ -342,7 +338,7 @@ pause_if_full (RaddleModelCall *self)
   if (self->room_watch != 0 || raddle_dispatcher_has_room (dispatcher, self->run))
     return;
   raddle_transport_pause (self->transport);
-  self->room_watch = raddle_dispatcher_watch_room (dispatcher, room_cb, self);
+  self->room_watch = raddle_dispatcher_watch_room (dispatcher, self->run, room_cb, self);
 }
 
 static void

@@ -65,6 +65,7 @@ struct _RaddleRunRecord
   GMutex lock;
   RaddleRunRecordState state; /* lock */
   int blocked;                /* atomic, set on the loop: a lane that blocks is full */
+  int refused;                /* atomic: there was no room since it was told of some */
   guint64 next_seq;           /* lock */
   RaddleBatchList pending;    /* lock */
   guint n_pending;            /* lock: flow events in them */

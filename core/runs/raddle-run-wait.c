@@ -176,8 +176,10 @@ raddle_run_settle_finish (RaddleRun *self,
  * @user_data: passed to @callback
  *
  * Waits until raddle_run_emit_tokens() and its like would take something, after they said
- * %G_IO_ERROR_WOULD_BLOCK. Others that emit may be faster then, so try and wait again. Any
- * thread. The waiting keeps the handle.
+ * %G_IO_ERROR_WOULD_BLOCK. Those that wait are answered in turn, no more of them at a time
+ * than there is room for, so emit at once: a moment later the next is answered. Others that
+ * emit without waiting may be faster, so try and wait again. Any thread. The waiting keeps
+ * the handle.
  *
  * Since: 0.1
  */

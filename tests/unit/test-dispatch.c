@@ -1844,7 +1844,6 @@ test_room (void)
   RaddleRunRecord *run = kit_start (kit, RADDLE_RUN_LLM, "R", NULL);
   const RaddleLaneSettings settings = { 10, 1024 * 1024 };
   gboolean told = FALSE;
-  guint watch;
 
   raddle_dispatcher_add (kit->dispatcher, a->handler, &settings);
   kit_wait (kit, "a<R:llm-start*");
@@ -1855,13 +1854,12 @@ test_room (void)
   kit_wait (kit, "a>R:llm-new-token:0");
   push_tokens (run, "8 9 10");
   g_assert_false (raddle_dispatcher_has_room (kit->dispatcher, run));
-  watch = raddle_dispatcher_watch_room (kit->dispatcher, set_true, &told);
+  raddle_dispatcher_watch_room (kit->dispatcher, run, set_true, &told);
   kit_let_pass (kit, 5);
-  told = FALSE;
+  g_assert_false (told);
   probe_release (a, "R:llm-new-token:0");
   kit_iterate_until (kit, told);
   g_assert_true (raddle_dispatcher_has_room (kit->dispatcher, run));
-  raddle_dispatcher_unwatch_room (kit->dispatcher, watch);
   kit_finish (kit, run);
 }
 
@@ -1874,17 +1872,110 @@ test_room_behind_a_barrier (void)
   g_autofree char *words = make_words (5000);
   gboolean told = FALSE;
   RaddleRunRecord *run;
-  guint watch;
 
   probe_hold (a, "R:llm-start");
   run = kit_start (kit, RADDLE_RUN_LLM, "R", NULL);
   push_tokens (run, words);
   g_assert_false (raddle_dispatcher_has_room (kit->dispatcher, run));
-  watch = raddle_dispatcher_watch_room (kit->dispatcher, set_true, &told);
+  raddle_dispatcher_watch_room (kit->dispatcher, run, set_true, &told);
   kit_wait (kit, "a>R:llm-start");
   probe_release (a, "R:llm-start");
-  kit_iterate_until (kit, told && raddle_dispatcher_has_room (kit->dispatcher, run));
-  raddle_dispatcher_unwatch_room (kit->dispatcher, watch);
+  kit_iterate_until (kit, told);
+  g_assert_true (raddle_dispatcher_has_room (kit->dispatcher, run));
+  kit_finish (kit, run);
+}
+
+/* One place for four, in the order in which they asked; who goes away is left out. */
+static void
+test_room_is_for_those_who_wait (void)
+{
+  g_autoptr (Kit) kit = kit_new (2);
+  Probe *a = probe_new (kit, "a", PROBE_SYNC, RADDLE_DELIVERY_AWAITED,
+                        RADDLE_EVENT_MASK (RADDLE_EVENT_LLM_NEW_TOKEN));
+  RaddleRunRecord *runs[4];
+  gboolean told[4] = { FALSE };
+  guint ids[4];
+
+  a->settings.max_events = 1;
+  kit_add (kit, a);
+  for (guint i = 0; i < 4; i++)
+    runs[i] = kit_start (kit, RADDLE_RUN_LLM, "R", NULL);
+  probe_hold (a, "R:llm-new-token:x");
+  push_tokens (runs[0], "x");
+  for (guint i = 0; i < 4; i++)
+    ids[i] = raddle_dispatcher_watch_room (kit->dispatcher, runs[i], set_true, &told[i]);
+  raddle_dispatcher_unwatch_room (kit->dispatcher, ids[0]);
+  raddle_dispatcher_unwatch_room (kit->dispatcher, ids[0]);
+  end_run (runs[1]); /* that one takes no more, and hears of it */
+  kit_iterate_until (kit, told[1]);
+  g_assert_false (told[2]);
+
+  probe_release (a, "R:llm-new-token:x");
+  kit_iterate_until (kit, told[2]);
+  g_assert_false (told[3]);
+  push_tokens (runs[2], "y");
+  kit_iterate_until (kit, told[3]);
+  g_assert_false (told[0]);
+  raddle_dispatcher_unwatch_room (kit->dispatcher, ids[3]);
+  for (guint i = 0; i < 4; i++)
+    kit_finish (kit, runs[i]);
+}
+
+/* One that goes away before it is called leaves its place to the next. */
+static void
+test_room_unwatched_at_last (void)
+{
+  g_autoptr (Kit) kit = kit_new (1);
+  Probe *a = probe_new (kit, "a", PROBE_SYNC, RADDLE_DELIVERY_AWAITED,
+                        RADDLE_EVENT_MASK (RADDLE_EVENT_LLM_NEW_TOKEN));
+  RaddleRunRecord *runs[2];
+  gboolean told[2] = { FALSE };
+  guint ids[2];
+
+  a->settings.max_events = 1;
+  kit_add (kit, a);
+  for (guint i = 0; i < 2; i++)
+    {
+      runs[i] = kit_start (kit, RADDLE_RUN_LLM, "R", NULL);
+      ids[i] =
+        raddle_dispatcher_watch_room (kit->dispatcher, runs[i], set_true, &told[i]);
+    }
+  g_assert_cmpuint (kit->dispatcher->answers.length, ==, 1);
+  raddle_dispatcher_unwatch_room (kit->dispatcher, ids[0]);
+  kit_iterate_until (kit, told[1]);
+  g_assert_false (told[0]);
+  raddle_dispatcher_unwatch_room (kit->dispatcher, ids[1]);
+  for (guint i = 0; i < 2; i++)
+    kit_finish (kit, runs[i]);
+}
+
+/* How many go in: by their number, or by their size, as it was when the lane was full. */
+static void
+test_places (void)
+{
+  g_autoptr (Kit) kit = kit_new (1);
+  Probe *a = probe_new (kit, "a", PROBE_SYNC, RADDLE_DELIVERY_AWAITED,
+                        RADDLE_EVENT_MASK (RADDLE_EVENT_LLM_NEW_TOKEN));
+  RaddleRunRecord *run = kit_start (kit, RADDLE_RUN_LLM, "R", NULL);
+  g_autofree char *large = g_strnfill (1000, 'x');
+  RaddleLane *lane;
+
+  a->settings.max_events = 10;
+  a->settings.max_bytes = 4000;
+  kit_add (kit, a);
+  lane = kit->dispatcher->lanes->pdata[0];
+  probe_hold (a, "R:llm-new-token:0");
+  g_assert_cmpuint (raddle_lane_count_places (lane), ==, 10);
+  push_tokens (run, "0 1 2");
+  g_assert_cmpuint (raddle_lane_count_places (lane), ==, 7);
+  for (guint i = 0; i < 4; i++)
+    push_tokens (run, large);
+  g_assert_cmpuint (raddle_lane_count_places (lane), ==, 0);
+  probe_release (a, "R:llm-new-token:0");
+  kit_settle (kit, run);
+  kit_poll_until (kit, raddle_lane_get_n_queued (lane) == 0);
+  g_assert_cmpuint (raddle_lane_count_places (lane), <, 10);
+  g_assert_cmpuint (raddle_lane_count_places (lane), >, 3);
   kit_finish (kit, run);
 }
 
@@ -2295,23 +2386,21 @@ test_many_call_backs_take_turns (void)
   kit_finish (kit, run);
 }
 
-/* Each is asked, and nobody twice before all were. */
+/* Each is told, once. */
 static void
 test_many_watchers_take_turns (void)
 {
   g_autoptr (Kit) kit = kit_new (1);
-  guint n_calls[MANY_CALLS] = { 0 }, ids[MANY_CALLS], n_turns;
+  RaddleRunRecord *run = kit_start (kit, RADDLE_RUN_CHAIN, "R", NULL);
+  guint n_calls[MANY_CALLS] = { 0 }, n_turns;
 
   for (guint i = 0; i < MANY_CALLS; i++)
-    ids[i] = raddle_dispatcher_watch_room (kit->dispatcher, take_a_moment, &n_calls[i]);
-  raddle_dispatcher_wake (kit->dispatcher);
+    raddle_dispatcher_watch_room (kit->dispatcher, run, take_a_moment, &n_calls[i]);
   count_turns_until (kit, n_calls[MANY_CALLS - 1] > 0, n_turns);
   g_assert_cmpuint (n_turns, >=, 3);
   for (guint i = 0; i < MANY_CALLS; i++)
-    {
-      g_assert_cmpuint (n_calls[i], ==, 1);
-      raddle_dispatcher_unwatch_room (kit->dispatcher, ids[i]);
-    }
+    g_assert_cmpuint (n_calls[i], ==, 1);
+  kit_finish (kit, run);
 }
 
 /* ---- coming back ---- */
@@ -2558,6 +2647,9 @@ main (int argc,
   ADD ("emit/from-threads", test_emitting_from_threads);
   ADD ("room/lane", test_room);
   ADD ("room/behind-a-barrier", test_room_behind_a_barrier);
+  ADD ("room/for-those-who-wait", test_room_is_for_those_who_wait);
+  ADD ("room/unwatched", test_room_unwatched_at_last);
+  ADD ("room/places", test_places);
   ADD ("settle/given-up", test_settle_given_up);
   ADD ("close/delivers", test_close_delivers);
   ADD ("close/abandon", test_abandon);

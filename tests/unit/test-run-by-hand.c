@@ -823,6 +823,406 @@ test_full_without_a_loop (void)
   g_object_unref (emitter.run);
 }
 
+/* ---- many that wait for room ---- */
+
+#define EVENTS_EACH 4
+
+typedef struct _Crowd Crowd;
+
+/* Emits what it has one by one, and waits for room before each. */
+typedef struct
+{
+  Crowd *crowd;
+  RaddleRun *run;
+  guint n_left;
+} Member;
+
+struct _Crowd
+{
+  Stage *stage;
+  Member *members;
+  guint n_members;
+  guint n_calls;  /* how often somebody was told that there is room */
+  guint n_taken;
+  guint n_done;
+  GArray *order;  /* of guint: whose events were taken */
+  guint n_tokens; /* of one emission */
+  const char *text;
+};
+
+static void
+crowd_init (Crowd *self,
+            Stage *stage,
+            guint n_members)
+{
+  *self = (Crowd) { .stage = stage, .n_members = n_members, .n_tokens = 1, .text = "x" };
+  self->members = g_new0 (Member, n_members);
+  self->order = g_array_new (FALSE, FALSE, sizeof (guint));
+  for (guint i = 0; i < n_members; i++)
+    self->members[i] =
+      (Member) { self, start (stage, RADDLE_RUN_LLM, "M"), EVENTS_EACH };
+}
+
+static void
+crowd_clear (Crowd *self)
+{
+  for (guint i = 0; i < self->n_members; i++)
+    g_clear_object (&self->members[i].run);
+  g_array_unref (self->order);
+  g_free (self->members);
+}
+
+static void
+member_emit (Member *self)
+{
+  Crowd *crowd = self->crowd;
+  g_autofree const char **texts = g_new (const char *, crowd->n_tokens);
+  g_autoptr (GError) error = NULL;
+  guint number = self - crowd->members;
+
+  for (guint i = 0; i < crowd->n_tokens; i++)
+    texts[i] = crowd->text;
+  if (!raddle_run_emit_tokens (self->run, texts, crowd->n_tokens, &error))
+    {
+      g_assert_error (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK);
+      return;
+    }
+  g_array_append_val (crowd->order, number);
+  crowd->n_taken++;
+  if (--self->n_left > 0)
+    return;
+  end (self->run);
+  crowd->n_done++;
+}
+
+static void
+member_ready_cb (GObject *source,
+                 GAsyncResult *result,
+                 gpointer user_data)
+{
+  Member *self = user_data;
+  g_autoptr (GError) error = NULL;
+
+  raddle_run_ready_finish (RADDLE_RUN (source), result, &error);
+  g_assert_no_error (error);
+  self->crowd->n_calls++;
+  member_emit (self);
+  if (self->n_left > 0)
+    raddle_run_ready_async (self->run, NULL, member_ready_cb, self);
+}
+
+static void
+crowd_ask (Crowd *self)
+{
+  for (guint i = 0; i < self->n_members; i++)
+    raddle_run_ready_async (self->members[i].run, NULL, member_ready_cb,
+                            &self->members[i]);
+}
+
+/* Those that are answered at once may come before each other, and no others. */
+static void
+crowd_check_turns (Crowd *self,
+                   guint n_at_once)
+{
+  g_autofree guint *n_turns = g_new0 (guint, self->n_members);
+  guint n_in_turn[EVENTS_EACH] = { 0 };
+
+  for (guint i = 0; i < self->order->len; i++)
+    {
+      guint number = g_array_index (self->order, guint, i);
+      guint n_before = n_in_turn[n_turns[number]++]++;
+
+      g_assert_cmpuint (number, <=, n_before + n_at_once);
+      g_assert_cmpuint (n_before, <=, number + n_at_once);
+    }
+}
+
+/* Each in turn, and nobody is called much more often than there is something to take. */
+static void
+crowd_check (Crowd *self,
+             guint n_at_once)
+{
+  g_test_message ("%u calls for %u emissions", self->n_calls, self->n_taken);
+  g_assert_cmpuint (self->n_taken, ==, self->n_members * EVENTS_EACH);
+  crowd_check_turns (self, n_at_once);
+  g_assert_cmpuint (self->n_calls, <=, 3 * self->n_taken);
+}
+
+/* All ask while the lane of @a is full of another run's. */
+static void
+crowd_run (Crowd *self,
+           Probe *a,
+           guint n_at_once)
+{
+  g_autoptr (RaddleRun) first = NULL;
+
+  probe_hold (a, "F:llm-new-token:x");
+  first = start (self->stage, RADDLE_RUN_LLM, "F");
+  fill (first);
+  kit_wait (self->stage->kit, "a>F:llm-new-token:x");
+  crowd_ask (self);
+  kit_let_pass (self->stage->kit, 2);
+  g_assert_cmpuint (self->n_calls, ==, 0);
+  probe_release (a, "F:llm-new-token:x");
+  kit_iterate_until (self->stage->kit, self->n_done == self->n_members);
+  end (first);
+  crowd_check (self, n_at_once);
+}
+
+static void
+test_room_in_turn (void)
+{
+  g_autoptr (Stage) stage = stage_new (1);
+  Probe *a = add_narrow (stage, "a");
+  Crowd crowd;
+
+  crowd_init (&crowd, stage, g_test_slow () ? 5000 : 500);
+  crowd_run (&crowd, a, QUEUE_LENGTH);
+  crowd_clear (&crowd);
+}
+
+/* Those that emit several at a time. */
+static void
+test_room_for_batches (void)
+{
+  g_autoptr (Stage) stage = stage_new (1);
+  RaddleLaneSettings settings = RADDLE_LANE_SETTINGS_DEFAULT;
+  Probe *a = probe_new (stage->kit, "a", PROBE_SYNC, RADDLE_DELIVERY_AWAITED,
+                        MASK (LLM_NEW_TOKEN));
+  Crowd crowd;
+
+  settings.max_events = 64;
+  raddle_dispatcher_add (stage->kit->dispatcher, a->handler, &settings);
+  crowd_init (&crowd, stage, 200);
+  crowd.n_tokens = 8;
+  crowd_run (&crowd, a, settings.max_events);
+  crowd_clear (&crowd);
+}
+
+/* The limit in bytes is reached long before that in events. */
+static void
+test_room_for_bytes (void)
+{
+  g_autoptr (Stage) stage = stage_new (1);
+  RaddleLaneSettings settings = RADDLE_LANE_SETTINGS_DEFAULT;
+  Probe *a = probe_new (stage->kit, "a", PROBE_SYNC, RADDLE_DELIVERY_AWAITED,
+                        MASK (LLM_NEW_TOKEN));
+  g_autofree char *large = g_strnfill (10000, 'x');
+  g_autoptr (RaddleRun) first = NULL;
+  Crowd crowd;
+
+  settings.max_bytes = 100000;
+  raddle_dispatcher_add (stage->kit->dispatcher, a->handler, &settings);
+  crowd_init (&crowd, stage, 200);
+  crowd.text = large;
+  probe_hold (a, "F:llm-new-token:x");
+  first = start (stage, RADDLE_RUN_LLM, "F");
+  emit_token (first, "x");
+  kit_wait (stage->kit, "a>F:llm-new-token:x");
+  while (raddle_run_emit_token (first, large, NULL))
+    ;
+  crowd_ask (&crowd);
+  probe_release (a, "F:llm-new-token:x");
+  kit_iterate_until (stage->kit, crowd.n_done == crowd.n_members);
+  crowd_check (&crowd, 10);
+  end (first);
+  crowd_clear (&crowd);
+}
+
+/* There is room when each of the lanes has some. */
+static void
+test_room_in_two_lanes (void)
+{
+  g_autoptr (Stage) stage = stage_new (2);
+  RaddleLaneSettings settings = RADDLE_LANE_SETTINGS_DEFAULT;
+  Probe *a = add_narrow (stage, "a");
+  Probe *b = probe_new (stage->kit, "b", PROBE_SYNC, RADDLE_DELIVERY_AWAITED,
+                        MASK (LLM_NEW_TOKEN));
+  Crowd crowd;
+
+  settings.max_events = 7;
+  b->sleep_us = 50;
+  raddle_dispatcher_add (stage->kit->dispatcher, b->handler, &settings);
+  crowd_init (&crowd, stage, 200);
+  crowd_run (&crowd, a, QUEUE_LENGTH);
+  crowd_clear (&crowd);
+}
+
+/* Who is answered and has nothing to tell keeps nobody from it. */
+static void
+test_room_not_taken (void)
+{
+  g_autoptr (Stage) stage = stage_new (1);
+  Probe *a = add_narrow (stage, "a");
+  g_autoptr (RaddleRun) first = NULL;
+  RaddleRun *silent[3 * QUEUE_LENGTH];
+  g_autoptr (RaddleRun) last = start (stage, RADDLE_RUN_LLM, "L");
+  Wait waits[G_N_ELEMENTS (silent)] = { 0 };
+  g_auto (Wait) wait = { 0 };
+
+  probe_hold (a, "F:llm-new-token:x");
+  first = start (stage, RADDLE_RUN_LLM, "F");
+  fill (first);
+  for (guint i = 0; i < G_N_ELEMENTS (silent); i++)
+    {
+      silent[i] = start (stage, RADDLE_RUN_LLM, "S");
+      raddle_run_ready_async (silent[i], NULL, ready_cb, &waits[i]);
+    }
+  raddle_run_ready_async (last, NULL, ready_cb, &wait);
+  probe_release (a, "F:llm-new-token:x");
+  kit_iterate_until (stage->kit, wait.done);
+  g_assert_no_error (wait.error);
+  for (guint i = 0; i < G_N_ELEMENTS (silent); i++)
+    {
+      g_assert_true (waits[i].done);
+      g_object_unref (silent[i]);
+    }
+  emit_token (last, "x");
+}
+
+/* Nor who is asked on a context that nobody iterates, or goes away. */
+static void
+test_room_not_heard_of (void)
+{
+  g_autoptr (Stage) stage = stage_new (1);
+  Probe *a = add_narrow (stage, "a");
+  g_autoptr (GMainContext) context = g_main_context_new ();
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+  g_autoptr (RaddleRun) first = NULL;
+  g_autoptr (RaddleRun) last = start (stage, RADDLE_RUN_LLM, "L");
+  RaddleRun *runs[2 * QUEUE_LENGTH];
+  Wait waits[G_N_ELEMENTS (runs)] = { 0 };
+  g_auto (Wait) wait = { 0 };
+
+  probe_hold (a, "F:llm-new-token:x");
+  first = start (stage, RADDLE_RUN_LLM, "F");
+  fill (first);
+  for (guint i = 0; i < G_N_ELEMENTS (runs); i++)
+    {
+      runs[i] = start (stage, RADDLE_RUN_LLM, "S");
+      g_main_context_push_thread_default (context);
+      raddle_run_ready_async (runs[i], i % 2 ? cancellable : NULL, ready_cb, &waits[i]);
+      g_main_context_pop_thread_default (context);
+    }
+  raddle_run_ready_async (last, NULL, ready_cb, &wait);
+  g_cancellable_cancel (cancellable);
+  probe_release (a, "F:llm-new-token:x");
+  kit_iterate_until (stage->kit, wait.done);
+  g_assert_no_error (wait.error);
+  for (guint i = 0; i < G_N_ELEMENTS (runs); i++)
+    g_assert_false (waits[i].done);
+  for (guint i = 0; i < G_N_ELEMENTS (runs); i++)
+    {
+      while (!waits[i].done)
+        g_main_context_iteration (context, TRUE);
+      wait_clear (&waits[i]);
+      g_object_unref (runs[i]);
+    }
+}
+
+static void
+member_room_cb (gpointer user_data)
+{
+  Member *self = user_data;
+
+  self->crowd->n_calls++;
+  member_emit (self);
+  if (self->n_left > 0)
+    raddle_dispatcher_watch_room (self->crowd->stage->kit->dispatcher,
+                                  raddle_run_get_record (self->run), member_room_cb, self);
+}
+
+/* Streams and runs by hand stand in one line. */
+static void
+test_room_of_both_kinds (void)
+{
+  g_autoptr (Stage) stage = stage_new (1);
+  Probe *a = add_narrow (stage, "a");
+  g_autoptr (RaddleRun) first = NULL;
+  Crowd crowd;
+
+  crowd_init (&crowd, stage, 100);
+  probe_hold (a, "F:llm-new-token:x");
+  first = start (stage, RADDLE_RUN_LLM, "F");
+  fill (first);
+  for (guint i = 0; i < crowd.n_members; i++)
+    if (i % 2)
+      member_room_cb (&crowd.members[i]);
+    else
+      raddle_run_ready_async (crowd.members[i].run, NULL, member_ready_cb,
+                              &crowd.members[i]);
+  g_assert_cmpuint (crowd.n_taken, ==, 0);
+  probe_release (a, "F:llm-new-token:x");
+  kit_iterate_until (stage->kit, crowd.n_done == crowd.n_members);
+  end (first);
+  crowd_check (&crowd, 2 * QUEUE_LENGTH);
+  crowd_clear (&crowd);
+}
+
+typedef struct
+{
+  Crowd *crowd;
+  guint first, end;
+  guint n_calls;
+  int *n_left; /* atomic */
+} CrowdThread;
+
+/* One that waits in its own thread, with all the runs that are its. */
+static gpointer
+crowd_worker (gpointer user_data)
+{
+  CrowdThread *self = user_data;
+  Stage *stage = self->crowd->stage;
+
+  for (guint k = 0; k < EVENTS_EACH; k++)
+    for (guint i = self->first; i < self->end; i++)
+      while (!raddle_run_emit_token (self->crowd->members[i].run, "x", NULL))
+        {
+          wait_here (stage, self->crowd->members[i].run, TRUE);
+          self->n_calls++;
+        }
+  if (g_atomic_int_dec_and_test (self->n_left))
+    g_main_context_wakeup (stage->kit->context);
+  return NULL;
+}
+
+static void
+test_room_for_threads (void)
+{
+  g_autoptr (Stage) stage = stage_new (1);
+  CrowdThread threads[16];
+  GThread *handles[G_N_ELEMENTS (threads)];
+  int n_left = G_N_ELEMENTS (threads);
+  guint n_calls = 0;
+  Crowd crowd;
+
+  g_atomic_int_set (&raddle_dispatcher_get_sink (stage->kit->dispatcher)->max_pending,
+                    QUEUE_LENGTH);
+  add_narrow (stage, "a")->sleep_us = 100;
+  crowd_init (&crowd, stage, 4 * G_N_ELEMENTS (threads));
+  for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
+    {
+      threads[i] = (CrowdThread) { &crowd, 4 * i, 4 * i + 4, 0, &n_left };
+      handles[i] = g_thread_new ("crowd", crowd_worker, &threads[i]);
+    }
+  kit_iterate_until (stage->kit, g_atomic_int_get (&n_left) == 0);
+  for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
+    {
+      g_thread_join (handles[i]);
+      n_calls += threads[i].n_calls;
+    }
+  for (guint i = 0; i < crowd.n_members; i++)
+    {
+      end (crowd.members[i].run);
+      settle (stage, crowd.members[i].run);
+    }
+  g_test_message ("%u calls for %u emissions", n_calls, crowd.n_members * EVENTS_EACH);
+  g_assert_cmpuint (n_calls, <=, 3 * crowd.n_members * EVENTS_EACH);
+  g_assert_cmpuint (count_entered (stage, "a>M:llm-new-token"), ==,
+                    crowd.n_members * EVENTS_EACH);
+  crowd_clear (&crowd);
+}
+
 /* ---- posts ---- */
 
 static gpointer
@@ -1643,6 +2043,14 @@ main (int argc,
   ADD ("full/from-a-handler", test_full_from_a_handler);
   ADD ("full/without-waiting", test_full_without_waiting);
   ADD ("full/without-a-loop", test_full_without_a_loop);
+  ADD ("room/in-turn", test_room_in_turn);
+  ADD ("room/for-batches", test_room_for_batches);
+  ADD ("room/for-bytes", test_room_for_bytes);
+  ADD ("room/in-two-lanes", test_room_in_two_lanes);
+  ADD ("room/not-taken", test_room_not_taken);
+  ADD ("room/not-heard-of", test_room_not_heard_of);
+  ADD ("room/of-both-kinds", test_room_of_both_kinds);
+  ADD ("room/for-threads", test_room_for_threads);
   ADD ("settle/after-the-end-from-the-loop", test_settle_after_the_end_from_the_loop);
   ADD ("settle/after-the-end-from-a-thread", test_settle_after_the_end_from_a_thread);
   ADD ("settle/while-it-is-stopped", test_settle_while_it_is_stopped);
