@@ -2,9 +2,9 @@
 
 /* Owns the way from folders and a keyfile to handlers: finds plugins, loads those that
  * are to be used, and makes an instance for each group of the keyfile, or one for a
- * plugin that the keyfile does not mention. A file that cannot be used is refused in
- * words and the others go on; a mistake in the keyfile is a problem, and all of them are
- * told.
+ * plugin that the keyfile does not mention, unless that waits to be mentioned. A file that
+ * cannot be used is refused in words and the others go on; a mistake in the keyfile is a
+ * problem, and all of them are told.
  */
 
 #include "host/raddle-host-private.h"
@@ -76,6 +76,30 @@ turn_off_if_told (const RaddleConfig *config,
   return TRUE;
 }
 
+static gboolean
+waits_for_request (RaddlePlugin *plugin)
+{
+  return (raddle_plugin_get_flags (plugin) & RADDLE_PLUGIN_ON_REQUEST) != 0;
+}
+
+/* It is there for whoever lists plugins, but does nothing. */
+static void
+say_that_it_waits (const RaddleConfig *config,
+                   RaddlePlugin *plugin)
+{
+  g_autofree char *reason = NULL;
+  gboolean mentioned, enabled;
+
+  look_up_groups (config, raddle_plugin_get_name (plugin), &mentioned, &enabled);
+  if (mentioned || !waits_for_request (plugin))
+    return;
+  reason = g_strdup_printf ("is used only on request: by a group [handler %s] of the "
+                            "keyfile, or by plugin=%s in another one",
+                            raddle_plugin_get_name (plugin),
+                            raddle_plugin_get_name (plugin));
+  raddle_plugin_set_state (plugin, RADDLE_PLUGIN_LOADED, reason);
+}
+
 /* Its own name shows only when it is loaded. A file of the name that is turned off is not
  * even that. */
 static void
@@ -87,8 +111,9 @@ load_plugin (const RaddleConfig *config,
     return;
 
   raddle_plugin_load (plugin);
-  if (raddle_plugin_get_state (plugin) == RADDLE_PLUGIN_LOADED)
-    turn_off_if_told (config, plugin);
+  if (raddle_plugin_get_state (plugin) == RADDLE_PLUGIN_LOADED &&
+      !turn_off_if_told (config, plugin))
+    say_that_it_waits (config, plugin);
 }
 
 /* Borrowed; NULL if no loaded plugin has the name. */
@@ -261,7 +286,7 @@ add_unmentioned (const RaddleConfig *config,
       if (raddle_plugin_get_state (plugin) != RADDLE_PLUGIN_LOADED)
         continue;
       look_up_groups (config, raddle_plugin_get_name (plugin), &mentioned, &enabled);
-      if (mentioned)
+      if (mentioned || waits_for_request (plugin))
         continue;
       defaults = raddle_handler_config_new (raddle_plugin_get_name (plugin));
       add_handler (config, defaults, plugin, handlers, settings, problems);

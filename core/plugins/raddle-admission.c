@@ -30,7 +30,8 @@
 #define OVERFLOW_FLAGS                                                                   \
   (RADDLE_PLUGIN_COALESCE | RADDLE_PLUGIN_DROP_OLDEST | RADDLE_PLUGIN_DROP_NEWEST)
 #define KNOWN_FLAGS                                                                      \
-  (RADDLE_PLUGIN_THREAD_SAFE | DELIVERY_FLAGS | RADDLE_PLUGIN_EXCLUSIVE | OVERFLOW_FLAGS)
+  (RADDLE_PLUGIN_THREAD_SAFE | DELIVERY_FLAGS | RADDLE_PLUGIN_EXCLUSIVE |                 \
+   OVERFLOW_FLAGS | RADDLE_PLUGIN_ON_REQUEST)
 
 G_STATIC_ASSERT (offsetof (RaddlePluginDescriptor, flags) + sizeof (guint32)
                  <= RADDLE_ELF_DESCRIPTOR_BYTES);

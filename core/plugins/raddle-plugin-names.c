@@ -19,7 +19,7 @@ G_DEFINE_ENUM_TYPE (RaddlePluginState, raddle_plugin_state,
  * @self: a plugin
  *
  * Gets what the plugin says of itself: `thread-safe`, `inline`, `lockstep`, `detached`,
- * `exclusive`, `coalesce`, `drop-oldest`, `drop-newest`.
+ * `exclusive`, `coalesce`, `drop-oldest`, `drop-newest`, `on-request`.
  *
  * Returns: (transfer full) (array zero-terminated=1): the names of the flags that are set
  *
@@ -41,6 +41,7 @@ raddle_plugin_dup_flag_nicks (RaddlePlugin *self)
     { RADDLE_PLUGIN_COALESCE, "coalesce" },
     { RADDLE_PLUGIN_DROP_OLDEST, "drop-oldest" },
     { RADDLE_PLUGIN_DROP_NEWEST, "drop-newest" },
+    { RADDLE_PLUGIN_ON_REQUEST, "on-request" },
   };
   g_autoptr(GStrvBuilder) builder = g_strv_builder_new ();
 

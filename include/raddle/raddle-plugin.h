@@ -114,6 +114,9 @@ G_BEGIN_DECLS
  * @RADDLE_PLUGIN_COALESCE: when too much waits, adjacent pieces of text may become one
  * @RADDLE_PLUGIN_DROP_OLDEST: when too much waits, the oldest tokens may be left out
  * @RADDLE_PLUGIN_DROP_NEWEST: when too much waits, the newest tokens may be left out
+ * @RADDLE_PLUGIN_ON_REQUEST: used only where a group of the keyfile names it, for a handler
+ *   that nobody expects to be at work because its file is there: one that is installed for
+ *   all, and prints, writes files or starts programs
  *
  * What a plugin says of itself. One flag at most says how it is made to get its events,
  * and one what may happen when its queue is full; without that, the stream waits. Inline
@@ -131,6 +134,7 @@ typedef enum
   RADDLE_PLUGIN_COALESCE    = 1 << 5,
   RADDLE_PLUGIN_DROP_OLDEST = 1 << 6,
   RADDLE_PLUGIN_DROP_NEWEST = 1 << 7,
+  RADDLE_PLUGIN_ON_REQUEST  = 1 << 8,
 } RaddlePluginFlags;
 
 /**

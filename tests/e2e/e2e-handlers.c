@@ -268,6 +268,38 @@ test_instances (Scene *scene,
   check_log (scene, "off.log", "");
 }
 
+/* One that waits to be asked for: it is listed, and does nothing until a group names it. */
+static void
+test_on_request (Scene *scene,
+                 gconstpointer data)
+{
+  g_autoptr (Program) list = NULL;
+  g_autoptr (Program) inspected = NULL;
+  g_autoptr (Program) unasked = NULL;
+  g_autoptr (Program) asked = NULL;
+  g_autoptr (Program) other = NULL;
+
+  add_plugin (scene, "good-on-request");
+  write_keyfile (scene, "");
+  list = scene_run (scene, "exec $0 plugins -c raddle.conf");
+  assert_has (list->output->str, "loaded");
+  assert_has (list->output->str, "is used only on request: by a group [handler "
+                                 "good-on-request] of the keyfile");
+  inspected = scene_run (scene, "exec $0 inspect plugins/good-on-request.so");
+  g_assert_cmpint (inspected->status, ==, 0);
+  assert_has (inspected->output->str, "flags        on-request\n");
+
+  unasked = scene_run (scene, RUN " --stats");
+  check_good_run (unasked);
+  assert_has_not (unasked->messages->str, "good-on-request");
+  asked = scene_run (scene, RUN " --stats --set 'handler good-on-request.enabled=true'");
+  check_good_run (asked);
+  assert_has (asked->messages->str, "good-on-request          2 ");
+  other = scene_run (scene, RUN " --stats --set 'handler other.plugin=good-on-request'");
+  check_good_run (other);
+  assert_has (other->messages->str, "other            2 ");
+}
+
 /* A setting of a plugin that must be given, a plugin that nobody has. */
 static void
 test_groups_without (Scene *scene,
@@ -716,6 +748,7 @@ main (int argc,
   add ("missing-folder", NULL, test_missing_folder);
   add ("precedence", NULL, test_precedence);
   add ("no-handlers", NULL, test_no_handlers);
+  add ("on-request", NULL, test_on_request);
   add ("groups-without", NULL, test_groups_without);
   add ("problems", NULL, test_problems);
   add ("flags", NULL, test_flags);
