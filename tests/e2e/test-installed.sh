@@ -53,7 +53,8 @@ library=$(dirname "$(only libraddle-1.so)")
 raddle=$scratch/root$prefix/bin/raddle
 export LD_LIBRARY_PATH=$library
 
-for file in raddle.1 raddle-1.pc libraddle-1.so.0 raddle-version.h bash-completion; do
+for file in raddle.1 raddle-1.pc libraddle-1.so.0 raddle-version.h bash-completion \
+  trace.so; do
   [ -n "$(only "$file")" ]
   tell $? "$file is installed"
 done
@@ -63,6 +64,12 @@ tell $? "the program runs" said
 
 [ "$(pkg-config --variable=plugindir raddle-1)" = "${library#"$scratch/root"}/raddle-1/plugins" ]
 tell $? "pkg-config knows the system's plugin folder"
+
+"$raddle" plugins -p "$library/raddle-1/plugins" >said 2>&1 && grep -q '^trace  *sync  *loaded ' said
+tell $? "the stock handlers are in the system's plugin folder" said
+LD_LIBRARY_PATH='' meson devenv -C "$build" "$build/core/cli/raddle" plugins >said 2>&1 &&
+  grep -q '^trace  *sync  *loaded ' said
+tell $? "the development environment finds them too" said
 
 nm -D --defined-only --format=posix "$library/libraddle-1.so" | sed 's/[ @].*//' |
   grep -v '^raddle_' >said

@@ -59,7 +59,7 @@ rule_licence_line () {
 
 # After the licence line: what the file owns, which thread runs it, what it must never do.
 rule_first_paragraph () {
-  grep -E '^core/.*\.c$' "$house_files" | while IFS= read -r file; do
+  grep -E '^(core|plugins)/.*\.c$' "$house_files" | while IFS= read -r file; do
     sed 1d "$house_root/$file" | awk 'NF { exit !/^\/\* ./ } END { if (!NR) exit 1 }' ||
       printf '%s: no paragraph after the licence line\n' "$file"
   done

@@ -75,6 +75,7 @@ $house_spdx
 #include "events/thing.h"
 SAMPLE
 bad first_paragraph core/events/thing.c <<<"$house_spdx"
+bad first_paragraph plugins/thing/thing.c <<<"$house_spdx"
 good first_paragraph core/events/thing.c <<SAMPLE
 $house_spdx
 

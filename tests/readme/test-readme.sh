@@ -106,4 +106,16 @@ block text '$ build/core/cli/raddle run' | sed 1d >shown
 [ -s shown ] && cmp -s shown really
 tell $? "the output of the joke is what is shown" really
 
+# untimed: without the times, which were measured.
+untimed () {
+  sed -E 's/after [0-9.]+(us|ms|s)/after T/g'
+}
+
+line='$ build/core/cli/raddle run -m built-in -p build/plugins/trace'
+block text "$line" | sed 1d | untimed >shown
+text=$(command_from "$line")
+(eval "${text#\$ }") 2>&1 | untimed >really
+[ -s shown ] && cmp -s shown really
+tell $? "the trace is what is shown" really
+
 printf '1..%d\n' "$n"
