@@ -118,4 +118,16 @@ text=$(command_from "$line")
 [ -s shown ] && cmp -s shown really
 tell $? "the trace is what is shown" really
 
+line='$ build/core/cli/raddle run -m built-in -p build/plugins/jsonl'
+numberless () {
+  sed -E 's/"(time_us|wall_time)":.*/"\1"/'
+}
+block text "$line" | sed 1,2d | numberless >shown
+text=$(command_from "$line")
+(eval "${text#\$ }") >said 2>&1
+text=$(command_from "$ sed -n '1p; \$p' events.jsonl")
+(eval "${text#\$ }") 2>&1 | numberless >really
+[ -s shown ] && cmp -s shown really
+tell $? "the lines of JSON are what is shown" really
+
 printf '1..%d\n' "$n"
