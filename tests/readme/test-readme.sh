@@ -130,4 +130,11 @@ text=$(command_from "$ sed -n '1p; \$p' events.jsonl")
 [ -s shown ] && cmp -s shown really
 tell $? "the lines of JSON are what is shown" really
 
+line='$ build/core/cli/raddle run -m built-in -p build/plugins/exec'
+block text "$line" | sed 1d >shown
+text=$(command_from "$line")
+(eval "${text#\$ }") >really 2>&1
+[ -s shown ] && cmp -s shown really
+tell $? "the program gets its line" really
+
 printf '1..%d\n' "$n"
