@@ -2,14 +2,19 @@
 
 /* Owns what waits for a thread, and says who may have one. The threads themselves are a
  * GThreadPool's; what is pushed there is no item but a permit for a thread to come and
- * take one. A thread that is done takes the next item without going back for a permit.
- * All of it runs on any thread; the lock is never held while GLib starts threads, nor
- * while an item is served. Nothing in here waits.
+ * take one. A thread that is done takes the next item without going back for a permit;
+ * where there is none it sleeps here for a while, and the one that fell asleep last is
+ * woken first, since of its memory the most is still in the caches. All of it runs on any
+ * thread; the lock is never held while GLib starts threads, while a thread is woken for an
+ * item, nor while one is served. Nobody else waits in here.
  */
 
 #include "dispatch/raddle-pool.h"
 
 #include "events/raddle-lock.h"
+
+/* us: after so long a thread that nobody needs goes back to the GThreadPool. */
+#define SLEEP_US (500 * 1000)
 
 /* Also what a permit says; it is pushed as a pointer, so none of them is 0. */
 typedef enum
@@ -19,6 +24,15 @@ typedef enum
   SLOW,
   N_KINDS,
 } RaddlePoolKind;
+
+/* Where a thread sleeps. Whoever wakes it does so with the lock open, when it may be up
+ * and gone already, so the memory stays with the pool. */
+typedef struct
+{
+  GCond wake;
+  RaddlePoolKind permit; /* lock: what it was woken for */
+  GList link;            /* lock: in sleepers or spare_sleepers */
+} RaddlePoolSleeper;
 
 struct _RaddlePool
 {
@@ -33,6 +47,10 @@ struct _RaddlePool
   GMutex lock;
   GQueue items[N_KINDS];    /* lock */
   guint n_permits[N_KINDS]; /* lock: given for items that nobody has taken yet */
+  guint n_sent;             /* lock: of these, those that the GThreadPool has */
+  GQueue sleepers;          /* lock: of RaddlePoolSleeper; who fell asleep last comes first */
+  GQueue spare_sleepers;    /* lock */
+  guint n_inside;           /* lock: threads that serve, sleep, or were just woken */
   guint n_serving;          /* lock: threads with an item or a permit */
   int n_slow;               /* lock: those of them that are slow; below 0 for the moment
                                when a thread was quick again before it was called slow */
@@ -127,6 +145,91 @@ raise_limit (RaddlePool *self)
   raddle_unlock (&self->lock);
 }
 
+/* ---- sleep ---- */
+
+static RaddlePoolSleeper *
+take_sleeper_locked (RaddlePool *self)
+{
+  GList *link = g_queue_pop_head_link (&self->spare_sleepers);
+  RaddlePoolSleeper *sleeper;
+
+  if (link != NULL)
+    return link->data;
+  sleeper = g_new0 (RaddlePoolSleeper, 1);
+  g_cond_init (&sleeper->wake);
+  sleeper->link.data = sleeper;
+  return sleeper;
+}
+
+static void
+free_sleeper (RaddlePoolSleeper *sleeper)
+{
+  g_cond_clear (&sleeper->wake);
+  g_free (sleeper);
+}
+
+/* Returns what the thread was woken for; NOTHING when it is to go. None sleeps while the
+ * GThreadPool has a permit, which a thread that goes back may take. */
+static RaddlePoolKind
+sleep_locked (RaddlePool *self)
+{
+  gint64 end = g_get_monotonic_time () + SLEEP_US;
+  RaddlePoolSleeper *sleeper;
+  RaddlePoolKind permit;
+  gboolean in_time = TRUE;
+
+  if (self->freed || self->n_sent > 0)
+    return NOTHING;
+  sleeper = take_sleeper_locked (self);
+  sleeper->permit = NOTHING;
+  g_queue_push_head_link (&self->sleepers, &sleeper->link);
+  while (in_time && sleeper->permit == NOTHING && !self->freed)
+    {
+      raddle_sync_release (&self->lock);
+      in_time = g_cond_wait_until (&sleeper->wake, &self->lock, end);
+      raddle_sync_acquire (&self->lock);
+    }
+  permit = sleeper->permit;
+  if (permit == NOTHING)
+    g_queue_unlink (&self->sleepers, &sleeper->link);
+  g_queue_push_head_link (&self->spare_sleepers, &sleeper->link);
+
+  return permit;
+}
+
+/* NULL when nobody sleeps. */
+static RaddlePoolSleeper *
+call_sleeper_locked (RaddlePool *self,
+                     RaddlePoolKind permit)
+{
+  GList *link = g_queue_pop_head_link (&self->sleepers);
+  RaddlePoolSleeper *sleeper;
+
+  if (link == NULL)
+    return NULL;
+  sleeper = link->data;
+  sleeper->permit = permit;
+  return sleeper;
+}
+
+/* They are to go. */
+static void
+wake_all_locked (RaddlePool *self)
+{
+  for (GList *link = self->sleepers.head; link != NULL; link = link->next)
+    g_cond_signal (&((RaddlePoolSleeper *) link->data)->wake);
+}
+
+static void
+send_thread (RaddlePool *self,
+             RaddlePoolKind permit,
+             gboolean raise)
+{
+  if (raise)
+    raise_limit (self);
+  g_thread_pool_push (self->threads, GUINT_TO_POINTER (permit), NULL);
+}
+
 /* Opens the lock, gives a permit if there is room, and sends a thread with it. When GLib
  * cannot start one now, it keeps the permit for the next that is free. */
 static void
@@ -134,18 +237,30 @@ unlock_and_send_thread (RaddlePool *self)
 {
   RaddlePoolKind permit = give_permit_locked (self);
   gboolean raise = self->n_serving > self->n_raised;
+  RaddlePoolSleeper *sleeper = NULL;
 
+  if (permit != NOTHING)
+    {
+      sleeper = call_sleeper_locked (self, permit);
+      self->n_sent += sleeper == NULL;
+    }
   raddle_unlock (&self->lock);
-  if (permit == NOTHING)
-    return;
-  if (raise)
-    raise_limit (self);
-  g_thread_pool_push (self->threads, GUINT_TO_POINTER (permit), NULL);
+
+  if (sleeper != NULL)
+    g_cond_signal (&sleeper->wake);
+  else if (permit != NOTHING)
+    send_thread (self, permit, raise);
 }
+
+/* ---- service ---- */
 
 static void
 destroy (RaddlePool *self)
 {
+  GList *link;
+
+  while ((link = g_queue_pop_head_link (&self->spare_sleepers)) != NULL)
+    free_sleeper (link->data);
   g_mutex_clear (&self->lock);
   g_free (self);
 }
@@ -160,16 +275,13 @@ serve (RaddlePool *self,
   g_private_set (&kind_in_hand, GUINT_TO_POINTER (NOTHING));
 }
 
+/* What a permit is for, and then what there is. */
 static void
-serve_worker (gpointer data,
-              gpointer user_data)
+serve_items_locked (RaddlePool *self,
+                    RaddlePoolKind kind)
 {
-  RaddlePool *self = user_data;
-  RaddlePoolKind kind = GPOINTER_TO_UINT (data);
-  gboolean last;
   gpointer item;
 
-  raddle_lock (&self->lock);
   self->n_permits[kind]--;
   item = g_queue_pop_head (&self->items[kind]);
   do
@@ -181,7 +293,33 @@ serve_worker (gpointer data,
       end_locked (self, kind);
     }
   while (take_next_locked (self, &kind, &item));
-  last = self->freed && self->n_serving == 0;
+}
+
+/* Freed, and no thread is in here or on its way. */
+static gboolean
+is_over_locked (RaddlePool *self)
+{
+  return self->freed && self->n_serving == 0 && self->n_inside == 0;
+}
+
+static void
+serve_worker (gpointer data,
+              gpointer user_data)
+{
+  RaddlePool *self = user_data;
+  RaddlePoolKind permit = GPOINTER_TO_UINT (data);
+  gboolean last;
+
+  raddle_lock (&self->lock);
+  self->n_sent--;
+  self->n_inside++;
+  while (permit != NOTHING)
+    {
+      serve_items_locked (self, permit);
+      permit = sleep_locked (self);
+    }
+  self->n_inside--;
+  last = is_over_locked (self);
   raddle_unlock (&self->lock);
 
   if (last)
@@ -242,7 +380,8 @@ raddle_pool_free (RaddlePool *self)
       g_queue_init (&self->items[kind]);
     }
   self->freed = TRUE;
-  last = self->n_serving == 0;
+  wake_all_locked (self);
+  last = is_over_locked (self);
   raddle_unlock (&self->lock);
 
   for (RaddlePoolKind kind = QUICK; kind < N_KINDS; kind++)

@@ -27,6 +27,7 @@ typedef struct
   gboolean done;        /* lock */
   gboolean freed;       /* lock */
   gboolean pushed_slow; /* lock: what its thread says of it */
+  GThread *thread;      /* lock: by which it was entered; not a reference */
 } Item;
 
 struct _Bench
@@ -96,6 +97,7 @@ enter (Item *item)
   raddle_lock (&bench->lock);
   item->entered = TRUE;
   item->pushed_slow = raddle_pool_serves_slow_item ();
+  item->thread = g_thread_self ();
   bench->order[bench->n_entered++] = item;
   bench->n_inside++;
   bench->max_inside = MAX (bench->max_inside, bench->n_inside);
@@ -423,6 +425,67 @@ test_never_returns (void)
   let_all_go (bench);
 }
 
+/* ---- sleep ---- */
+
+/* One that is given the time to fall asleep has not always done so. */
+static gboolean
+last_asleep_comes_first (Bench *bench)
+{
+  Item *first = push (bench, 0, FALSE, TRUE, 0);
+  Item *last = push (bench, 1, FALSE, TRUE, 0);
+  Item *next;
+
+  bench_wait (bench, bench->n_inside == 2);
+  let_go (first);
+  bench_wait (bench, first->done);
+  let_pass (bench, 1);
+  let_go (last);
+  bench_wait (bench, last->done);
+  let_pass (bench, 1);
+  next = push (bench, 2, FALSE, FALSE, 0);
+  bench_wait (bench, next->done);
+
+  return next->thread == last->thread;
+}
+
+static void
+test_last_asleep (void)
+{
+  g_autoptr (Bench) bench = bench_new (2, 2);
+  guint n_rounds = 1;
+
+  while (!last_asleep_comes_first (bench))
+    g_assert_cmpuint (++n_rounds, <, MAX_ITEMS / 3);
+}
+
+/* It is woken for what is slow too. */
+static void
+test_woken_for_each_kind (void)
+{
+  g_autoptr (Bench) bench = bench_new (1, 2);
+
+  for (guint i = 0; i < 100; i++)
+    {
+      push (bench, i, i % 3 == 0, FALSE, 0);
+      bench_wait (bench, bench->n_done == i + 1);
+    }
+  g_assert_cmpuint (bench->max_inside, ==, 1);
+}
+
+/* Longer than a thread sleeps in here, and then longer than one sleeps in GLib. */
+static void
+test_overslept (void)
+{
+  g_autoptr (Bench) bench = bench_new (2, 2);
+
+  for (guint i = 0; i < 3; i++)
+    {
+      let_pass (bench, 600 * i);
+      push (bench, i, FALSE, FALSE, 0);
+      bench_wait (bench, bench->n_done == i + 1);
+    }
+}
+
 /* ---- the end ---- */
 
 static void
@@ -453,6 +516,22 @@ test_free_from_inside (void)
   let_all_go (bench);
   bench_wait (bench, bench->n_done == 1);
   g_assert_cmpuint (bench->n_freed, ==, 10);
+}
+
+/* Those that sleep go too. */
+static void
+test_free_asleep (void)
+{
+  for (guint round = 0; round < 20; round++)
+    {
+      g_autoptr (Bench) bench = bench_new (2, 4);
+
+      for (guint i = 0; i < 4; i++)
+        push (bench, i, i % 2, FALSE, 0);
+      bench_wait (bench, bench->n_done == 4);
+      let_pass (bench, round % 3);
+      raddle_pool_free (g_steal_pointer (&bench->pool));
+    }
 }
 
 /* Threads that were asked for may come when there is nothing left to do. */
@@ -579,6 +658,10 @@ main (int argc,
   ADD ("slow/shrinks", test_shrinks);
   ADD ("slow/after-the-end", test_slow_after_the_end);
   ADD ("slow/never-returns", test_never_returns);
+  ADD ("sleep/last-comes-first", test_last_asleep);
+  ADD ("sleep/woken-for-each-kind", test_woken_for_each_kind);
+  ADD ("sleep/overslept", test_overslept);
+  ADD ("free/asleep", test_free_asleep);
   ADD ("free/with-items-queued", test_free_with_items_queued);
   ADD ("free/from-inside", test_free_from_inside);
   ADD ("free/at-once", test_free_at_once);
