@@ -7,11 +7,33 @@
 
 G_BEGIN_DECLS
 
+struct _RaddleRun
+{
+  GObject parent_instance;
+  RaddleRunRecord *record;
+  gboolean owner;
+};
+
 RaddleRun       *raddle_run_new_for_record (RaddleRunRecord *record,
                                             gboolean         owner);
-RaddleRunRecord *raddle_run_get_record     (RaddleRun       *self);
-gboolean         raddle_run_check_owner    (RaddleRun       *self,
+void             raddle_run_set_not_owner  (RaddleRun       *self,
                                             GError         **error);
+
+static inline RaddleRunRecord *
+raddle_run_get_record (RaddleRun *self)
+{
+  return self->record;
+}
+
+static inline gboolean
+raddle_run_check_owner (RaddleRun *self,
+                        GError **error)
+{
+  if (G_LIKELY (self->owner))
+    return TRUE;
+  raddle_run_set_not_owner (self, error);
+  return FALSE;
+}
 
 /* raddle-run-by-hand.c */
 RaddleRun       *raddle_run_start_by_hand  (RaddleRunSink   *sink,

@@ -123,14 +123,6 @@ raddle_run_record_set_metadata (RaddleRunRecord *self,
     }
 }
 
-/* Whether somebody wants events of @type, so that building one is worth it. */
-gboolean
-raddle_run_record_wants (RaddleRunRecord *self,
-                         RaddleEventType type)
-{
-  return (g_atomic_int_get (&self->sink->wanted) & RADDLE_EVENT_MASK (type)) != 0;
-}
-
 static void
 queue_batch_locked (RaddleRunRecord *self,
                     RaddleBatch *batch)
@@ -301,6 +293,31 @@ raddle_run_record_count (RaddleRunRecord *self,
       self->next_seq += n_texts;
       for (gsize i = 0; type == RADDLE_EVENT_LLM_NEW_TOKEN && i < n_texts; i++)
         raddle_run_tokens_add (&self->tokens, texts[i], strlen (texts[i]));
+    }
+  raddle_unlock (&self->lock);
+
+  if (!running)
+    raddle_run_record_set_refusal (self, error);
+  return running;
+}
+
+/* The same of one, of @length bytes. */
+gboolean
+raddle_run_record_count_one (RaddleRunRecord *self,
+                             RaddleEventType type,
+                             const char *text,
+                             gsize length,
+                             GError **error)
+{
+  gboolean running;
+
+  raddle_lock (&self->lock);
+  running = self->state == RADDLE_RUN_RECORD_RUNNING;
+  if (running)
+    {
+      self->next_seq++;
+      if (type == RADDLE_EVENT_LLM_NEW_TOKEN)
+        raddle_run_tokens_add (&self->tokens, text, length);
     }
   raddle_unlock (&self->lock);
 

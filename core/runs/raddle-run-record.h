@@ -97,8 +97,6 @@ void             raddle_run_record_set_tags     (RaddleRunRecord    *self,
                                                  const char * const *tags);
 void             raddle_run_record_set_metadata (RaddleRunRecord    *self,
                                                  JsonObject         *metadata);
-gboolean         raddle_run_record_wants        (RaddleRunRecord    *self,
-                                                 RaddleEventType     type);
 gboolean         raddle_run_record_start        (RaddleRunRecord    *self,
                                                  RaddleBatch        *start,
                                                  GError            **error);
@@ -111,6 +109,11 @@ gboolean         raddle_run_record_count        (RaddleRunRecord    *self,
                                                  RaddleEventType     type,
                                                  const char * const *texts,
                                                  gsize               n_texts,
+                                                 GError            **error);
+gboolean         raddle_run_record_count_one    (RaddleRunRecord    *self,
+                                                 RaddleEventType     type,
+                                                 const char         *text,
+                                                 gsize               length,
                                                  GError            **error);
 void             raddle_run_record_set_refusal  (RaddleRunRecord    *self,
                                                  GError            **error);
@@ -140,6 +143,14 @@ gboolean         raddle_run_record_has_ending_below (RaddleRunRecord *self);
 RaddleBatch     *raddle_run_record_review_end   (RaddleRunRecord    *self,
                                                  RaddleBatch        *end);
 void             raddle_run_record_settled      (RaddleRunRecord    *self);
+
+/* Whether somebody wants events of @type, so that building one is worth it. */
+static inline gboolean
+raddle_run_record_wants (RaddleRunRecord *self,
+                         RaddleEventType type)
+{
+  return (g_atomic_int_get (&self->sink->wanted) & RADDLE_EVENT_MASK (type)) != 0;
+}
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (RaddleRunRecord, raddle_run_record_unref)
 

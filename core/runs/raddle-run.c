@@ -11,13 +11,6 @@
 #include "raddle/raddle-error.h"
 #include "raddle/raddle-event.h"
 
-struct _RaddleRun
-{
-  GObject parent_instance;
-  RaddleRunRecord *record;
-  gboolean owner;
-};
-
 /**
  * RaddleRun:
  *
@@ -76,25 +69,15 @@ raddle_run_new_for_record (RaddleRunRecord *record,
   return self;
 }
 
-RaddleRunRecord *
-raddle_run_get_record (RaddleRun *self)
-{
-  return self->record;
-}
-
 /* A run is told of by whoever started it; a handler only looks on. */
-gboolean
-raddle_run_check_owner (RaddleRun *self,
-                        GError **error)
+void
+raddle_run_set_not_owner (RaddleRun *self,
+                          GError **error)
 {
-  if (self->owner)
-    return TRUE;
-
   g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_REQUEST,
                "The run '%s' (%s) belongs to whoever started it: with a handle from an "
                "event it can be stopped, cancelled and waited for, but not emit or end",
                self->record->info.name, self->record->info.id);
-  return FALSE;
 }
 
 /**

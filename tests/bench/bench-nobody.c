@@ -10,19 +10,35 @@
 
 #define N_EVENTS 500000
 
+/* There is always room for what nobody wants. */
+static inline gboolean
+emit (RaddleRun *run,
+      const char *const *texts,
+      guint n_texts)
+{
+  return n_texts == 1 ? raddle_run_emit_token (run, *texts, NULL)
+                      : raddle_run_emit_tokens (run, texts, n_texts, NULL);
+}
+
 /* ns an event. */
 static double
 emit_all (BenchStream *self)
 {
+  gboolean good = TRUE;
   BenchTime begun;
+  RaddleRun *run;
+  double took;
 
   bench_host_restart_runs (self->host);
+  run = self->host->runs->pdata[0];
   begun = bench_begin ();
-  for (guint i = 0; i < self->n_events; i += self->batch)
-    bench_host_emit (self->host, self->host->runs->pdata[0], i,
-                     MIN (self->batch, self->n_events - i));
+  for (guint i = 0; i < self->n_events && good; i += self->batch)
+    good = emit (run, bench_get_texts (i), MIN (self->batch, self->n_events - i));
+  took = bench_since (begun).cpu / self->n_events;
 
-  return bench_since (begun).cpu / self->n_events;
+  if (!good)
+    g_error ("what nobody wants was not taken");
+  return took;
 }
 
 static double
