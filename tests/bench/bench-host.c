@@ -34,6 +34,40 @@ begin_to_wait (BenchHost *self)
   self->deadline = bench_now () + DEADLINE_S * G_GINT64_CONSTANT (1000000000);
 }
 
+/* ---- the loop ---- */
+
+typedef struct
+{
+  BenchFunc func;
+  gpointer data;
+  double value;
+  gboolean done;
+} LoopCall;
+
+static gboolean
+call_cb (gpointer user_data)
+{
+  LoopCall *call = user_data;
+
+  call->value = call->func (call->data);
+  call->done = TRUE;
+  return G_SOURCE_REMOVE;
+}
+
+/* Calls @func where a program's own code runs: in a callback of the main loop. From outside
+ * of one, what is emitted waits until the loop is iterated. */
+double
+bench_call_in_loop (BenchFunc func,
+                    gpointer data)
+{
+  LoopCall call = { func, data };
+
+  g_idle_add_full (G_PRIORITY_DEFAULT, call_cb, &call, NULL);
+  while (!call.done)
+    g_main_context_iteration (NULL, TRUE);
+  return call.value;
+}
+
 /* ---- setting up ---- */
 
 static void
@@ -405,19 +439,22 @@ bench_host_check (BenchHost *self,
     }
 }
 
-static void
-emit_all (BenchHost *self,
-          guint n_events,
-          guint batch)
+/* 0 when the stream was given up. */
+static double
+emit_all (gpointer data)
 {
+  const BenchStream *self = data;
+  BenchHost *host = self->host;
   guint i_run = 0;
 
-  for (guint i = 0; i < n_events; i += batch)
+  for (guint i = 0; i < self->n_events; i += self->batch)
     {
-      if (!bench_host_emit (self, self->runs->pdata[i_run], i, MIN (batch, n_events - i)))
-        return;
-      i_run = (i_run + 1) % self->runs->len;
+      if (!bench_host_emit (host, host->runs->pdata[i_run], i,
+                            MIN (self->batch, self->n_events - i)))
+        return 0;
+      i_run = (i_run + 1) % host->runs->len;
     }
+  return 1;
 }
 
 /* Streams to the host's runs, a batch to each in turn, and returns what it took until the
@@ -427,13 +464,17 @@ bench_host_stream (BenchHost *self,
                    guint n_events,
                    guint batch)
 {
+  BenchStream stream = { self, n_events, batch };
   BenchTime begun, took;
 
   bench_host_expect (self, n_events);
   if (self->patience > 0)
     self->give_up = bench_now () + self->patience;
   begun = bench_begin ();
-  emit_all (self, n_events, batch);
+  if (self->outside)
+    emit_all (&stream);
+  else
+    bench_call_in_loop (emit_all, &stream);
   bench_host_wait (self);
   took = bench_since (begun);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* A host with handlers of the benchmarks on the default main context, and streams of
- * tokens through it: runs made by hand, emitted as fast as the host takes them. */
+ * tokens through it: runs made by hand, emitted as fast as the host takes them, from a
+ * callback of the main loop unless it says otherwise. */
 
 #pragma once
 
@@ -22,11 +23,14 @@ typedef struct
   int done_fd;         /* eventfd: a handler has it all */
   guint done_source;
   guint look_source;
+  gboolean outside;    /* streams are emitted from outside of the main loop */
   gint64 patience;     /* ns: a stream that takes longer is given up; 0: never */
   gint64 deadline;     /* ns, monotonic: of what is waited for */
   gint64 give_up;      /* ns, monotonic: the stream; 0: never */
 } BenchHost;
 
+double     bench_call_in_loop    (BenchFunc   func,
+                                  gpointer    data);
 BenchHost *bench_host_new        (const char *const *handlers);
 BenchHost *bench_host_new_same   (guint       n_handlers,
                                   const char *handler);

@@ -2,7 +2,8 @@
 
 /* How long a token takes from the call that emits it to the handler's first line: one
  * by one, while everything sleeps, and right behind a batch of another run, which
- * comes first or at the same time. The floors are a task to a pool, alone and behind
+ * comes first or at the same time; from a callback of the main loop, and idle also from
+ * outside, where the loop must be woken first. The floors are a task to a pool, alone and behind
  * as many tasks, and a bare eventfd between two threads. A value is the median of the
  * tokens of a turn; the 99th percentile and the longest are those of all turns
  * together. */
@@ -21,6 +22,7 @@ typedef struct
   BenchWaker *waker; /* or this */
   guint n_tokens;
   guint n_before;
+  gboolean outside; /* of the main loop */
   GArray *samples; /* of double, us: all turns */
 } Latency;
 
@@ -56,7 +58,7 @@ emit_one (BenchHost *host,
 
 /* The median of a turn, in us. */
 static double
-measure_median (gpointer data)
+measure_here (gpointer data)
 {
   Latency *self = data;
   g_autoptr (GArray) samples = g_array_new (FALSE, FALSE, sizeof (double));
@@ -73,6 +75,16 @@ measure_median (gpointer data)
   g_array_append_vals (self->samples, samples->data, samples->len);
 
   return bench_percentile (samples, 0.5);
+}
+
+static double
+measure_median (gpointer data)
+{
+  Latency *self = data;
+
+  if (self->host == NULL || self->outside)
+    return measure_here (self);
+  return bench_call_in_loop (measure_here, self);
 }
 
 static void
@@ -126,13 +138,15 @@ static void
 measure_host (const BenchOptions *options,
               const char *const *names,
               guint n_before,
+              gboolean outside,
               double reach)
 {
   g_autoptr (BenchHost) host = bench_host_new_same (1, "adder");
   g_autoptr (BenchWaker) pool = bench_waker_new_pool ();
 
   bench_host_start_runs (host, 2);
-  measure (options, names, &(Latency) { .host = host, .n_before = n_before },
+  measure (options, names,
+           &(Latency) { .host = host, .n_before = n_before, .outside = outside },
            &(Latency) { .waker = pool, .n_before = n_before }, BENCH_POOL, reach);
 }
 
@@ -153,12 +167,14 @@ main (int argc,
       char **argv)
 {
   const char *const idle[] = { "latency-p50", "latency-p99", "latency-max" };
+  const char *const outside[] = { "outside-p50", "outside-p99", "outside-max" };
   const char *const load[] = { "load-p50", "load-p99", "load-max" };
   BenchOptions options = { 0 };
 
   bench_init (&options, argc, argv);
-  measure_host (&options, idle, 0, 1.3);
-  measure_host (&options, load, BENCH_MAX_BATCH, 0);
+  measure_host (&options, idle, 0, FALSE, 1.3);
+  measure_host (&options, load, BENCH_MAX_BATCH, FALSE, 0);
+  measure_host (&options, outside, 0, TRUE, 0);
   measure_eventfd (&options);
 
   return 0;

@@ -2,7 +2,8 @@
 
 /* What a token costs on its way to sync handlers: CPU time of the loop and the workers
  * together, for an event and a handler, while the tokens are streamed as fast as they are
- * taken. Before them stand the floors, alone. */
+ * taken. Before them stand the floors, alone. A program emits from its main loop; where it
+ * is said so, from outside. */
 
 #include "bench-floors.h"
 #include "bench-host.h"
@@ -45,11 +46,13 @@ measure_stream (const BenchOptions *options,
                 const char *handler,
                 guint n_handlers,
                 guint batch,
+                gboolean outside,
                 double reach)
 {
   gboolean is_inline = g_str_has_suffix (handler, "inline");
-  g_autofree char *name = g_strdup_printf (
-    "%s-%u-batch-%u", is_inline ? "inline" : "sync", n_handlers, batch);
+  g_autofree char *name =
+    g_strdup_printf ("%s-%u-batch-%u%s", is_inline ? "inline" : "sync", n_handlers, batch,
+                     outside ? "-outside" : "");
   guint n_events = bench_scale (options, N_EVENTS);
   g_autoptr (BenchHost) host = NULL;
   BenchStream stream;
@@ -57,6 +60,7 @@ measure_stream (const BenchOptions *options,
   if (!bench_wants (options, name))
     return;
   host = bench_host_new_same (n_handlers, handler);
+  host->outside = outside;
   bench_host_start_runs (host, 1);
   stream = (BenchStream) { host, n_events, batch, n_handlers };
   bench_measure (options, &(BenchFigure) {
@@ -113,11 +117,13 @@ main (int argc,
     {
       gboolean one = n_handlers[i] == 1;
 
-      measure_stream (&options, "adder", n_handlers[i], 64, one ? 1 / 3. : 0);
-      measure_stream (&options, "adder", n_handlers[i], 8, one ? 1 : 0);
-      measure_stream (&options, "adder", n_handlers[i], 1, 0);
+      measure_stream (&options, "adder", n_handlers[i], 64, FALSE, one ? 1 / 3. : 0);
+      measure_stream (&options, "adder", n_handlers[i], 8, FALSE, one ? 1 : 0);
+      measure_stream (&options, "adder", n_handlers[i], 1, FALSE, 0);
     }
-  measure_stream (&options, "adder delivery=inline", 1, 64, 0);
+  measure_stream (&options, "adder", 1, 64, TRUE, 0);
+  measure_stream (&options, "adder", 1, 8, TRUE, 0);
+  measure_stream (&options, "adder delivery=inline", 1, 64, FALSE, 0);
   measure_many (&options, 4, 2.5);
   measure_many (&options, 16, 6);
 
