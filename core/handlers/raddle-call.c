@@ -109,14 +109,13 @@ static gboolean
 complete_cb (gpointer user_data)
 {
   RaddleCall *self = user_data;
-  gboolean good;
+  GMainContext *context = self->context; /* stays, for as long as it is pushed */
 
   raddle_sync_acquire (self);
-  g_main_context_push_thread_default (self->context);
-  good = finish_call (self);
-  g_main_context_pop_thread_default (self->context);
-  self->done (self, good);
+  g_main_context_push_thread_default (context);
+  self->done (self, finish_call (self));
   raddle_call_free (self);
+  g_main_context_pop_thread_default (context);
 
   return G_SOURCE_REMOVE;
 }

@@ -203,6 +203,17 @@ typedef struct
   GPtrArray *closed; /* of RaddleSlot, owned: their runs are over for the handler */
 } RaddleLaneTidings;
 
+static inline gboolean
+raddle_lane_has_tidings (const RaddleLaneTidings *tidings)
+{
+  guint n_work = 0;
+
+  for (guint side = 0; side < RADDLE_LANE_N_SIDES; side++)
+    n_work |= tidings->work[side];
+  return (n_work | tidings->news | tidings->room) != 0 || tidings->idle != NULL ||
+         tidings->closed != NULL;
+}
+
 /* raddle-lane.c; told with no lock held */
 void        raddle_lane_tell_owner          (RaddleLane        *self,
                                              RaddleLaneTidings *tidings);

@@ -53,7 +53,8 @@ typedef struct
   RaddleSlot *slot;
   RaddleLaneEntry *entry;
   gint64 deadline; /* us, monotonic; 0: none */
-  gint64 began;    /* us, monotonic */
+  gint64 began;    /* us, monotonic; 0: to be looked up */
+  gint64 ended;    /* the same, once its calls are made */
   gint64 noted;    /* up to where the statistics go */
   guint n_noted;
   guint n_calls;
@@ -240,49 +241,60 @@ call_gap (RaddleLane *self,
   return !should_yield (self, service);
 }
 
+/* Whether something happens that ends turns, or may. All of it is asked after each call,
+ * so it is one question. */
+static inline gboolean
+may_have_to_yield (RaddleLane *self,
+                   RaddleTurn *turn)
+{
+  return (raddle_lane_look_at (&self->interrupts) | raddle_lane_look_at (&self->n_flow) |
+          raddle_lane_look_at (&turn->set_aside) |
+          !raddle_lane_look_at (&self->brisk)) != 0;
+}
+
 /* The sync events from the next one on, in as few steps as can be: what is known of the
- * turn stays in registers, and is looked after only when there is a reason. FALSE when
- * the turn is over. */
+ * turn stays in registers, and is looked after only when there is a reason. Where there
+ * are others between them it is only the next. FALSE when the turn is over. */
 static gboolean
 call_sync_events (RaddleLane *self,
                   RaddleService *service,
                   guint32 types)
 {
   RaddleLaneEntry *entry = service->entry;
-  RaddleBatch *batch = entry->batch;
-  gboolean choosy = (batch->types & ~self->types) != 0;
   RaddleTurn *turn = service->turn;
-  guint n_before = service->n_calls, n_done = service->n_done, next = service->next;
-  guint n_calls = n_before;
+  RaddleEvent *events = entry->batch->events;
+  RaddleEvent *event = events + service->next, *end = events + entry->end;
+  gboolean others_between = (entry->batch->types & ~(types & self->types)) != 0;
+  RaddleEvent *last = others_between ? event + 1 : end;
+  gboolean hurried = service->deadline > 0;
+  guint n_done = service->n_done, n_turn_calls = turn->n_calls;
   gboolean go_on = TRUE;
 
-  while (go_on && next < entry->end &&
-         (types & RADDLE_EVENT_MASK (batch->events[next].type)))
+  do
     {
-      RaddleEvent *event = &batch->events[next];
-
       __builtin_prefetch (event + PREFETCH_EVENTS); /* another core wrote it */
-      raddle_turn_enter_call (turn, turn->n_calls + n_calls - n_before + 1, event->type);
       raddle_lane_publish (&entry->n_begun, ++n_done);
+      raddle_turn_enter_call (turn, ++n_turn_calls, event->type);
       call_sync (self, turn, event);
-      n_calls++;
-      next++;
-      if (choosy)
-        next = raddle_lane_find_wanted (self, batch, next, entry->end);
-      if (G_UNLIKELY (raddle_lane_look_at (&self->interrupts) != 0 ||
-                      raddle_lane_look_at (&self->n_flow) > 0 ||
-                      raddle_lane_look_at (&turn->set_aside) ||
-                      !raddle_lane_look_at (&self->brisk) || service->deadline > 0))
+      event++;
+      if (G_UNLIKELY (may_have_to_yield (self, turn) | hurried))
         {
-          service->n_calls = n_calls;
-          go_on = next == entry->end || !should_yield (self, service);
+          service->n_calls += n_done - service->n_done;
+          service->n_done = n_done;
+          if (event < end && should_yield (self, service))
+            {
+              go_on = FALSE;
+              break;
+            }
         }
     }
+  while (event != last);
 
-  turn->n_calls += n_calls - n_before;
-  service->n_calls = n_calls;
+  turn->n_calls = n_turn_calls;
+  service->n_calls += n_done - service->n_done;
   service->n_done = n_done;
-  service->next = next;
+  service->next =
+    raddle_lane_find_wanted (self, entry->batch, event - events, entry->end);
   return go_on;
 }
 
@@ -359,12 +371,14 @@ serve_slot (RaddleLane *self,
 
   take_merged (self, service->entry);
   service->next = service->entry->first;
-  service->began = service->noted = g_get_monotonic_time ();
+  if (service->began == 0)
+    service->began = g_get_monotonic_time ();
+  service->noted = service->began;
   call_events (self, service);
   raddle_turn_leave_call (turn);
   raddle_run_origin_pop (origin);
 
-  now = g_get_monotonic_time ();
+  now = service->ended = g_get_monotonic_time ();
   note_times (self, service, now);
   if (service->n_calls > 0)
     learn_pace (self, now - service->began, service->n_calls);
@@ -514,15 +528,20 @@ linger_locked (RaddleLane *self)
   return worth_it ? raddle_lane_take_ready_locked (self, RADDLE_LANE_POOL) : NULL;
 }
 
+/* With the time when the last one's turn was over, unless it is gone by. */
 static RaddleSlot *
 take_slot_locked (RaddleLane *self,
                   RaddleLaneSide side,
-                  guint n_slots)
+                  guint n_slots,
+                  gint64 *now)
 {
   RaddleSlot *slot = raddle_lane_take_ready_locked (self, side);
 
   if (slot == NULL && n_slots > 0 && side == RADDLE_LANE_POOL && !self->closing)
-    slot = linger_locked (self);
+    {
+      slot = linger_locked (self);
+      *now = 0;
+    }
   return slot;
 }
 
@@ -532,11 +551,12 @@ serve_ready_locked (RaddleLane *self,
                     gint64 deadline,
                     RaddleLaneTidings *tidings)
 {
+  gint64 now = 0;
+
   for (guint n_slots = 0; may_go_on (self, turn, n_slots, deadline); n_slots++)
     {
       RaddleService service = { .turn = turn, .deadline = deadline };
-
-      RaddleSlot *slot = take_slot_locked (self, turn->side, n_slots);
+      RaddleSlot *slot = take_slot_locked (self, turn->side, n_slots, &now);
 
       if (slot == NULL)
         return;
@@ -545,8 +565,14 @@ serve_ready_locked (RaddleLane *self,
       turn->epoch = raddle_breaker_begin (&self->breaker);
       raddle_lane_ask_for_rest_locked (self, turn->side, tidings);
       raddle_unlock (&self->lock);
-      raddle_lane_tell_owner (self, tidings);
+      if (raddle_lane_has_tidings (tidings))
+        {
+          raddle_lane_tell_owner (self, tidings);
+          now = 0;
+        }
+      service.began = now;
       serve_slot (self, &service);
+      now = service.ended;
       raddle_lock (&self->lock);
       end_service_locked (self, &service, tidings);
       raddle_lane_free_closed_locked (self, turn->side, deadline, tidings);
@@ -620,13 +646,12 @@ chain_call (RaddleLane *self,
 
   self->n_chained++;
   self->serving = TRUE;
-  g_main_context_push_thread_default (self->owner->context);
   serve (self, RADDLE_LANE_LOOP, g_get_monotonic_time () + CHAIN_US);
-  g_main_context_pop_thread_default (self->owner->context);
   self->serving = FALSE;
 }
 
-/* What follows when an async call is done, other than at once. */
+/* What follows when an async call is done, other than at once. The owner's context is the
+ * thread's default one. */
 static void
 call_done_cb (RaddleCall *call,
               gboolean good)

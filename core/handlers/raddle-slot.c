@@ -283,7 +283,8 @@ raddle_slot_push (RaddleSlot *self,
   push_locked (self, form, first, end, &tidings);
   raddle_unlock (&self->lane->lock);
 
-  raddle_lane_tell_owner (self->lane, &tidings);
+  if (raddle_lane_has_tidings (&tidings))
+    raddle_lane_tell_owner (self->lane, &tidings);
 }
 
 /* Nobody hands on the events @first to @end of @batch any longer. */
