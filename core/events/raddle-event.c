@@ -301,6 +301,15 @@ raddle_event_get_text (RaddleEvent *self)
   return NULL;
 }
 
+/* The text that a result has. */
+static G_NO_INLINE gsize
+measure_text (RaddleEvent *self)
+{
+  const char *text = raddle_event_get_text (self);
+
+  return text != NULL ? strlen (text) : 0;
+}
+
 /**
  * raddle_event_get_text_length:
  * @self: an event
@@ -314,14 +323,11 @@ raddle_event_get_text (RaddleEvent *self)
 gsize
 raddle_event_get_text_length (RaddleEvent *self)
 {
-  const char *text;
-
   g_return_val_if_fail (self != NULL, 0);
 
-  if (self->text_length != G_MAXUINT)
+  if (G_LIKELY (self->text_length != RADDLE_NO_TEXT))
     return self->text_length;
-  text = raddle_event_get_text (self);
-  return text != NULL ? strlen (text) : 0;
+  return measure_text (self);
 }
 
 /**
