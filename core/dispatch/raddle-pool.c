@@ -46,6 +46,7 @@ struct _RaddlePool
 
   GMutex lock;
   GQueue items[N_KINDS];    /* lock */
+  GQueue spare_links;       /* lock: for items to come */
   guint n_permits[N_KINDS]; /* lock: given for items that nobody has taken yet */
   guint n_sent;             /* lock: of these, those that the GThreadPool has */
   GQueue sleepers;          /* lock: of RaddlePoolSleeper; who fell asleep last comes first */
@@ -61,6 +62,36 @@ struct _RaddlePool
 
 /* The kind of the item that a thread has in hand. */
 static GPrivate kind_in_hand;
+
+/* ---- items ---- */
+
+static void
+push_item_locked (RaddlePool *self,
+                  RaddlePoolKind kind,
+                  gpointer item)
+{
+  GList *link = g_queue_pop_head_link (&self->spare_links);
+
+  if (link == NULL)
+    link = g_list_alloc ();
+  link->data = item;
+  g_queue_push_tail_link (&self->items[kind], link);
+}
+
+/* NULL when there is none. */
+static gpointer
+pop_item_locked (RaddlePool *self,
+                 RaddlePoolKind kind)
+{
+  GList *link = g_queue_pop_head_link (&self->items[kind]);
+
+  if (link == NULL)
+    return NULL;
+  g_queue_push_head_link (&self->spare_links, link);
+  return g_steal_pointer (&link->data);
+}
+
+/* ---- who may serve ---- */
 
 static gboolean
 may_serve_locked (RaddlePool *self,
@@ -108,7 +139,7 @@ take_next_locked (RaddlePool *self,
     return FALSE;
 
   begin_locked (self, *kind);
-  *item = g_queue_pop_head (&self->items[*kind]);
+  *item = pop_item_locked (self, *kind);
   return TRUE;
 }
 
@@ -261,6 +292,7 @@ destroy (RaddlePool *self)
 
   while ((link = g_queue_pop_head_link (&self->spare_sleepers)) != NULL)
     free_sleeper (link->data);
+  g_queue_clear (&self->spare_links);
   g_mutex_clear (&self->lock);
   g_free (self);
 }
@@ -283,7 +315,7 @@ serve_items_locked (RaddlePool *self,
   gpointer item;
 
   self->n_permits[kind]--;
-  item = g_queue_pop_head (&self->items[kind]);
+  item = pop_item_locked (self, kind);
   do
     {
       raddle_unlock (&self->lock);
@@ -398,7 +430,7 @@ raddle_pool_push (RaddlePool *self,
                   gboolean slow)
 {
   raddle_lock (&self->lock);
-  g_queue_push_tail (&self->items[slow ? SLOW : QUICK], item);
+  push_item_locked (self, slow ? SLOW : QUICK, item);
   unlock_and_send_thread (self);
 }
 
