@@ -135,6 +135,10 @@ void             raddle_run_record_set_driver   (RaddleRunRecord    *self,
                                                  RaddleRunDriver     driver,
                                                  gpointer            user_data);
 
+/* For raddle-run-end.c. */
+void             raddle_run_record_queue_locked (RaddleRunRecord    *self,
+                                                 RaddleBatch        *batch);
+
 /* For the sink. */
 void             raddle_run_record_take_pending (RaddleRunRecord    *self,
                                                  RaddleBatchList    *batches,
