@@ -20,10 +20,9 @@ find_merger_locked (RaddleSlot *self)
 {
   RaddleLaneEntry *entry = self->tail;
 
-  if (entry == NULL || entry->merger == NULL ||
-      (entry == self->head && self->state == RADDLE_SLOT_SERVED))
-    return NULL;
-  return entry;
+  if (entry == NULL || (entry == self->head && self->state == RADDLE_SLOT_SERVED))
+    return NULL; /* who serves it looks at it without the lock */
+  return entry->merger != NULL ? entry : NULL;
 }
 
 static RaddleLaneEntry *
