@@ -43,10 +43,10 @@ raddle_lane_tell_owner (RaddleLane *self,
   for (guint side = 0; side < RADDLE_LANE_N_SIDES; side++)
     for (guint i = 0; i < told.work[side]; i++)
       owner->work (owner, self, side);
+  if (told.news) /* first: who no longer waits for a handler may ask why */
+    owner->news (owner, self);
   if (told.idle != NULL)
     tell_idle (owner, told.idle);
-  if (told.news)
-    owner->news (owner, self);
   if (told.room)
     owner->room (owner, self);
 }
