@@ -15,6 +15,7 @@ struct _RaddleResult
   char *text;
   char *thinking;
   JsonArray *tool_calls;
+  JsonArray *blocks; /* what to send back; NULL where only the rest is known */
   RaddleOutcome outcome;
   RaddleStopReason stop_reason;
   char *raw_stop_reason;

@@ -48,6 +48,7 @@ raddle_result_new_with_outcome (RaddleResult *result,
   self->text = g_strdup (result->text);
   self->thinking = g_strdup (result->thinking);
   self->tool_calls = json_array_ref (result->tool_calls);
+  self->blocks = result->blocks != NULL ? json_array_ref (result->blocks) : NULL;
   self->outcome = outcome;
   self->raw_stop_reason = g_strdup (result->raw_stop_reason);
 
@@ -95,6 +96,7 @@ raddle_result_unref (RaddleResult *self)
   g_free (self->text);
   g_free (self->thinking);
   json_array_unref (self->tool_calls);
+  g_clear_pointer (&self->blocks, json_array_unref);
   g_free (self->raw_stop_reason);
   g_free (self);
 }

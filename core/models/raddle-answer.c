@@ -9,6 +9,7 @@
 #include "models/raddle-answer.h"
 
 #include "events/raddle-result-private.h"
+#include "models/raddle-content.h"
 #include "raddle/raddle-error.h"
 
 /* A content block that has begun. */
@@ -26,7 +27,7 @@ struct _RaddleAnswer
   GString *text;
   GString *thinking;
   GArray *blocks; /* of RaddleAnswerBlock */
-  JsonObject *tool; /* the call that began last */
+  RaddleContent *content;
   gint64 first_time; /* 0: nothing came yet */
   guint n_pieces;
   gboolean over;
@@ -44,6 +45,7 @@ raddle_answer_new (RaddleRunRecord *run)
   self->text = g_string_new (NULL);
   self->thinking = g_string_new (NULL);
   self->blocks = g_array_new (FALSE, FALSE, sizeof (RaddleAnswerBlock));
+  self->content = raddle_content_new ();
 
   return self;
 }
@@ -56,7 +58,7 @@ raddle_answer_free (RaddleAnswer *self)
   g_string_free (self->text, TRUE);
   g_string_free (self->thinking, TRUE);
   g_array_unref (self->blocks);
-  g_clear_pointer (&self->tool, json_object_unref);
+  raddle_content_free (self->content);
   g_clear_error (&self->error);
   raddle_run_record_unref (self->run);
   g_free (self);
@@ -195,17 +197,6 @@ take_tool_start (RaddleAnswer *self,
   note_piece (self);
   begin_block (self, delta->block, delta->server ? "server_tool_use" : "tool_use",
                delta->name);
-  if (delta->server)
-    return;
-
-  g_clear_pointer (&self->tool, json_object_unref);
-  self->tool = json_object_new ();
-  if (delta->id != NULL)
-    json_object_set_string_member (self->tool, "id", delta->id);
-  else
-    json_object_set_null_member (self->tool, "id");
-  json_object_set_string_member (self->tool, "name",
-                                 delta->name != NULL ? delta->name : "");
 }
 
 static void
@@ -215,21 +206,6 @@ take_tool_args (RaddleAnswer *self,
   note_piece (self);
   add_stream_event (self, RADDLE_DELTA_TOOL_ARGS, delta->block, delta->text,
                     delta->text_length, NULL);
-}
-
-static void
-take_tool_end (RaddleAnswer *self,
-               const RaddleDelta *delta)
-{
-  finish_block (self, delta->block);
-  if (self->tool == NULL)
-    return;
-
-  if (delta->invalid)
-    json_object_set_string_member (self->tool, "raw", delta->text);
-  else
-    json_object_set_member (self->tool, "arguments", json_node_copy (delta->json));
-  json_array_add_object_element (self->result->tool_calls, g_steal_pointer (&self->tool));
 }
 
 static void
@@ -308,6 +284,7 @@ void
 raddle_answer_take (RaddleAnswer *self,
                     const RaddleDelta *delta)
 {
+  raddle_content_take (self->content, delta);
   switch (delta->type)
     {
     case RADDLE_DELTA_TYPE_START:
@@ -327,7 +304,7 @@ raddle_answer_take (RaddleAnswer *self,
       take_tool_args (self, delta);
       break;
     case RADDLE_DELTA_TYPE_TOOL_END:
-      take_tool_end (self, delta);
+      finish_block (self, delta->block);
       break;
     case RADDLE_DELTA_TYPE_USAGE:
       self->result->usage = delta->usage;
@@ -405,6 +382,9 @@ raddle_answer_finish (RaddleAnswer *self,
   result->outcome = outcome;
   result->text = g_strndup (self->text->str, self->text->len);
   result->thinking = g_strndup (self->thinking->str, self->thinking->len);
+  json_array_unref (result->tool_calls);
+  result->tool_calls = raddle_content_make_tool_calls (self->content);
+  result->blocks = raddle_content_make_blocks (self->content);
   result->duration = g_get_monotonic_time () - self->run->created;
   if (self->first_time > 0 && request_time > 0)
     result->first_token_time = self->first_time - request_time;

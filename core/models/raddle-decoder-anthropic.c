@@ -190,12 +190,15 @@ read_stop (RaddleDecoder *decoder,
 static void
 emit_other_block (RaddleDecoder *decoder,
                   int block,
-                  const char *type)
+                  const char *type,
+                  JsonObject *content)
 {
   RaddleDelta delta = RADDLE_DELTA_INIT (RADDLE_DELTA_TYPE_BLOCK);
+  g_autoptr (JsonNode) node = json_node_init_object (json_node_alloc (), content);
 
   delta.block = block;
   delta.block_type = type;
+  delta.json = node;
   raddle_decoder_emit (decoder, &delta);
 }
 
@@ -241,7 +244,7 @@ read_block_content (RaddleDecoder *decoder,
   else if (g_str_equal (type, "server_tool_use") || g_str_equal (type, "mcp_tool_use"))
     raddle_tool_calls_start (&state->tools, decoder, block, content, TRUE);
   else
-    emit_other_block (decoder, block, type);
+    emit_other_block (decoder, block, type, content);
 }
 
 static void

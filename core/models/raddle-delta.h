@@ -18,12 +18,13 @@ typedef enum
   RADDLE_DELTA_TYPE_REDACTED_THINKING,  /* block, text */
   RADDLE_DELTA_TYPE_REASONING_ITEM,     /* block, id, text: encrypted */
   RADDLE_DELTA_TYPE_REFUSAL,            /* block or choice, text */
-  RADDLE_DELTA_TYPE_TOOL_START,         /* tool, block or choice, id, name, server */
+  RADDLE_DELTA_TYPE_TOOL_START,         /* tool, block or choice, id, name, server; json:
+                                           the block, where it is a server's */
   RADDLE_DELTA_TYPE_TOOL_ARGS,          /* tool, block or choice, text: a piece of JSON */
   RADDLE_DELTA_TYPE_TOOL_END,           /* tool, block or choice, json or invalid; text:
                                            the whole arguments, "{}" for none */
   RADDLE_DELTA_TYPE_CITATION,           /* block, json */
-  RADDLE_DELTA_TYPE_BLOCK,              /* block, block_type */
+  RADDLE_DELTA_TYPE_BLOCK,              /* block, block_type, json: the whole block */
   RADDLE_DELTA_TYPE_PING,
   RADDLE_DELTA_TYPE_USAGE,              /* usage, total, the _ns */
   RADDLE_DELTA_TYPE_STOP,               /* reason, raw, sequence, choice */

@@ -9,6 +9,7 @@
 
 #include "models/raddle-model-private.h"
 
+#include "events/raddle-json-copy.h"
 #include "events/raddle-result-private.h"
 #include "models/raddle-answer.h"
 #include "models/raddle-decoder.h"
@@ -428,10 +429,10 @@ watch_cancellable (RaddleModelCall *self,
 static JsonNode *
 copy_messages (RaddleRequest *request)
 {
-  g_autoptr (JsonNode) node =
-    json_node_init_array (json_node_alloc (), raddle_request_get_messages (request));
-  JsonNode *copy = json_node_copy (node);
+  JsonNode *copy = json_node_new (JSON_NODE_ARRAY);
 
+  json_node_take_array (copy,
+                        raddle_json_copy_array (raddle_request_get_messages (request)));
   json_node_seal (copy);
   return copy;
 }
@@ -470,27 +471,6 @@ make_run (RaddleModel *model,
   return run;
 }
 
-/* The request must be as it was, whatever the program does with its own. */
-static RaddleRequest *
-copy_request (RaddleRequest *request)
-{
-  JsonArray *messages = raddle_request_get_messages (request);
-  RaddleRequest *copy = raddle_request_new ();
-
-  for (guint i = 0; i < json_array_get_length (messages); i++)
-    {
-      JsonObject *message = json_array_get_object_element (messages, i);
-
-      raddle_request_add_message (copy, json_object_get_string_member (message, "role"),
-                                  json_object_get_string_member (message, "content"),
-                                  NULL);
-    }
-  if (raddle_request_get_system (request) != NULL)
-    raddle_request_set_system (copy, raddle_request_get_system (request), NULL);
-
-  return copy;
-}
-
 /* Starts a call; takes @key and @task. */
 void
 raddle_model_call_start (RaddleModel *model,
@@ -506,7 +486,8 @@ raddle_model_call_start (RaddleModel *model,
   self->ref_count = 1;
   self->task = task;
   self->model = g_object_ref (model);
-  self->request = copy_request (request);
+  /* It must be as it was, whatever the program does with its own. */
+  self->request = raddle_request_copy_content (request);
   self->key = key;
   self->run = make_run (model, request);
   self->answer = raddle_answer_new (self->run);

@@ -229,10 +229,8 @@ raddle_model_generate_async (RaddleModel *self,
   if (raddle_dispatcher_is_closing (self->dispatcher))
     g_task_return_new_error (task, RADDLE_ERROR, RADDLE_ERROR_CLOSED,
                              "The host was closed and starts no more model calls");
-  else if (json_array_get_length (raddle_request_get_messages (request)) == 0)
-    g_task_return_new_error (task, RADDLE_ERROR, RADDLE_ERROR_REQUEST,
-                             "The request has no message; add one");
-  else if (!raddle_model_find_key (self, &key, &error))
+  else if (!raddle_request_check (request, &error) ||
+           !raddle_model_find_key (self, &key, &error))
     g_task_return_error (task, g_steal_pointer (&error));
   else
     raddle_model_call_start (self, request, g_steal_pointer (&key),

@@ -50,6 +50,89 @@ add_sampling (JsonObject *body,
     add_stop_sequences (body, config->stop);
 }
 
+static JsonObject *
+make_tool (JsonObject *tool)
+{
+  JsonObject *object = json_object_new ();
+
+  json_object_set_string_member (object, "name",
+                                 json_object_get_string_member (tool, "name"));
+  if (json_object_has_member (tool, "description"))
+    json_object_set_string_member (object, "description",
+                                   json_object_get_string_member (tool, "description"));
+  json_object_set_member (object, "input_schema",
+                          json_object_dup_member (tool, "schema"));
+  return object;
+}
+
+static void
+add_tools (JsonObject *body,
+           JsonArray *tools)
+{
+  JsonArray *array;
+
+  if (json_array_get_length (tools) == 0)
+    return;
+  array = json_array_new ();
+  for (guint i = 0; i < json_array_get_length (tools); i++)
+    json_array_add_object_element (array,
+                                   make_tool (json_array_get_object_element (tools, i)));
+  json_object_set_array_member (body, "tools", array);
+}
+
+/* Thinking without its signature, as other servers send it or a cut answer has it, is
+ * refused here. */
+static gboolean
+is_welcome (JsonObject *block)
+{
+  return !g_str_equal (json_object_get_string_member (block, "type"), "thinking") ||
+         json_object_has_member (block, "signature");
+}
+
+/* @content is a text, or an array of blocks that are in the provider's form already. NULL
+ * when nothing is left of it: an empty message is refused too. */
+static JsonNode *
+make_content (JsonNode *content)
+{
+  g_autoptr (JsonArray) welcome = NULL;
+  JsonArray *blocks;
+
+  if (!JSON_NODE_HOLDS_ARRAY (content))
+    return json_node_copy (content);
+
+  blocks = json_node_get_array (content);
+  welcome = json_array_new ();
+  for (guint i = 0; i < json_array_get_length (blocks); i++)
+    if (is_welcome (json_array_get_object_element (blocks, i)))
+      json_array_add_element (welcome, json_array_dup_element (blocks, i));
+  if (json_array_get_length (welcome) == 0)
+    return NULL;
+
+  return json_node_init_array (json_node_alloc (), welcome);
+}
+
+static JsonArray *
+make_messages (JsonArray *messages)
+{
+  JsonArray *array = json_array_new ();
+
+  for (guint i = 0; i < json_array_get_length (messages); i++)
+    {
+      JsonObject *message = json_array_get_object_element (messages, i);
+      JsonNode *content = make_content (json_object_get_member (message, "content"));
+      JsonObject *object;
+
+      if (content == NULL)
+        continue;
+      object = json_object_new ();
+      json_object_set_string_member (object, "role",
+                                     json_object_get_string_member (message, "role"));
+      json_object_set_member (object, "content", content);
+      json_array_add_object_element (array, object);
+    }
+  return array;
+}
+
 static JsonNode *
 make_body (const RaddleModelConfig *config,
            RaddleRequest *request)
@@ -67,7 +150,8 @@ make_body (const RaddleModelConfig *config,
     json_object_set_string_member (body, "system", system);
   add_sampling (body, config);
   json_object_set_array_member (body, "messages",
-                                json_array_ref (raddle_request_get_messages (request)));
+                                make_messages (raddle_request_get_messages (request)));
+  add_tools (body, raddle_request_get_tools (request));
 
   return json_node_init_object (node, body);
 }

@@ -6,12 +6,41 @@
 
 G_BEGIN_DECLS
 
+struct _RaddleRequest
+{
+  GObject parent_instance;
+  JsonArray *messages; /* of objects with `role` and `content`, a string or an array of the
+                        * blocks of raddle-content.c and of `tool_result` */
+  JsonArray *tools;    /* of objects with `name`, `description` and `schema` */
+  GPtrArray *open_calls; /* of char *: ids of calls that have no result yet */
+  char *system;
+  char *run_name;
+  GPtrArray *tags; /* NULL-terminated */
+  JsonObject *metadata;
+  RaddleRun *parent;
+};
+
 JsonArray          *raddle_request_get_messages (RaddleRequest *self);
+JsonArray          *raddle_request_get_tools    (RaddleRequest *self);
 const char         *raddle_request_get_system   (RaddleRequest *self);
 const char         *raddle_request_get_run_name (RaddleRequest *self);
 const char * const *raddle_request_get_tags     (RaddleRequest *self);
 JsonObject         *raddle_request_get_metadata (RaddleRequest *self);
 RaddleRun          *raddle_request_get_parent   (RaddleRequest *self);
 char               *raddle_request_make_prompt  (RaddleRequest *self);
+RaddleRequest      *raddle_request_copy_content (RaddleRequest *self);
+gboolean            raddle_request_check        (RaddleRequest *self,
+                                                 GError       **error);
+
+/* raddle-request-turns.c */
+gboolean            raddle_request_check_tool   (const char    *name,
+                                                 const char    *description,
+                                                 JsonNode      *schema,
+                                                 GError       **error);
+gboolean            raddle_request_check_calls  (RaddleRequest *self,
+                                                 GError       **error);
+gboolean            raddle_request_is_result_turn (JsonObject  *message);
+void                raddle_request_append_content (GString     *prompt,
+                                                 JsonNode      *content);
 
 G_END_DECLS

@@ -6,25 +6,15 @@
 
 #include "models/raddle-request-private.h"
 
+#include "events/raddle-json-copy.h"
 #include "raddle/raddle-error.h"
 #include "raddle/raddle-run.h"
-
-struct _RaddleRequest
-{
-  GObject parent_instance;
-  JsonArray *messages; /* of objects with `role` and `content` */
-  char *system;
-  char *run_name;
-  GPtrArray *tags; /* NULL-terminated */
-  JsonObject *metadata;
-  RaddleRun *parent;
-};
 
 /**
  * RaddleRequest:
  *
- * What a program asks a model: the messages so far and a system prompt; and the name,
- * tags, metadata and parent of the run.
+ * What a program asks a model: the messages so far, a system prompt and the tools that the
+ * model may call; and the name, tags, metadata and parent of the run.
  *
  * Since: 0.1
  */
@@ -36,6 +26,8 @@ raddle_request_finalize (GObject *object)
   RaddleRequest *self = RADDLE_REQUEST (object);
 
   json_array_unref (self->messages);
+  json_array_unref (self->tools);
+  g_ptr_array_unref (self->open_calls);
   g_free (self->system);
   g_free (self->run_name);
   g_ptr_array_unref (self->tags);
@@ -55,6 +47,8 @@ static void
 raddle_request_init (RaddleRequest *self)
 {
   self->messages = json_array_new ();
+  self->tools = json_array_new ();
+  self->open_calls = g_ptr_array_new_with_free_func (g_free);
   self->tags = g_ptr_array_new_with_free_func (g_free);
   g_ptr_array_add (self->tags, NULL);
 }
@@ -106,8 +100,8 @@ check_text (const char *what,
  *
  * Adds a message at the end of the conversation.
  *
- * Returns: %FALSE with %RADDLE_ERROR_REQUEST set if the role is unknown, or the text is
- * empty or not UTF-8
+ * Returns: %FALSE with %RADDLE_ERROR_REQUEST set if the role is unknown, the text is empty
+ * or not UTF-8, or the model waits for the results of tool calls
  *
  * Since: 0.1
  */
@@ -130,7 +124,7 @@ raddle_request_add_message (RaddleRequest *self,
                    "'%s' is no role of a message; use 'user' or 'assistant'", role);
       return FALSE;
     }
-  if (!check_text ("prompt", text, error))
+  if (!check_text ("prompt", text, error) || !raddle_request_check_calls (self, error))
     return FALSE;
 
   message = json_object_new ();
@@ -256,6 +250,12 @@ raddle_request_get_messages (RaddleRequest *self)
   return self->messages;
 }
 
+JsonArray *
+raddle_request_get_tools (RaddleRequest *self)
+{
+  return self->tools;
+}
+
 const char *
 raddle_request_get_system (RaddleRequest *self)
 {
@@ -287,9 +287,13 @@ raddle_request_get_parent (RaddleRequest *self)
 }
 
 static const char *
-get_speaker (const char *role)
+get_speaker (JsonObject *message)
 {
-  return g_str_equal (role, "assistant") ? "AI" : "Human";
+  if (raddle_request_is_result_turn (message))
+    return "Tool";
+  return g_str_equal (json_object_get_string_member (message, "role"), "assistant")
+           ? "AI"
+           : "Human";
 }
 
 /* The conversation as one text, for handlers that know no messages. Transfer full. */
@@ -306,11 +310,42 @@ raddle_request_make_prompt (RaddleRequest *self)
 
       if (prompt->len > 0)
         g_string_append_c (prompt, '\n');
-      g_string_append (prompt,
-                       get_speaker (json_object_get_string_member (message, "role")));
+      g_string_append (prompt, get_speaker (message));
       g_string_append (prompt, ": ");
-      g_string_append (prompt, json_object_get_string_member (message, "content"));
+      raddle_request_append_content (prompt, json_object_get_member (message, "content"));
     }
 
   return g_string_free (prompt, FALSE);
+}
+
+/* Whether it can be sent as it is. */
+gboolean
+raddle_request_check (RaddleRequest *self,
+                      GError **error)
+{
+  if (json_array_get_length (self->messages) > 0)
+    return raddle_request_check_calls (self, error);
+
+  g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_REQUEST,
+               "The request has no message; add one");
+  return FALSE;
+}
+
+/* What is asked, without what the run is called; shares nothing with @self. Transfer
+ * full. */
+RaddleRequest *
+raddle_request_copy_content (RaddleRequest *self)
+{
+  RaddleRequest *copy = raddle_request_new ();
+
+  json_array_unref (copy->messages);
+  copy->messages = raddle_json_copy_array (self->messages);
+  json_array_unref (copy->tools);
+  copy->tools = raddle_json_copy_array (self->tools);
+  for (guint i = 0; i < self->open_calls->len; i++)
+    g_ptr_array_add (copy->open_calls,
+                     g_strdup (g_ptr_array_index (self->open_calls, i)));
+  copy->system = g_strdup (self->system);
+
+  return copy;
 }

@@ -135,6 +135,7 @@ raddle_tool_calls_start (RaddleToolCalls *self,
                          gboolean server)
 {
   RaddleDelta delta = RADDLE_DELTA_INIT (RADDLE_DELTA_TYPE_TOOL_START);
+  g_autoptr (JsonNode) node = NULL;
   Tool *tool;
 
   raddle_tool_calls_end (self, decoder, block);
@@ -157,6 +158,8 @@ raddle_tool_calls_start (RaddleToolCalls *self,
   delta.id = raddle_json_get_string (content, "id");
   delta.name = raddle_json_get_string (content, "name");
   delta.server = server;
+  if (server)
+    delta.json = node = json_node_init_object (json_node_alloc (), content);
   raddle_decoder_emit (decoder, &delta);
 }
 

@@ -23,6 +23,21 @@ gboolean       raddle_request_set_system   (RaddleRequest  *self,
                                             const char     *text,
                                             GError        **error);
 RADDLE_PUBLIC
+gboolean       raddle_request_add_tool     (RaddleRequest  *self,
+                                            const char     *name,
+                                            const char     *description,
+                                            JsonNode       *schema,
+                                            GError        **error);
+RADDLE_PUBLIC
+void           raddle_request_add_result   (RaddleRequest  *self,
+                                            RaddleResult   *answer);
+RADDLE_PUBLIC
+gboolean       raddle_request_add_tool_result (RaddleRequest *self,
+                                            const char     *call_id,
+                                            const char     *content,
+                                            gboolean        is_error,
+                                            GError        **error);
+RADDLE_PUBLIC
 void           raddle_request_set_run_name (RaddleRequest  *self,
                                             const char     *name);
 RADDLE_PUBLIC
