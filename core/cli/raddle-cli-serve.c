@@ -27,6 +27,7 @@ typedef struct
   SoupServer *server;
   GPtrArray  *cassettes;
   GPtrArray  *plays;
+  guint      *n_played; /* by cassette: where it stands among its exchanges */
   guint       next;
   double      speed;
   int         port;
@@ -277,13 +278,24 @@ play (Serve             *serve,
 
 /* Requests */
 
+/* A cassette with several exchanges gives them in turn. */
+static RaddleCassette *
+choose_exchange (Serve *self,
+                 guint  index)
+{
+  RaddleCassette *cassette = g_ptr_array_index (self->cassettes, index);
+  guint n_exchanges = raddle_cassette_get_n_exchanges (cassette);
+
+  return raddle_cassette_get_exchange (cassette, self->n_played[index]++ % n_exchanges);
+}
+
 /* The cassette that /NAME/... names, else the next in turn. */
 static RaddleCassette *
 choose (Serve      *self,
         const char *path)
 {
   g_autofree char *first = g_strndup (path + 1, strcspn (path + 1, "/"));
-  RaddleCassette *chosen;
+  guint next = self->next;
 
   for (guint i = 0; i < self->cassettes->len; i++)
     {
@@ -291,11 +303,10 @@ choose (Serve      *self,
       g_autofree char *name = dup_short_name (cassette);
 
       if (g_str_equal (name, first))
-        return cassette;
+        return choose_exchange (self, i);
     }
-  chosen = g_ptr_array_index (self->cassettes, self->next);
-  self->next = (self->next + 1) % self->cassettes->len;
-  return chosen;
+  self->next = (next + 1) % self->cassettes->len;
+  return choose_exchange (self, next);
 }
 
 static void
@@ -465,6 +476,7 @@ serve (char   **files,
   self.loop = g_main_loop_new (NULL, FALSE);
   self.cassettes =
     g_ptr_array_new_with_free_func ((GDestroyNotify) raddle_cassette_unref);
+  self.n_played = g_new0 (guint, g_strv_length (files));
   self.plays = g_ptr_array_new_with_free_func (play_free);
   if (load (&self, files) && listen_on (&self))
     status = run (&self);
@@ -474,6 +486,7 @@ serve (char   **files,
   g_clear_object (&self.server);
   g_ptr_array_unref (self.plays);
   g_ptr_array_unref (self.cassettes);
+  g_free (self.n_played);
   g_main_loop_unref (self.loop);
   return status;
 }
@@ -498,7 +511,8 @@ raddle_cli_serve (int    argc,
     .description =
       "The first line of output is the base URL. Each POST gets the next file in\n"
       "turn, or the one that its path names: /NAME/... where NAME is a file's name\n"
-      "without its extension. GET / lists them. Ctrl-C ends it.",
+      "without its extension; a file with several exchanges gives them in turn. GET /\n"
+      "lists the files. Ctrl-C ends it.",
     .entries = entries,
     .min_arguments = 1,
     .max_arguments = G_MAXUINT,

@@ -190,7 +190,9 @@ raddle_host_dup_model (RaddleHost *self,
  * @speed: how fast: 1 as it was recorded, 2 twice as fast, 0 all at once
  * @error: return location for an error
  *
- * Gets a model that answers with a cassette, whatever it is asked.
+ * Gets a model that answers with a cassette, whatever it is asked. Of a cassette with several
+ * exchanges, such as the rounds of an agent, it answers its n-th call with the n-th, and
+ * fails the calls after the last with %RADDLE_ERROR_FAILED.
  *
  * Returns: (transfer full): the model; %NULL with @error set if the file cannot be used
  *

@@ -21,7 +21,8 @@ typedef struct
 {
   const char     *name;
   guint           line;
-  RaddleCassette *cassette; /* from the header on */
+  RaddleCassette *first;    /* from the first header on; the others are its own */
+  RaddleCassette *cassette; /* the exchange that the lines belong to */
   gint64          time_us;  /* of the latest line */
   gboolean        ended;
 } Parser;
@@ -229,6 +230,44 @@ parse_request (Parser     *parser,
   return TRUE;
 }
 
+/* A file has one provider, which its first header names. */
+static gboolean
+check_provider (Parser     *parser,
+                JsonObject *object,
+                GError    **error)
+{
+  const char *provider = get_string (object, "provider");
+
+  if (!json_object_has_member (object, "provider"))
+    return TRUE;
+  if (provider == NULL)
+    return fault (parser, error, "provider is not a string");
+  if (parser->first != NULL &&
+      g_strcmp0 (provider, raddle_cassette_get_provider (parser->first)) != 0)
+    return fault (parser, error,
+                  "the provider is not that of the first header; put it into a file of "
+                  "its own");
+  return TRUE;
+}
+
+static void
+begin_exchange (Parser                   *parser,
+                JsonObject               *object,
+                const RaddleResponseHead *head)
+{
+  if (parser->first == NULL)
+    parser->first = parser->cassette =
+      raddle_cassette_new (get_string (object, "provider"), head);
+  else
+    {
+      parser->cassette =
+        raddle_cassette_new (raddle_cassette_get_provider (parser->first), head);
+      raddle_cassette_take_exchange (parser->first, parser->cassette);
+    }
+  parser->time_us = 0;
+  parser->ended = FALSE;
+}
+
 static gboolean
 parse_header (Parser     *parser,
               JsonObject *object,
@@ -249,17 +288,14 @@ parse_header (Parser     *parser,
   if (json_object_has_member (object, "status")
       && (!get_int (object, "status", &status) || status < 200 || status > 599))
     return fault (parser, error, "status must be a number from 200 to 599");
-  if (json_object_has_member (object, "provider") &&
-      get_string (object, "provider") == NULL)
-    return fault (parser, error, "provider is not a string");
+  if (!check_provider (parser, object, error))
+    return FALSE;
   head = raddle_response_head_new (status);
   if (!parse_headers (parser, object, head, error))
     return FALSE;
-  parser->cassette = raddle_cassette_new (get_string (object, "provider"), head);
+  begin_exchange (parser, object, head);
   return parse_request (parser, object, error);
 }
-
-/* Arrivals and the end */
 
 static GBytes *
 decode_base64 (const char *text)
@@ -338,7 +374,7 @@ parse_line (Parser     *parser,
   node = parse_object (parser, start, length, error);
   if (node == NULL)
     return FALSE;
-  if (parser->cassette == NULL)
+  if (parser->cassette == NULL || raddle_cassette_is_recorded (start, length))
     return parse_header (parser, json_node_get_object (node), error);
   return parse_arrival (parser, json_node_get_object (node), error);
 }
@@ -349,7 +385,7 @@ raddle_cassette_parse (const char *data,
                        const char *name,
                        GError    **error)
 {
-  Parser parser = { name, 0, NULL, 0, FALSE };
+  Parser parser = { name, 0, NULL, NULL, 0, FALSE };
   const char *end = data + length;
 
   for (const char *line = skip_byte_order_mark (data, length); line < end;)
@@ -360,10 +396,10 @@ raddle_cassette_parse (const char *data,
       parser.line++;
       if (!parse_line (&parser, line, stop - line, error))
         {
-          g_clear_pointer (&parser.cassette, raddle_cassette_unref);
+          g_clear_pointer (&parser.first, raddle_cassette_unref);
           return NULL;
         }
       line = stop + 1;
     }
-  return parser.cassette;
+  return parser.first;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Owns a recorded answer in memory: its head, what arrived when, and how it ended. Plain
- * data for one thread at a time, complete before it is shared; the program has a copy of
- * this code.
+/* Owns a recorded answer in memory: its head, what arrived when, and how it ended; and the
+ * answers that follow it in the same file. Plain data for one thread at a time, complete
+ * before it is shared; the program has a copy of this code.
  *
  * The file format is JSON Lines in UTF-8, one object a line, blank lines allowed.
  *
@@ -22,14 +22,20 @@
  *   {"t":41200,"data":"event: ping\ndata: {}\n\n"}
  *   {"t":52100,"base64":"8J+YgA=="}
  *
- *   t       microseconds from the sending of the request, a whole number, never
- * decreasing data    the bytes, where they are UTF-8 without NUL; else base64  the bytes
+ *   t       microseconds from the sending of the request, a whole number, never decreasing
+ *   data    the bytes, where they are UTF-8 without NUL; else
+ *   base64  the bytes
  *
  * And optionally a last line with how the connection ended: cleanly, as it also does
  * without this line, or broken.
  *
  *   {"t":1034000,"end":"eof"}
  *   {"t":1034000,"end":"error"}
+ *
+ * A file may hold several exchanges, such as the rounds of an agent: another header ends
+ * the one before it and begins the next, whose times count from its own request. Their
+ * provider is that of the first. A model that plays the file answers its n-th call with the
+ * n-th of them; a file with one alone answers every call.
  *
  * Other members are ignored. A cassette never holds request headers or cookies. A file
  * that does not begin with a header is a bare body: status 200, a content type by its
@@ -67,6 +73,7 @@ struct _RaddleCassette
   GArray             *arrivals;
   gint64              end_time_us;
   RaddleCassetteEnd   end;
+  GPtrArray          *more; /* of RaddleCassette: the exchanges after this one */
 };
 
 static void
@@ -106,6 +113,7 @@ raddle_cassette_new (const char               *provider,
   self->head = copy_head (head);
   self->arrivals = g_array_new (FALSE, FALSE, sizeof (Arrival));
   g_array_set_clear_func (self->arrivals, arrival_clear);
+  self->more = g_ptr_array_new_with_free_func ((GDestroyNotify) raddle_cassette_unref);
   return self;
 }
 
@@ -127,6 +135,7 @@ raddle_cassette_unref (RaddleCassette *self)
     return;
   raddle_response_head_free (self->head);
   g_array_unref (self->arrivals);
+  g_ptr_array_unref (self->more);
   g_free (self->name);
   g_free (self->provider);
   g_free (self->request);
@@ -230,6 +239,15 @@ new_from_body (GBytes     *bytes,
   return self;
 }
 
+static void
+set_name (RaddleCassette *self,
+          const char     *name)
+{
+  self->name = g_strdup (name);
+  for (guint i = 0; i < self->more->len; i++)
+    set_name (g_ptr_array_index (self->more, i), name);
+}
+
 /**
  * raddle_cassette_new_from_bytes:
  * @bytes: a whole cassette, or a bare body
@@ -266,7 +284,7 @@ raddle_cassette_new_from_bytes (GBytes     *bytes,
   else
     self = new_from_body (bytes, name);
   if (self != NULL)
-    self->name = g_strdup (name);
+    set_name (self, name);
   return self;
 }
 
@@ -367,7 +385,33 @@ raddle_cassette_get_end (const RaddleCassette *self,
   return self->end;
 }
 
+guint
+raddle_cassette_get_n_exchanges (const RaddleCassette *self)
+{
+  return 1 + self->more->len;
+}
+
+/* The first is the cassette itself. Borrowed. */
+RaddleCassette *
+raddle_cassette_get_exchange (RaddleCassette *self,
+                              guint           index)
+{
+  g_return_val_if_fail (index <= self->more->len, NULL);
+
+  return index == 0 ? self : g_ptr_array_index (self->more, index - 1);
+}
+
 /* Writing */
+
+/* Adds one at the end, which has none after it itself; takes @exchange. */
+void
+raddle_cassette_take_exchange (RaddleCassette *self,
+                               RaddleCassette *exchange)
+{
+  g_return_if_fail (exchange != NULL && exchange != self && exchange->more->len == 0);
+
+  g_ptr_array_add (self->more, exchange);
+}
 
 /* @json is one JSON object, which never holds a key. */
 void
@@ -498,15 +542,24 @@ append_end (GString              *text,
   append_line (text, builder);
 }
 
+static void
+append_exchange (GString              *text,
+                 const RaddleCassette *self)
+{
+  append_header (text, self);
+  for (guint i = 0; i < self->arrivals->len; i++)
+    append_arrival (text, &g_array_index (self->arrivals, Arrival, i));
+  append_end (text, self);
+}
+
 /* The whole file. */
 char *
 raddle_cassette_to_text (const RaddleCassette *self)
 {
   GString *text = g_string_new (NULL);
 
-  append_header (text, self);
-  for (guint i = 0; i < self->arrivals->len; i++)
-    append_arrival (text, &g_array_index (self->arrivals, Arrival, i));
-  append_end (text, self);
+  append_exchange (text, self);
+  for (guint i = 0; i < self->more->len; i++)
+    append_exchange (text, g_ptr_array_index (self->more, i));
   return g_string_free (text, FALSE);
 }

@@ -43,7 +43,13 @@ gint64                    raddle_cassette_get_due_time   (const RaddleCassette  
                                                           double                    speed);
 RaddleCassetteEnd         raddle_cassette_get_end        (const RaddleCassette     *self,
                                                           gint64                   *time_us);
+/* Those of its file: an agent's rounds. A cassette has one at least, itself. */
+guint                     raddle_cassette_get_n_exchanges (const RaddleCassette  *self);
+RaddleCassette           *raddle_cassette_get_exchange   (RaddleCassette           *self,
+                                                          guint                     index);
 
+void                      raddle_cassette_take_exchange  (RaddleCassette           *self,
+                                                          RaddleCassette           *exchange);
 void                      raddle_cassette_set_request    (RaddleCassette           *self,
                                                           const char               *json);
 void                      raddle_cassette_add_chunk      (RaddleCassette           *self,

@@ -22,6 +22,7 @@ struct _RaddleModel
   const RaddleModelConfig *config;
   const RaddleProvider *provider; /* NULL for a cassette */
   RaddleCassette *cassette;       /* NULL for a provider */
+  guint n_played;                 /* of its exchanges, where it has several */
 };
 
 /**
@@ -122,6 +123,26 @@ raddle_model_find_key (RaddleModel *self,
          raddle_provider_find_key (self->provider, self->config, key, error);
 }
 
+/* Of a cassette with several exchanges each call gets the next, so that an agent's rounds
+ * can be played; one alone answers everything. Borrowed; NULL after the last. */
+static RaddleCassette *
+choose_exchange (RaddleModel *self,
+                 GError **error)
+{
+  guint n_exchanges = raddle_cassette_get_n_exchanges (self->cassette);
+
+  if (n_exchanges == 1)
+    return self->cassette;
+  if (self->n_played < n_exchanges)
+    return raddle_cassette_get_exchange (self->cassette, self->n_played++);
+
+  g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_FAILED,
+               "The cassette %s has no more answers: it holds %u, and each was played; get "
+               "the model anew to begin again",
+               raddle_cassette_get_name (self->cassette), n_exchanges);
+  return NULL;
+}
+
 /* Asks the provider, or starts the cassette. Transfer full. */
 RaddleTransport *
 raddle_model_send (RaddleModel *self,
@@ -136,11 +157,17 @@ raddle_model_send (RaddleModel *self,
   g_auto (GStrv) headers = NULL;
   g_autoptr (JsonNode) body = NULL;
   g_autoptr (GBytes) bytes = NULL;
+  RaddleCassette *exchange;
   char *text;
 
   if (self->cassette != NULL)
-    return raddle_cassette_transport_start (self->cassette, self->config->speed, priority,
-                                            callbacks, user_data);
+    {
+      exchange = choose_exchange (self, error);
+      return exchange == NULL ? NULL
+                              : raddle_cassette_transport_start (
+                                  exchange, self->config->speed, priority, callbacks,
+                                  user_data);
+    }
 
   url = self->provider->make_url (self->config);
   headers = self->provider->make_headers (self->config, key);

@@ -124,6 +124,11 @@ static const struct
   { HEADER "{\"t\":2,\"end\":\"well\"}", "end must be" },
   { HEADER "{\"t\":2,\"end\":\"eof\"}\n{\"t\":2,\"data\":\"a\"}",
     ":3: something follows the end" },
+  { HEADER "{\"raddle-cassette\":2}", ":2: this cassette has format 2" },
+  { HEADER "{\"raddle-cassette\":1,\"provider\":\"other\"}",
+    ":2: the provider is not that of the first header" },
+  { HEADER "{\"raddle-cassette\":1,\"provider\":7}", ":2: provider is not a string" },
+  { HEADER "{\"raddle-cassette\":1}\n{\"t\":-1,\"data\":\"a\"}", ":3: t must be" },
 };
 
 static void
@@ -275,6 +280,53 @@ test_write (void)
   g_assert_cmpint (time_us, ==, 9000);
 }
 
+/* The rounds of an agent: each has its own head, times and end. */
+static void
+test_exchanges (void)
+{
+  static const char text[] =
+    "{\"raddle-cassette\":1,\"provider\":\"anthropic\",\"status\":200}\n"
+    "{\"t\":7000,\"data\":\"one\"}\n"
+    "{\"t\":9000,\"end\":\"error\"}\n"
+    " {\"raddle-cassette\":1,\"status\":529,\"request\":{\"n\":2}}\n"
+    "{\"t\":5,\"data\":\"two\"}\n"
+    "{\"raddle-cassette\":1,\"provider\":\"anthropic\"}\n";
+  g_autoptr (GError) error = NULL;
+  g_autoptr (RaddleCassette) cassette = parse_len (text, -1, "x.cassette", &error);
+  g_autoptr (RaddleCassette) again = NULL;
+  g_autofree char *one = NULL, *two = NULL, *written = NULL, *rewritten = NULL;
+  RaddleCassette *second, *third;
+  gint64 time_us;
+
+  g_assert_no_error (error);
+  g_assert_cmpuint (raddle_cassette_get_n_exchanges (cassette), ==, 3);
+  g_assert_true (raddle_cassette_get_exchange (cassette, 0) == cassette);
+  second = raddle_cassette_get_exchange (cassette, 1);
+  third = raddle_cassette_get_exchange (cassette, 2);
+  one = join (cassette);
+  two = join (second);
+  g_assert_cmpstr (one, ==, "one");
+  g_assert_cmpstr (two, ==, "two");
+  g_assert_cmpint (raddle_cassette_get_end (cassette, NULL), ==,
+                   RADDLE_CASSETTE_END_BROKEN);
+  g_assert_cmpint (raddle_cassette_get_end (second, &time_us), ==,
+                   RADDLE_CASSETTE_END_CLEAN);
+  g_assert_cmpint (time_us, ==, 5);
+  g_assert_cmpuint (raddle_cassette_get_head (second)->status, ==, 529);
+  g_assert_cmpstr (raddle_cassette_get_request (second), ==, "{\"n\":2}");
+  g_assert_cmpstr (raddle_cassette_get_provider (second), ==, "anthropic");
+  g_assert_cmpstr (raddle_cassette_get_name (third), ==, "x.cassette");
+  g_assert_cmpuint (raddle_cassette_get_n_chunks (third), ==, 0);
+  g_assert_cmpuint (raddle_cassette_get_n_exchanges (third), ==, 1);
+
+  written = raddle_cassette_to_text (cassette);
+  again = parse_len (written, -1, "again.cassette", &error);
+  g_assert_no_error (error);
+  rewritten = raddle_cassette_to_text (again);
+  g_assert_cmpstr (written, ==, rewritten);
+  g_assert_cmpuint (raddle_cassette_get_n_exchanges (again), ==, 3);
+}
+
 static void
 test_load (void)
 {
@@ -314,6 +366,7 @@ main (int    argc,
   g_test_add_func ("/cassette/cut-and-spoil", test_cut_and_spoil);
   g_test_add_func ("/cassette/bare", test_bare);
   g_test_add_func ("/cassette/write", test_write);
+  g_test_add_func ("/cassette/exchanges", test_exchanges);
   g_test_add_func ("/cassette/load", test_load);
   return g_test_run ();
 }

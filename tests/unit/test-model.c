@@ -914,6 +914,46 @@ test_unknown_provider (Fixture *self,
   g_assert_nonnull (strstr (error->message, "nobody"));
 }
 
+/* Several exchanges answer several calls, and no more. */
+static void
+test_exchanges (Fixture *self,
+                gconstpointer data)
+{
+  g_autofree char *file = g_build_filename (g_get_tmp_dir (), "rounds.cassette", NULL);
+  g_autoptr (GString) text = g_string_new (NULL);
+  g_autoptr (RaddleModel) model = NULL;
+
+  for (guint i = 0; i < 2; i++)
+    {
+      const char *body = i == 0 ? START TEXT ("one") STOP END : START TEXT ("two") STOP END;
+      g_autofree char *base64 = g_base64_encode ((const guchar *) body, strlen (body));
+
+      g_string_append_printf (text,
+                              "{\"raddle-cassette\":1,\"provider\":\"anthropic\","
+                              "\"headers\":{\"content-type\":\"text/event-stream\"}}\n"
+                              "{\"t\":0,\"base64\":\"%s\"}\n",
+                              base64);
+    }
+  g_assert_true (g_file_set_contents (file, text->str, -1, NULL));
+  model = raddle_host_dup_cassette (self->host, file, 0, NULL);
+  g_unlink (file);
+  self->many = TRUE;
+  for (guint i = 0; i < 3; i++)
+    {
+      self->done = FALSE;
+      raddle_model_generate_async (model, self->request, NULL, generate_cb, self);
+      raddle_test_wait (self->done);
+      if (i == 2)
+        break;
+      g_assert_no_error (self->error);
+      g_assert_cmpstr (raddle_result_get_text (self->answer), ==, i == 0 ? "one" : "two");
+      g_clear_pointer (&self->answer, raddle_result_unref);
+    }
+  g_assert_null (self->answer);
+  g_assert_error (self->error, RADDLE_ERROR, RADDLE_ERROR_FAILED);
+  g_assert_nonnull (strstr (self->error->message, "has no more answers: it holds 2"));
+}
+
 /* ---- a slow handler ---- */
 
 static gboolean
@@ -1000,6 +1040,7 @@ main (int argc,
     { "bad-messages", test_bad_messages },
     { "bare-body", test_bare_body },
     { "unknown-provider", test_unknown_provider },
+    { "exchanges", test_exchanges },
     { "back-pressure", test_back_pressure },
   };
 

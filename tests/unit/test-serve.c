@@ -262,6 +262,30 @@ test_files (Fixture      *fixture,
     }
 }
 
+/* The exchanges of a file go round, whether its turn has come or it is named. */
+static void
+test_exchanges (Fixture      *fixture,
+                gconstpointer data)
+{
+  g_autofree char *one = put (fixture, "one.sse", "data: 1\n\n");
+  g_autofree char *two = put (fixture, "two.cassette",
+                              "{\"raddle-cassette\":1}\n{\"t\":0,\"data\":\"a\"}\n"
+                              "{\"raddle-cassette\":1,\"status\":529}\n"
+                              "{\"t\":0,\"data\":\"b\"}\n");
+  static const char *const order[] = { "/", "/", "/", "/", "/two", "/two/x", "/two" };
+  static const char *const bodies[] = { "data: 1\n\n", "a", "data: 1\n\n", "b",
+                                        "a", "b", "a" };
+
+  begin (fixture, (const char *[]){ one, two, NULL });
+  for (gsize i = 0; i < G_N_ELEMENTS (order); i++)
+    {
+      g_autoptr (Exchange) exchange = fetch (fixture, "POST", order[i]);
+
+      g_assert_cmpstr (exchange->body->str, ==, bodies[i]);
+      g_assert_cmpuint (exchange->status, ==, *bodies[i] == 'b' ? 529 : 200);
+    }
+}
+
 static void
 test_other_methods (Fixture      *fixture,
                     gconstpointer data)
@@ -475,6 +499,7 @@ main (int    argc,
     }
   g_test_init (&argc, &argv, NULL);
   ADD ("files", test_files);
+  ADD ("exchanges", test_exchanges);
   ADD ("other-methods", test_other_methods);
   ADD ("timing", test_timing);
   ADD ("flat-out", test_flat_out);
