@@ -17,4 +17,5 @@
 #include <raddle/raddle-request.h>
 #include <raddle/raddle-result.h>
 #include <raddle/raddle-run.h>
+#include <raddle/raddle-tool.h>
 #include <raddle/raddle-version.h>
