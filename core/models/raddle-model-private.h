@@ -17,6 +17,7 @@ RaddleModel             *raddle_model_new               (GObject                
                                                          RaddleHttpClient               *client,
                                                          const RaddleModelConfig        *config,
                                                          RaddleCassette                 *cassette);
+GObject                 *raddle_model_get_host          (RaddleModel                    *self);
 RaddleDispatcher        *raddle_model_get_dispatcher    (RaddleModel                    *self);
 const RaddleModelConfig *raddle_model_get_config        (RaddleModel                    *self);
 const char              *raddle_model_get_cassette_decoder (RaddleCassette              *cassette);

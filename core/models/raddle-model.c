@@ -83,6 +83,12 @@ raddle_model_new (GObject *host,
   return self;
 }
 
+GObject *
+raddle_model_get_host (RaddleModel *self)
+{
+  return self->host;
+}
+
 RaddleDispatcher *
 raddle_model_get_dispatcher (RaddleModel *self)
 {

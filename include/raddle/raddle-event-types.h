@@ -4,7 +4,7 @@
  * the kind of run an event belongs to and how it is delivered all come from here.
  *
  * Entries are part of the ABI: a new one goes at the end. This version has nothing yet that
- * sends `retry`, `custom`, `agent-action` and `agent-finish`.
+ * sends `retry` and `custom`.
  */
 
 #pragma once

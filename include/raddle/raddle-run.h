@@ -49,6 +49,17 @@ gboolean       raddle_run_emit_text   (RaddleRun            *self,
                                        const char           *text,
                                        GError              **error);
 RADDLE_PUBLIC
+gboolean       raddle_run_emit_agent_action (RaddleRun      *self,
+                                       const char           *tool,
+                                       JsonNode             *input,
+                                       const char           *log,
+                                       GError              **error);
+RADDLE_PUBLIC
+gboolean       raddle_run_emit_agent_finish (RaddleRun      *self,
+                                       JsonNode             *outputs,
+                                       const char           *log,
+                                       GError              **error);
+RADDLE_PUBLIC
 gboolean       raddle_run_end         (RaddleRun            *self,
                                        JsonNode             *outputs,
                                        GError              **error);

@@ -11,6 +11,7 @@
 
 G_BEGIN_DECLS
 
+typedef struct _RaddleAgent   RaddleAgent;
 typedef struct _RaddleEvent   RaddleEvent;
 typedef struct _RaddleHandler RaddleHandler;
 typedef struct _RaddleHost    RaddleHost;

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <raddle/raddle-types.h>
+#include <raddle/raddle-agent.h>
 #include <raddle/raddle-error.h>
 #include <raddle/raddle-event-types.h>
 #include <raddle/raddle-event.h>
