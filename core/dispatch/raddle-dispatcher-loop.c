@@ -12,9 +12,6 @@
 
 #include "events/raddle-lock.h"
 
-/* How many notes are taken between two looks at the clock. */
-#define NOTES_A_CLOCK 8
-
 typedef struct
 {
   GSource source;
@@ -59,9 +56,9 @@ call_driver (gpointer user_data)
 }
 
 /* The runs under way, for a handler that was set aside and is there again. */
-static void
-rejoin (RaddleDispatcher *self,
-        RaddleLane *lane)
+void
+raddle_dispatcher_rejoin (RaddleDispatcher *self,
+                          RaddleLane *lane)
 {
   if (!raddle_lane_take_rejoin (lane))
     return;
@@ -82,7 +79,7 @@ open_track (RaddleDispatcher *self,
   g_queue_push_tail_link (&self->tracks, &track->link);
   for (guint i = 0; i < self->lanes->len; i++)
     {
-      rejoin (self, self->lanes->pdata[i]); /* older runs first */
+      raddle_dispatcher_rejoin (self, self->lanes->pdata[i]); /* older runs first */
       raddle_track_join (track, self->lanes->pdata[i]);
     }
 
@@ -177,19 +174,6 @@ raddle_dispatcher_take_run (RaddleDispatcher *self,
     raddle_run_record_ask_to_end (run, RADDLE_OUTCOME_DROPPED, "The host was closed");
 }
 
-static void
-take_idle_slot (RaddleDispatcher *self,
-                RaddleSlot *slot)
-{
-  RaddleTrack *track = raddle_slot_get_run (slot)->track;
-
-  if (track != NULL && track->n_waiting > 0)
-    {
-      raddle_track_slot_idle (track);
-      raddle_dispatcher_advance_track (self, track);
-    }
-}
-
 /* ---- lanes ---- */
 
 static gboolean
@@ -208,24 +192,6 @@ raddle_dispatcher_update_wanted (RaddleDispatcher *self)
     if (!has_failed (self->lanes->pdata[i]))
       wanted |= raddle_lane_get_accepted (self->lanes->pdata[i]);
   g_atomic_int_set (&self->sink.wanted, wanted);
-}
-
-static void
-take_news (RaddleDispatcher *self,
-           RaddleLane *lane)
-{
-  raddle_lane_show_state (lane);
-  raddle_handler_notify_state (raddle_lane_get_handler (lane));
-  rejoin (self, lane);
-  raddle_dispatcher_set_time (self, raddle_lane_get_retry_time (lane));
-  if (raddle_lane_is_closed (lane))
-    {
-      raddle_lock (&self->lock);
-      g_ptr_array_remove (self->lanes, lane);
-      raddle_unlock (&self->lock);
-      g_ptr_array_remove (self->leaving, lane);
-    }
-  raddle_dispatcher_update_wanted (self);
 }
 
 /* At least one is served, however long the notes took. Lanes that had no time come first
@@ -274,142 +240,6 @@ take_queue_locked (GQueue *from,
   g_queue_init (from);
 }
 
-/* A lane has room again: who waits longest comes first, until it has none. One that then
- * waits for another lane stands in that one's list. */
-static void
-feed_starved (RaddleDispatcher *self,
-              RaddleLane *lane)
-{
-  GQueue *waiting = &raddle_lane_get_line (lane)->starved;
-
-  while (waiting->head != NULL)
-    {
-      RaddleTrack *track = waiting->head->data;
-
-      raddle_dispatcher_advance_track (self, track);
-      if (waiting->head != NULL && waiting->head->data == track)
-        return;
-    }
-}
-
-static void
-feed_waiting (RaddleDispatcher *self,
-              RaddleLane *lane)
-{
-  feed_starved (self, lane);
-  raddle_dispatcher_answer_askers (self, lane);
-}
-
-static void
-take_run_note (RaddleDispatcher *self,
-               gpointer run)
-{
-  raddle_dispatcher_take_run (self, run);
-  raddle_run_record_unref (run);
-}
-
-static void
-take_post (RaddleDispatcher *self,
-           gpointer post)
-{
-  raddle_dispatcher_take_post (self, post);
-}
-
-static void
-take_slot_note (RaddleDispatcher *self,
-                gpointer slot)
-{
-  take_idle_slot (self, slot);
-  raddle_slot_unref (slot);
-}
-
-static void
-take_lane_note (RaddleDispatcher *self,
-                gpointer lane)
-{
-  take_news (self, lane);
-  feed_waiting (self, lane); /* one that is set aside or leaves makes nobody wait */
-  raddle_lane_unref (lane);
-}
-
-static void
-take_room_note (RaddleDispatcher *self,
-                gpointer lane)
-{
-  feed_waiting (self, lane);
-  raddle_lane_unref (lane);
-}
-
-static gboolean
-are_empty (RaddleNotes *notes)
-{
-  return notes->runs.length + notes->posts.length + notes->slots.length +
-           notes->lanes.length + notes->roomy.length ==
-         0;
-}
-
-/* What was in hand comes first. */
-static void
-take_notes_locked (RaddleDispatcher *self)
-{
-  if (!are_empty (&self->in_hand))
-    return;
-  for (GList *link = self->notes.runs.head; link != NULL; link = link->next)
-    ((RaddleRunRecord *) link->data)->noted = FALSE;
-  self->in_hand = self->notes;
-  self->notes = (RaddleNotes) { 0 };
-}
-
-/* The rest stays in hand when the time is up. */
-static void
-act_on_notes (RaddleDispatcher *self,
-              gint64 deadline)
-{
-  struct
-  {
-    GQueue *queue;
-    void (*act) (RaddleDispatcher *self, gpointer thing);
-  } kinds[] = {
-    { &self->in_hand.runs, take_run_note },   { &self->in_hand.posts, take_post },
-    { &self->in_hand.slots, take_slot_note }, { &self->in_hand.lanes, take_lane_note },
-    { &self->in_hand.roomy, take_room_note },
-  };
-  guint n_done = 0;
-
-  for (guint i = 0; i < G_N_ELEMENTS (kinds); i++)
-    while (kinds[i].queue->length > 0)
-      {
-        kinds[i].act (self, g_queue_pop_head (kinds[i].queue));
-        if (++n_done % NOTES_A_CLOCK == 0 && g_get_monotonic_time () >= deadline)
-          return;
-      }
-}
-
-/* After the source is gone nothing more is noted. */
-void
-raddle_dispatcher_take_last_notes (RaddleDispatcher *self)
-{
-  act_on_notes (self, G_MAXINT64);
-  raddle_lock (&self->lock);
-  take_notes_locked (self);
-  raddle_unlock (&self->lock);
-  act_on_notes (self, G_MAXINT64);
-  raddle_dispatcher_call_watchers (self, G_MAXINT64);
-}
-
-/* Also for notes that were not taken because there were some in hand. */
-static void
-wake_for_rest (RaddleDispatcher *self)
-{
-  gboolean rest;
-
-  raddle_lock (&self->lock);
-  rest = !are_empty (&self->in_hand) || !are_empty (&self->notes);
-  raddle_unlock (&self->lock);
-  if (rest)
-    raddle_dispatcher_wake (self);
-}
-
 static void
 dispatch_notes (RaddleDispatcher *self)
 {
@@ -419,13 +249,13 @@ dispatch_notes (RaddleDispatcher *self)
 
   raddle_lock (&self->lock);
   self->awake = FALSE;
-  take_notes_locked (self);
+  raddle_dispatcher_take_notes_locked (self);
   take_queue_locked (&self->loop_work, &work);
   abandoned = self->abandoned;
   raddle_unlock (&self->lock);
 
-  act_on_notes (self, deadline);
-  wake_for_rest (self);
+  raddle_dispatcher_act_on_notes (self, deadline);
+  raddle_dispatcher_wake_for_rest (self);
   if (abandoned)
     {
       raddle_dispatcher_give_up (self);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* What the files of the dispatcher share: raddle-dispatcher.c has its life and what other
- * threads may do, raddle-dispatcher-loop.c the turns on the loop, raddle-dispatcher-runs.c what
- * runs by hand ask, raddle-dispatcher-room.c the waiting for room, raddle-dispatcher-close.c
- * the end. The functions here are for the loop, but for those of the sink and the waking. */
+ * threads may do, raddle-dispatcher-notes.c what they tell the loop,
+ * raddle-dispatcher-loop.c the turns on it, raddle-dispatcher-runs.c what runs by hand ask,
+ * raddle-dispatcher-room.c the waiting for room, raddle-dispatcher-close.c the end. The
+ * functions here are for the loop, but for those of the sink and the waking. */
 
 #pragma once
 
@@ -67,8 +68,19 @@ struct _RaddleDispatcher
 
 typedef struct _RaddleRoomWatcher RaddleRoomWatcher;
 
-/* raddle-dispatcher.c */
+/* raddle-dispatcher-notes.c; the first three for any thread */
 void               raddle_dispatcher_wake           (RaddleDispatcher  *self);
+gboolean           raddle_dispatcher_note           (RaddleDispatcher  *self,
+                                                     GQueue            *queue,
+                                                     gpointer           thing);
+gboolean           raddle_dispatcher_note_run       (RaddleDispatcher  *self,
+                                                     RaddleRunRecord   *run);
+void               raddle_dispatcher_take_notes_locked (RaddleDispatcher *self);
+void               raddle_dispatcher_act_on_notes   (RaddleDispatcher  *self,
+                                                     gint64             deadline);
+void               raddle_dispatcher_wake_for_rest  (RaddleDispatcher  *self);
+void               raddle_dispatcher_take_last_notes (RaddleDispatcher *self);
+void               raddle_notes_clear               (RaddleNotes       *notes);
 
 /* raddle-dispatcher-loop.c */
 void               raddle_dispatcher_attach_sources (RaddleDispatcher  *self);
@@ -77,6 +89,8 @@ void               raddle_dispatcher_set_time       (RaddleDispatcher  *self,
 void               raddle_dispatcher_add_due        (RaddleDispatcher  *self,
                                                      RaddleTrackFunc    func,
                                                      gpointer           user_data);
+void               raddle_dispatcher_rejoin         (RaddleDispatcher  *self,
+                                                     RaddleLane        *lane);
 void               raddle_dispatcher_take_run       (RaddleDispatcher  *self,
                                                      RaddleRunRecord   *run);
 void               raddle_dispatcher_advance_track  (RaddleDispatcher  *self,
@@ -88,9 +102,6 @@ void               raddle_dispatcher_update_wanted  (RaddleDispatcher  *self);
 /* raddle-dispatcher-runs.c */
 gboolean           raddle_dispatcher_update_blocked (RaddleDispatcher  *self,
                                                      RaddleRunRecord   *run);
-void               raddle_dispatcher_take_post      (RaddleDispatcher  *self,
-                                                     RaddleTrackWaiter *post);
-void               raddle_dispatcher_take_last_notes (RaddleDispatcher *self);
 gboolean           raddle_dispatcher_sink_has_room  (RaddleRunSink     *sink,
                                                      RaddleRunRecord   *run);
 void               raddle_dispatcher_sink_settle    (RaddleRunSink     *sink,

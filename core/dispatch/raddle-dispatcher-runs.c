@@ -160,12 +160,3 @@ raddle_dispatcher_sink_when_room (RaddleRunSink *sink,
 {
   ask (run_question_new (sink, run, func, user_data), when_room_cb);
 }
-
-/* What another thread posted; takes @post. */
-void
-raddle_dispatcher_take_post (RaddleDispatcher *self,
-                             RaddleTrackWaiter *post)
-{
-  post->func (post->user_data);
-  g_free (post);
-}

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Owns what there is one of for all handlers: the pool that serves sync ones, the watch
- * over all turns of service, the list of lanes, and the inbox in which other threads leave
- * their notes. What comes from the loop's own thread is handed on at once. The turns on
- * the loop stand in raddle-dispatcher-loop.c, the end in raddle-dispatcher-close.c.
+ * over all turns of service, and the list of lanes. What comes from the loop's own thread
+ * is handed on at once; what other threads tell is noted, in raddle-dispatcher-notes.c. The
+ * turns on the loop stand in raddle-dispatcher-loop.c, the end in
+ * raddle-dispatcher-close.c.
  */
 
 #include "dispatch/raddle-dispatcher-private.h"
@@ -13,98 +14,17 @@
 #define DISPATCHER_OF_OWNER(owner_) \
   ((RaddleDispatcher *) ((char *) (owner_) -G_STRUCT_OFFSET (RaddleDispatcher, owner)))
 
-/* ---- notes from any thread ---- */
+/* ---- what runs and lanes tell ---- */
 
-static void
-wake_locked (RaddleDispatcher *self)
-{
-  if (self->awake || self->source == NULL)
-    return;
-  self->awake = TRUE;
-  g_source_set_ready_time (self->source, 0);
-}
-
-void
-raddle_dispatcher_wake (RaddleDispatcher *self)
-{
-  raddle_lock (&self->lock);
-  wake_locked (self);
-  raddle_unlock (&self->lock);
-}
-
-/* Takes @thing. FALSE, and then it does not, after the close: nobody comes to take it from
- * us, and it would keep us alive. */
-static gboolean
-note_thing (RaddleDispatcher *self,
-            GQueue *queue,
-            gpointer thing)
-{
-  gboolean open;
-
-  raddle_lock (&self->lock);
-  open = self->source != NULL;
-  if (open)
-    {
-      g_queue_push_tail (queue, thing);
-      wake_locked (self);
-    }
-  raddle_unlock (&self->lock);
-
-  return open;
-}
-
-/* Takes @thing. */
+/* Takes @thing, also after the close, when nobody comes to take it from us. */
 static void
 note (RaddleDispatcher *self,
       GQueue *queue,
       gpointer thing,
       GDestroyNotify free_thing)
 {
-  if (!note_thing (self, queue, thing))
+  if (!raddle_dispatcher_note (self, queue, thing))
     free_thing (thing);
-}
-
-/* After the close nobody comes to take it, and the note would keep us alive for ever. */
-static gboolean
-note_run (RaddleDispatcher *self,
-          RaddleRunRecord *run)
-{
-  gboolean open;
-
-  raddle_lock (&self->lock);
-  open = self->source != NULL;
-  if (open && !run->noted)
-    {
-      run->noted = TRUE;
-      g_queue_push_tail (&self->notes.runs, raddle_run_record_ref (run));
-      wake_locked (self);
-    }
-  raddle_unlock (&self->lock);
-
-  return open;
-}
-
-/* Has @func called on the loop, in the next turn. FALSE after the close. */
-gboolean
-raddle_dispatcher_post (RaddleDispatcher *self,
-                        RaddleTrackFunc func,
-                        gpointer user_data)
-{
-  gboolean open;
-
-  raddle_lock (&self->lock);
-  open = self->source != NULL;
-  if (open)
-    {
-      RaddleTrackWaiter *post = g_new (RaddleTrackWaiter, 1);
-
-      *post = (RaddleTrackWaiter) { func, user_data };
-      g_queue_push_tail (&self->notes.posts, post);
-      wake_locked (self);
-    }
-  raddle_unlock (&self->lock);
-
-  return open;
 }
 
 /* A batch holds its run, so what waits in a run that nobody takes must go. */
@@ -134,7 +54,7 @@ sink_pending (RaddleRunSink *sink,
 
   if (g_main_context_is_owner (self->owner.context) && !self->advancing)
     raddle_dispatcher_take_run (self, run);
-  else if (!note_run (self, run))
+  else if (!raddle_dispatcher_note_run (self, run))
     discard_run (run);
 }
 
@@ -175,7 +95,7 @@ owner_work (RaddleLaneOwner *owner,
       g_atomic_int_inc (&owner->n_waiting);
       raddle_pool_push (self->pool, raddle_lane_ref (lane), raddle_lane_is_slow (lane));
     }
-  else if (!note_thing (self, &self->loop_work, raddle_lane_ref (lane)))
+  else if (!raddle_dispatcher_note (self, &self->loop_work, raddle_lane_ref (lane)))
     raddle_dispatcher_serve_late (self, lane);
 }
 
@@ -295,16 +215,6 @@ raddle_dispatcher_ref (RaddleDispatcher *self)
   return self;
 }
 
-static void
-clear_notes (RaddleNotes *notes)
-{
-  g_queue_clear_full (&notes->runs, (GDestroyNotify) raddle_run_record_unref);
-  g_queue_clear_full (&notes->posts, g_free);
-  g_queue_clear_full (&notes->slots, (GDestroyNotify) raddle_slot_unref);
-  g_queue_clear_full (&notes->lanes, (GDestroyNotify) raddle_lane_unref);
-  g_queue_clear_full (&notes->roomy, (GDestroyNotify) raddle_lane_unref);
-}
-
 void
 raddle_dispatcher_unref (RaddleDispatcher *self)
 {
@@ -314,8 +224,8 @@ raddle_dispatcher_unref (RaddleDispatcher *self)
   g_assert (self->tracks.length == 0);
   raddle_watch_free (self->watch);
   raddle_pool_free (self->pool);
-  clear_notes (&self->notes);
-  clear_notes (&self->in_hand);
+  raddle_notes_clear (&self->notes);
+  raddle_notes_clear (&self->in_hand);
   g_queue_clear_full (&self->loop_work, (GDestroyNotify) raddle_lane_unref);
   g_queue_clear_full (&self->due, g_free);
   g_ptr_array_unref (self->lanes);
