@@ -81,6 +81,7 @@ destroy_note_source (RaddleDispatcher *self)
   g_source_destroy (self->time_source);
   g_clear_pointer (&self->time_source, g_source_unref);
   raddle_dispatcher_take_last_notes (self);
+  raddle_dispatcher_clear_catch_ups (self);
   while ((lane = g_queue_pop_head (&work)) != NULL)
     raddle_dispatcher_serve_late (self, lane);
 }
@@ -110,37 +111,75 @@ raddle_dispatcher_finish_closing (RaddleDispatcher *self)
   raddle_dispatcher_add_due (self, closed_cb, self);
 }
 
-static void
-end_all_runs (RaddleDispatcher *self)
+static RaddleRunRecord *
+dup_run (GList *link)
 {
-  g_autoptr (GPtrArray) runs =
-    g_ptr_array_new_with_free_func ((GDestroyNotify) raddle_run_record_unref);
-
-  for (GList *link = self->tracks.head; link != NULL; link = link->next)
-    g_ptr_array_add (runs, raddle_run_record_ref (((RaddleTrack *) link->data)->run));
-  for (guint i = 0; i < runs->len; i++)
-    raddle_run_record_ask_to_end (runs->pdata[i], RADDLE_OUTCOME_DROPPED,
-                                  "The host was closed");
+  return raddle_run_record_ref (((RaddleTrack *) link->data)->run);
 }
 
 static void
-give_up_tracks (RaddleDispatcher *self)
+end_run (RaddleRunRecord *run)
 {
-  end_all_runs (self);
-  while (self->tracks.head != NULL)
-    {
-      RaddleTrack *track = self->tracks.head->data;
+  raddle_run_record_ask_to_end (run, RADDLE_OUTCOME_DROPPED, "The host was closed");
+}
 
-      raddle_track_give_up (track, &self->due);
-      raddle_dispatcher_close_track (self, track);
+/* The youngest first, so that a run does not bring all those below it into one turn. What
+ * starts meanwhile is ended when it is taken, and so is what moves. */
+void
+raddle_dispatcher_end_runs (RaddleDispatcher *self,
+                            gint64 deadline)
+{
+  guint n_steps = 0;
+
+  while (self->next_to_end != NULL)
+    {
+      g_autoptr (RaddleRunRecord) run = dup_run (self->next_to_end);
+
+      self->next_to_end = self->next_to_end->prev;
+      end_run (run);
+      if (raddle_dispatcher_is_time_up (&n_steps, deadline))
+        {
+          raddle_dispatcher_wake (self);
+          return;
+        }
     }
 }
 
+/* FALSE while there are some left. */
+static gboolean
+give_up_tracks (RaddleDispatcher *self,
+                gint64 deadline)
+{
+  guint n_steps = 0;
+
+  while (self->tracks.tail != NULL)
+    {
+      g_autoptr (RaddleRunRecord) run = dup_run (self->tracks.tail);
+
+      end_run (run);
+      if (run->track != NULL)
+        {
+          raddle_track_give_up (run->track, &self->due);
+          raddle_dispatcher_close_track (self, run->track);
+        }
+      if (raddle_dispatcher_is_time_up (&n_steps, deadline))
+        break;
+    }
+  return self->tracks.tail == NULL;
+}
+
+/* Nobody waits for the handlers any longer; goes on in a later turn when there is much to
+ * give up. */
 void
-raddle_dispatcher_give_up (RaddleDispatcher *self)
+raddle_dispatcher_give_up (RaddleDispatcher *self,
+                           gint64 deadline)
 {
   self->closing = TRUE;
-  give_up_tracks (self);
+  if (!give_up_tracks (self, deadline))
+    {
+      raddle_dispatcher_wake (self);
+      return;
+    }
   for (guint i = 0; i < self->leaving->len; i++)
     {
       raddle_lane_abandon (self->leaving->pdata[i]);
@@ -163,7 +202,8 @@ raddle_dispatcher_close (RaddleDispatcher *self,
   self->closing = TRUE;
   self->closed_func = func;
   self->closed_data = user_data;
-  end_all_runs (self);
+  self->next_to_end = self->tracks.tail;
+  raddle_dispatcher_end_runs (self, g_get_monotonic_time () + RADDLE_DISPATCHER_TURN_US);
   raddle_dispatcher_wake (self);
 }
 

@@ -4,8 +4,8 @@
  * with something to hand on, what other threads ask, slots that fell idle, lanes with
  * loop work or news; a second one calls programs back. Handlers are entered from the
  * first or from the pool, and an async one also when its call before is done; never from
- * inside a call of a run or of the dispatcher. Notes and call-backs take at most 2 ms a
- * dispatch unless a single one takes longer.
+ * inside a call of a run or of the dispatcher. No dispatch takes more than 2 ms unless a
+ * single step does: what is to be done for many runs goes on in the next one.
  */
 
 #include "dispatch/raddle-dispatcher-private.h"
@@ -55,33 +55,22 @@ call_driver (gpointer user_data)
     run->driver (run, run->driver_data);
 }
 
-/* The runs under way, for a handler that was set aside and is there again. */
-void
-raddle_dispatcher_rejoin (RaddleDispatcher *self,
-                          RaddleLane *lane)
-{
-  if (!raddle_lane_take_rejoin (lane))
-    return;
-  for (GList *link = self->tracks.head; link != NULL; link = link->next)
-    {
-      raddle_dispatcher_end_promise (self, link->data);
-      raddle_track_rejoin (link->data, lane);
-    }
-}
-
+/* A handler that is there again gets the runs above before it. */
 static RaddleTrack *
 open_track (RaddleDispatcher *self,
             RaddleRunRecord *run)
 {
-  RaddleTrack *track = raddle_track_new (run);
+  RaddleTrack *track;
 
+  for (guint i = 0; i < self->lanes->len; i++)
+    raddle_dispatcher_rejoin (self, self->lanes->pdata[i]);
+  raddle_dispatcher_catch_up_run (self, run);
+
+  track = raddle_track_new (run);
   run->track = track;
   g_queue_push_tail_link (&self->tracks, &track->link);
   for (guint i = 0; i < self->lanes->len; i++)
-    {
-      raddle_dispatcher_rejoin (self, self->lanes->pdata[i]); /* older runs first */
-      raddle_track_join (track, self->lanes->pdata[i]);
-    }
+    raddle_track_catch_up (track, self->lanes->pdata[i]);
 
   return track;
 }
@@ -108,6 +97,9 @@ raddle_dispatcher_close_track (RaddleDispatcher *self,
   track->starved_by = NULL;
   update_starved (track);
   raddle_dispatcher_dismiss_askers (self, track);
+  raddle_dispatcher_skip_in_catch_ups (self, track);
+  if (self->next_to_end == &track->link)
+    self->next_to_end = track->link.prev;
   g_queue_unlink (&self->tracks, &track->link);
   track->run->track = NULL;
   raddle_track_free (track);
@@ -119,6 +111,7 @@ raddle_dispatcher_advance_track (RaddleDispatcher *self,
 {
   gboolean outermost = !self->advancing;
 
+  raddle_dispatcher_catch_up_run (self, track->run);
   self->advancing = TRUE;
   raddle_track_advance (track, &self->due);
   if (outermost)
@@ -155,6 +148,8 @@ raddle_dispatcher_take_run (RaddleDispatcher *self,
   track = run->track;
   if (track == NULL && told)
     track = open_track (self, run);
+  else
+    raddle_dispatcher_catch_up_run (self, run);
   while ((batch = raddle_batch_list_pop (&batches)) != NULL)
     {
       if (batch->event_class == RADDLE_EVENT_CLASS_FLOW)
@@ -256,13 +251,15 @@ dispatch_notes (RaddleDispatcher *self)
 
   raddle_dispatcher_act_on_notes (self, deadline);
   raddle_dispatcher_wake_for_rest (self);
+  raddle_dispatcher_catch_up (self, deadline);
   if (abandoned)
     {
-      raddle_dispatcher_give_up (self);
+      raddle_dispatcher_give_up (self, deadline);
       wake_due (self); /* who waited for what was given up waits no longer */
     }
   serve_loop_work (self, &work, deadline);
   raddle_dispatcher_call_watchers (self, deadline);
+  raddle_dispatcher_end_runs (self, deadline);
   raddle_dispatcher_finish_closing (self);
 }
 

@@ -10,8 +10,13 @@
 
 #include "events/raddle-lock.h"
 
-/* How many notes are taken between two looks at the clock. */
-#define NOTES_A_CLOCK 8
+/* One turn of acting on notes. */
+typedef struct
+{
+  gint64 deadline; /* us, monotonic */
+  guint n_steps;
+  gboolean over;   /* the time is up */
+} RaddleNotesTurn;
 
 /* ---- left by any thread ---- */
 
@@ -139,11 +144,20 @@ take_news (RaddleDispatcher *self,
   raddle_dispatcher_update_wanted (self);
 }
 
-/* A lane has room again: who waits longest comes first, until it has none. One that then
- * waits for another lane stands in that one's list. */
+static void
+count_step (RaddleNotesTurn *turn)
+{
+  if (raddle_dispatcher_is_time_up (&turn->n_steps, turn->deadline))
+    turn->over = TRUE;
+}
+
+/* A lane has room again, or makes nobody wait: who waits longest comes first, until it has
+ * none, and in this turn or a later one. One that then waits for another lane stands in
+ * that one's list. */
 static void
 feed_starved (RaddleDispatcher *self,
-              RaddleLane *lane)
+              RaddleLane *lane,
+              RaddleNotesTurn *turn)
 {
   GQueue *waiting = &raddle_lane_get_line (lane)->starved;
 
@@ -154,20 +168,29 @@ feed_starved (RaddleDispatcher *self,
       raddle_dispatcher_advance_track (self, track);
       if (waiting->head != NULL && waiting->head->data == track)
         return;
+      count_step (turn);
+      if (turn->over)
+        {
+          g_queue_push_tail (&self->in_hand.roomy, raddle_lane_ref (lane));
+          return;
+        }
     }
 }
 
 static void
 feed_waiting (RaddleDispatcher *self,
-              RaddleLane *lane)
+              RaddleLane *lane,
+              RaddleNotesTurn *turn)
 {
-  feed_starved (self, lane);
-  raddle_dispatcher_answer_askers (self, lane);
+  feed_starved (self, lane, turn);
+  if (!turn->over)
+    raddle_dispatcher_answer_askers (self, lane);
 }
 
 static void
 take_run_note (RaddleDispatcher *self,
-               gpointer run)
+               gpointer run,
+               RaddleNotesTurn *turn)
 {
   raddle_dispatcher_take_run (self, run);
   raddle_run_record_unref (run);
@@ -175,7 +198,8 @@ take_run_note (RaddleDispatcher *self,
 
 static void
 take_post (RaddleDispatcher *self,
-           gpointer data)
+           gpointer data,
+           RaddleNotesTurn *turn)
 {
   RaddleTrackWaiter *post = data;
 
@@ -185,7 +209,8 @@ take_post (RaddleDispatcher *self,
 
 static void
 take_slot_note (RaddleDispatcher *self,
-                gpointer slot)
+                gpointer slot,
+                RaddleNotesTurn *turn)
 {
   take_idle_slot (self, slot);
   raddle_slot_unref (slot);
@@ -193,18 +218,20 @@ take_slot_note (RaddleDispatcher *self,
 
 static void
 take_lane_note (RaddleDispatcher *self,
-                gpointer lane)
+                gpointer lane,
+                RaddleNotesTurn *turn)
 {
   take_news (self, lane);
-  feed_waiting (self, lane); /* one that is set aside or leaves makes nobody wait */
+  feed_waiting (self, lane, turn);
   raddle_lane_unref (lane);
 }
 
 static void
 take_room_note (RaddleDispatcher *self,
-                gpointer lane)
+                gpointer lane,
+                RaddleNotesTurn *turn)
 {
-  feed_waiting (self, lane);
+  feed_waiting (self, lane, turn);
   raddle_lane_unref (lane);
 }
 
@@ -236,20 +263,19 @@ raddle_dispatcher_act_on_notes (RaddleDispatcher *self,
   struct
   {
     GQueue *queue;
-    void (*act) (RaddleDispatcher *self, gpointer thing);
+    void (*act) (RaddleDispatcher *self, gpointer thing, RaddleNotesTurn *turn);
   } kinds[] = {
     { &self->in_hand.runs, take_run_note },   { &self->in_hand.posts, take_post },
     { &self->in_hand.slots, take_slot_note }, { &self->in_hand.lanes, take_lane_note },
     { &self->in_hand.roomy, take_room_note },
   };
-  guint n_done = 0;
+  RaddleNotesTurn turn = { .deadline = deadline };
 
   for (guint i = 0; i < G_N_ELEMENTS (kinds); i++)
-    while (kinds[i].queue->length > 0)
+    while (!turn.over && kinds[i].queue->length > 0)
       {
-        kinds[i].act (self, g_queue_pop_head (kinds[i].queue));
-        if (++n_done % NOTES_A_CLOCK == 0 && g_get_monotonic_time () >= deadline)
-          return;
+        kinds[i].act (self, g_queue_pop_head (kinds[i].queue), &turn);
+        count_step (&turn);
       }
 }
 

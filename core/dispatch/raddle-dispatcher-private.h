@@ -2,9 +2,10 @@
 
 /* What the files of the dispatcher share: raddle-dispatcher.c has its life and what other
  * threads may do, raddle-dispatcher-notes.c what they tell the loop,
- * raddle-dispatcher-loop.c the turns on it, raddle-dispatcher-runs.c what runs by hand ask,
- * raddle-dispatcher-room.c the waiting for room, raddle-dispatcher-close.c the end. The
- * functions here are for the loop, but for those of the sink and the waking. */
+ * raddle-dispatcher-loop.c the turns on it, raddle-dispatcher-joins.c what handlers get
+ * that come late, raddle-dispatcher-runs.c what runs by hand ask, raddle-dispatcher-room.c
+ * the waiting for room, raddle-dispatcher-close.c the end. The functions here are for the
+ * loop, but for those of the sink and the waking. */
 
 #pragma once
 
@@ -17,8 +18,10 @@ G_BEGIN_DECLS
 #define RADDLE_DISPATCHER_OF_SINK(sink_) \
   ((RaddleDispatcher *) ((char *) (sink_) -G_STRUCT_OFFSET (RaddleDispatcher, sink)))
 
-/* What the source takes of the loop at once, unless a single thing takes longer. */
+/* How long one dispatch of a source may take, us; and how many steps are done between two
+ * looks at the clock, so that each turn gets on. */
 #define RADDLE_DISPATCHER_TURN_US 2000
+#define RADDLE_DISPATCHER_N_STEPS 8
 
 /* In the order in which the loop acts on them. */
 typedef struct
@@ -29,6 +32,13 @@ typedef struct
   GQueue lanes; /* of RaddleLane, owned: with news */
   GQueue roomy; /* of RaddleLane, owned: they have room again */
 } RaddleNotes;
+
+/* A lane that is being given the runs that are under way. */
+typedef struct
+{
+  RaddleLane *lane; /* owned */
+  GList *next;      /* of the tracks; NULL: it has them all */
+} RaddleCatchUp;
 
 struct _RaddleDispatcher
 {
@@ -51,6 +61,8 @@ struct _RaddleDispatcher
 
   GPtrArray *leaving;  /* loop: of RaddleLane, owned: removed, not yet torn down */
   GQueue tracks;       /* loop: by RaddleTrack.link */
+  GQueue catch_ups;    /* loop: of RaddleCatchUp, owned */
+  GList *next_to_end;  /* loop: of the tracks, at the close; NULL: all were asked to */
   RaddleNotes in_hand; /* loop: what it has taken of the notes, and had no time for */
   GQueue due;          /* loop: of RaddleTrackWaiter */
   GHashTable *watchers; /* loop: of ids to RaddleRoomWatcher, owned */
@@ -67,6 +79,15 @@ struct _RaddleDispatcher
 };
 
 typedef struct _RaddleRoomWatcher RaddleRoomWatcher;
+
+/* After a step of many, whether the others must wait for another turn. */
+static inline gboolean
+raddle_dispatcher_is_time_up (guint *n_steps,
+                              gint64 deadline)
+{
+  return ++*n_steps % RADDLE_DISPATCHER_N_STEPS == 0 &&
+         g_get_monotonic_time () >= deadline;
+}
 
 /* raddle-dispatcher-notes.c; the first three for any thread */
 void               raddle_dispatcher_wake           (RaddleDispatcher  *self);
@@ -89,8 +110,6 @@ void               raddle_dispatcher_set_time       (RaddleDispatcher  *self,
 void               raddle_dispatcher_add_due        (RaddleDispatcher  *self,
                                                      RaddleTrackFunc    func,
                                                      gpointer           user_data);
-void               raddle_dispatcher_rejoin         (RaddleDispatcher  *self,
-                                                     RaddleLane        *lane);
 void               raddle_dispatcher_take_run       (RaddleDispatcher  *self,
                                                      RaddleRunRecord   *run);
 void               raddle_dispatcher_advance_track  (RaddleDispatcher  *self,
@@ -98,6 +117,19 @@ void               raddle_dispatcher_advance_track  (RaddleDispatcher  *self,
 void               raddle_dispatcher_close_track    (RaddleDispatcher  *self,
                                                      RaddleTrack       *track);
 void               raddle_dispatcher_update_wanted  (RaddleDispatcher  *self);
+
+/* raddle-dispatcher-joins.c */
+void               raddle_dispatcher_begin_catch_up (RaddleDispatcher  *self,
+                                                     RaddleLane        *lane);
+void               raddle_dispatcher_rejoin         (RaddleDispatcher  *self,
+                                                     RaddleLane        *lane);
+void               raddle_dispatcher_catch_up_run   (RaddleDispatcher  *self,
+                                                     RaddleRunRecord   *run);
+void               raddle_dispatcher_catch_up       (RaddleDispatcher  *self,
+                                                     gint64             deadline);
+void               raddle_dispatcher_skip_in_catch_ups (RaddleDispatcher *self,
+                                                     RaddleTrack       *track);
+void               raddle_dispatcher_clear_catch_ups (RaddleDispatcher *self);
 
 /* raddle-dispatcher-runs.c */
 gboolean           raddle_dispatcher_update_blocked (RaddleDispatcher  *self,
@@ -137,7 +169,10 @@ void               raddle_dispatcher_check_promises (RaddleDispatcher  *self,
 
 /* raddle-dispatcher-close.c */
 void               raddle_dispatcher_finish_closing (RaddleDispatcher  *self);
-void               raddle_dispatcher_give_up        (RaddleDispatcher  *self);
+void               raddle_dispatcher_end_runs       (RaddleDispatcher  *self,
+                                                     gint64             deadline);
+void               raddle_dispatcher_give_up        (RaddleDispatcher  *self,
+                                                     gint64             deadline);
 void               raddle_dispatcher_serve_late     (RaddleDispatcher  *self,
                                                      RaddleLane        *lane);
 

@@ -254,7 +254,8 @@ raddle_dispatcher_get_priority (RaddleDispatcher *self)
   return self->owner.priority;
 }
 
-/* The handler gets the runs that are under way too, each with its start again. */
+/* The handler gets the runs that are under way too, each with its start again; those that
+ * take too long now follow in later turns. */
 void
 raddle_dispatcher_add (RaddleDispatcher *self,
                        RaddleHandler *handler,
@@ -268,11 +269,8 @@ raddle_dispatcher_add (RaddleDispatcher *self,
   raddle_dispatcher_update_wanted (self);
 
   raddle_lane_open (lane);
-  for (GList *link = self->tracks.head; link != NULL; link = link->next)
-    {
-      raddle_dispatcher_end_promise (self, link->data);
-      raddle_track_join (link->data, lane);
-    }
+  raddle_dispatcher_begin_catch_up (self, lane);
+  raddle_dispatcher_catch_up (self, g_get_monotonic_time () + RADDLE_DISPATCHER_TURN_US);
 }
 
 /* The handler gets what it was given before, and its teardown. */

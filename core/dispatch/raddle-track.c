@@ -383,27 +383,23 @@ join (RaddleTrack *self,
   return slot;
 }
 
-/* Opens a slot for @lane. A lane that comes after the start gets it again, marked. */
-void
-raddle_track_join (RaddleTrack *self,
-                   RaddleLane *lane)
+/* Transfer full; NULL when the lane has none. */
+static RaddleSlot *
+find_slot (RaddleTrack *self,
+           RaddleLane *lane)
 {
-  join (self, lane, NULL);
+  for (guint i = 0; i < self->slots->len; i++)
+    if (raddle_slot_get_lane (self->slots->pdata[i]) == lane)
+      return raddle_slot_ref (self->slots->pdata[i]);
+  return NULL;
 }
 
-/* A lane whose handler was set aside and is there again gets the run anew. */
-void
-raddle_track_rejoin (RaddleTrack *self,
-                     RaddleLane *lane)
+static void
+rejoin (RaddleTrack *self,
+        RaddleLane *lane,
+        RaddleSlot *old)
 {
-  g_autoptr (RaddleSlot) old = NULL;
   RaddleSlot *slot;
-
-  for (guint i = 0; i < self->slots->len && old == NULL; i++)
-    if (raddle_slot_get_lane (self->slots->pdata[i]) == lane)
-      old = raddle_slot_ref (self->slots->pdata[i]);
-  if (old == NULL || !raddle_slot_may_rejoin (old))
-    return;
 
   raddle_slot_finish (old);
   g_ptr_array_remove (self->slots, old);
@@ -411,6 +407,30 @@ raddle_track_rejoin (RaddleTrack *self,
   slot = join (self, lane, old);
   if (slot != NULL)
     raddle_slot_follow (slot, old);
+}
+
+/* FALSE when raddle_track_catch_up () would do nothing. */
+gboolean
+raddle_track_is_behind (RaddleTrack *self,
+                        RaddleLane *lane)
+{
+  g_autoptr (RaddleSlot) slot = find_slot (self, lane);
+
+  return slot == NULL || raddle_slot_may_rejoin (slot);
+}
+
+/* Opens a slot for @lane, if it has none. A lane that comes after the start gets it again,
+ * marked; one whose handler was set aside and is there again gets the run anew. */
+void
+raddle_track_catch_up (RaddleTrack *self,
+                       RaddleLane *lane)
+{
+  g_autoptr (RaddleSlot) old = find_slot (self, lane);
+
+  if (old == NULL)
+    join (self, lane, NULL);
+  else if (raddle_slot_may_rejoin (old))
+    rejoin (self, lane, old);
 }
 
 /* TRUE when the run must get on itself before there is room, whatever its lanes have. */

@@ -54,9 +54,9 @@ void         raddle_track_add_waiter  (RaddleTrack     *self,
 void         raddle_track_add_late_waiter (RaddleTrack *self,
                                        RaddleTrackFunc  func,
                                        gpointer         user_data);
-void         raddle_track_join        (RaddleTrack     *self,
+gboolean     raddle_track_is_behind   (RaddleTrack     *self,
                                        RaddleLane      *lane);
-void         raddle_track_rejoin      (RaddleTrack     *self,
+void         raddle_track_catch_up    (RaddleTrack     *self,
                                        RaddleLane      *lane);
 void         raddle_track_advance     (RaddleTrack     *self,
                                        GQueue          *due);
