@@ -325,14 +325,18 @@ raddle_dispatcher_set_time (RaddleDispatcher *self,
   g_source_set_ready_time (self->time_source, time);
 }
 
+/* Who is told of a cancellation may remove its handler. */
 static void
 check_lanes (RaddleDispatcher *self,
              GPtrArray *lanes,
              gint64 now)
 {
-  for (guint i = 0; i < lanes->len; i++)
+  g_autoptr (GPtrArray) copy = g_ptr_array_copy (lanes, (GCopyFunc) raddle_lane_ref, NULL);
+
+  g_ptr_array_set_free_func (copy, (GDestroyNotify) raddle_lane_unref);
+  for (guint i = 0; i < copy->len; i++)
     {
-      g_autoptr (RaddleLane) lane = raddle_lane_ref (lanes->pdata[i]);
+      RaddleLane *lane = copy->pdata[i];
 
       raddle_lane_retry (lane, now);
       raddle_dispatcher_set_time (self, raddle_lane_get_retry_time (lane));

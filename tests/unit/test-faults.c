@@ -894,6 +894,63 @@ test_async_heeds (void)
       }
 }
 
+typedef struct
+{
+  Probe *probe;
+  gboolean left;
+} Leaver;
+
+static void
+leave_cb (GCancellable *cancellable,
+          gpointer user_data)
+{
+  Leaver *leaver = user_data;
+
+  raddle_dispatcher_remove (leaver->probe->kit->dispatcher, leaver->probe->handler);
+  leaver->left = TRUE;
+}
+
+/* One leaves when its call is cancelled: another one that is late too is looked at all the
+ * same, and not only when the first one's grace is over. */
+static void
+test_async_leaves_when_cancelled (void)
+{
+  static const char *const names[] = { "a", "b" };
+  const RaddleLaneSettings settings = { .max_events = 4096, .max_bytes = 8 * MUCH,
+                                        .timeout = 4 * SHORT };
+  g_autoptr (Kit) kit = kit_new (2);
+  RaddleRunRecord *run;
+  Leaver leaver = { 0 };
+  Probe *probes[2];
+  gint64 deadline;
+
+  for (guint i = 0; i < G_N_ELEMENTS (probes); i++)
+    {
+      probes[i] =
+        probe_new (kit, names[i], PROBE_ASYNC, RADDLE_DELIVERY_AWAITED, KIT_ALL_TYPES);
+      probes[i]->settings = settings;
+      probes[i]->heeds = TRUE;
+      kit_add (kit, probes[i]);
+      probe_hold (probes[i], "R:llm-new-token:x");
+    }
+  run = start_settled (kit, "R");
+  push_tokens (run, "x");
+  kit_wait (kit, "a>R:llm-new-token:x");
+  kit_wait (kit, "b>R:llm-new-token:x");
+  deadline = g_get_monotonic_time () + settings.timeout;
+  leaver.probe = probes[0];
+  g_signal_connect (((ProbeCall *) probes[0]->held_calls->pdata[0])->cancellable,
+                    "cancelled", G_CALLBACK (leave_cb), &leaver);
+
+  kit_iterate_until (kit, leaver.left);
+  if (get_stats (probes[1]).n_timed_out == 0)
+    g_assert_cmpint (kit->dispatcher->next_time, <=, deadline);
+  kit_wait (kit, "b<R:llm-new-token:x");
+  kit_wait (kit, "a>teardown");
+  kit_finish (kit, run);
+  g_assert_cmpuint (get_stats (probes[1]).n_timed_out, ==, 1);
+}
+
 /* It does not heed: the run goes on without it, and other runs with it. When it comes
  * back at last, so does the run. */
 static void
@@ -1227,6 +1284,7 @@ main (int argc,
   ADD ("hang/leaves", test_leaves_while_it_hangs);
   ADD ("hang/inline", test_inline_takes_too_long);
   ADD ("async/heeds", test_async_heeds);
+  ADD ("async/leaves-when-cancelled", test_async_leaves_when_cancelled);
   ADD ("async/heeds-not", test_async_heeds_not);
   ADD ("async/at-barriers", test_async_hangs_at_barriers);
   ADD ("async/after-the-run", test_async_after_the_run);
