@@ -173,8 +173,9 @@ read_times (const RaddleGroupReader *reader,
   handler->lane.breaker_wait =
     raddle_settings_get_duration (reader->settings, "breaker-wait");
   if (handler->lane.breaker_wait < MIN_BREAKER_WAIT)
-    raddle_group_add_problem (reader->group, "breaker-wait", reader->problems,
-                              "is out of bounds: at least 1ms");
+    raddle_group_add_problem (
+      reader->group, "breaker-wait", reader->problems, "%s is out of bounds: at least 1ms",
+      raddle_keyfile_group_find (reader->group, "breaker-wait")->value);
 }
 
 static void

@@ -204,9 +204,9 @@ static const BadCase bad_cases[] = {
   { "[handler a]\nbreaker=-1\n",
     ":2: [handler a] breaker: -1 is out of bounds: from 0 to 2147483647" },
   { "[handler a]\nbreaker-wait=0\n",
-    ":2: [handler a] breaker-wait: is out of bounds: at least 1ms" },
+    ":2: [handler a] breaker-wait: 0 is out of bounds: at least 1ms" },
   { "[handler a]\nbreaker-wait=999us\n",
-    ":2: [handler a] breaker-wait: is out of bounds: at least 1ms" },
+    ":2: [handler a] breaker-wait: 999us is out of bounds: at least 1ms" },
   { "[handler a]\nbreaker-wait=long\n",
     ":2: [handler a] breaker-wait: 'long' is not a time: a number with us, ms, s, min, h "
     "or d behind it; seconds without one" },
