@@ -9,8 +9,9 @@
 #include "cli/raddle-cli.h"
 
 static const char *const columns[] = {
-  "handler",   "delivered", "dropped",  "coalesced", "failed",   "timed-out",
-  "queue/max", "wait-p50",  "wait-p99", "wait-max",  "inside",   NULL,
+  "handler", "delivered", "dropped",  "coalesced", "failed",   "timed-out",
+  "blocked", "queue/max", "wait-p50", "wait-p99",  "wait-max", "inside",
+  NULL,
 };
 
 #define N_COLUMNS (G_N_ELEMENTS (columns) - 1)
@@ -68,6 +69,7 @@ make_row (RaddleHandler *handler)
   row[n++] = count_to_text (stats.n_coalesced);
   row[n++] = count_to_text (stats.n_failed);
   row[n++] = count_to_text (stats.n_timed_out);
+  row[n++] = count_to_text (stats.n_blocked);
   row[n++] = g_strdup_printf ("%u/%u", stats.queue_depth, stats.max_queue_depth);
   row[n++] = latency_to_text (&stats, stats.latency_p50);
   row[n++] = latency_to_text (&stats, stats.latency_p99);
@@ -161,6 +163,7 @@ stats_to_json (RaddleHandler *handler)
   json_object_set_int_member (object, "n_coalesced", stats.n_coalesced);
   json_object_set_int_member (object, "n_failed", stats.n_failed);
   json_object_set_int_member (object, "n_timed_out", stats.n_timed_out);
+  json_object_set_int_member (object, "n_blocked", stats.n_blocked);
   json_object_set_int_member (object, "n_undelivered", stats.n_undelivered);
   json_object_set_int_member (object, "queue_depth", stats.queue_depth);
   json_object_set_int_member (object, "max_queue_depth", stats.max_queue_depth);

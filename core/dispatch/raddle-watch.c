@@ -38,7 +38,6 @@ struct _RaddleWatch
   GQueue turns;        /* lock: by RaddleTurn.link */
   RaddleTurn *in_hand; /* lock: its thread must not end it */
   guint n_quiet;       /* lock: looks that saw nothing new */
-  guint n_blocked;     /* lock */
   gboolean started;    /* lock */
   gboolean closed;     /* lock */
 };
@@ -96,14 +95,13 @@ judge_on_pool_locked (RaddleTurn *turn,
 }
 
 static RaddleWatchVerdict
-judge_on_loop_locked (RaddleWatch *self,
-                      RaddleTurn *turn,
+judge_on_loop_locked (RaddleTurn *turn,
                       gint64 age)
 {
   if (!turn->slow && age >= BLOCKED_US)
     {
       turn->slow = TRUE;
-      self->n_blocked++;
+      raddle_stats_add_blocked (&raddle_lane_get_handler (turn->lane)->stats);
     }
   if (turn->told || age < TOLD_US)
     return 0;
@@ -138,7 +136,7 @@ judge_locked (RaddleWatch *self,
 
   age = now - turn->seen_since;
   verdict = turn->side == RADDLE_LANE_POOL ? judge_on_pool_locked (turn, age)
-                                           : judge_on_loop_locked (self, turn, age);
+                                           : judge_on_loop_locked (turn, age);
   if (timeout > 0 && !turn->overdue && age >= timeout)
     {
       turn->overdue = TRUE;
@@ -386,17 +384,4 @@ raddle_watch_turn_ended (RaddleWatch *self,
 
   if (turn->side == RADDLE_LANE_POOL && turn->slow && !raddle_pool_serves_slow_item ())
     raddle_pool_thread_is_quick_again (self->pool);
-}
-
-/* How many calls have blocked the main loop for 100 ms or more. */
-guint
-raddle_watch_get_n_blocked (RaddleWatch *self)
-{
-  guint n_blocked;
-
-  raddle_lock (&self->lock);
-  n_blocked = self->n_blocked;
-  raddle_unlock (&self->lock);
-
-  return n_blocked;
 }

@@ -3,7 +3,7 @@
 /* A thread that looks every 5 ms at the turns of service that are under way, and knows
  * which call of a handler takes long: a thread of the pool that is held up stops counting,
  * a call past its time limit is told to its lane, and a handler that blocks the main loop
- * is named while it does. */
+ * is counted for its statistics from 100 ms on, and named, while it does, from 1 s on. */
 
 #pragma once
 
@@ -22,8 +22,5 @@ void         raddle_watch_turn_began    (RaddleWatch    *self,
                                          RaddleTurn     *turn);
 void         raddle_watch_turn_ended    (RaddleWatch    *self,
                                          RaddleTurn     *turn);
-
-/* Any thread. */
-guint        raddle_watch_get_n_blocked (RaddleWatch    *self);
 
 G_END_DECLS

@@ -59,6 +59,15 @@ static const struct
   { "n-timed-out", G_TYPE_UINT64, G_STRUCT_OFFSET (RaddleHandlerStats, n_timed_out) },
 
   /**
+   * RaddleHandler:n-blocked:
+   *
+   * How many calls blocked the main loop for 100 ms or more. Not notified.
+   *
+   * Since: 0.1
+   */
+  { "n-blocked", G_TYPE_UINT64, G_STRUCT_OFFSET (RaddleHandlerStats, n_blocked) },
+
+  /**
    * RaddleHandler:n-undelivered:
    *
    * How many events were thrown away when the host was closed. Not notified.

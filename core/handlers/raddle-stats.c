@@ -181,6 +181,12 @@ raddle_stats_add_timed_out (RaddleStats *self)
   add (self, &self->n_timed_out, 1);
 }
 
+void
+raddle_stats_add_blocked (RaddleStats *self)
+{
+  add (self, &self->n_blocked, 1);
+}
+
 /* The same. */
 void
 raddle_stats_add_undelivered (RaddleStats *self,
@@ -232,6 +238,7 @@ raddle_stats_copy (RaddleStats *self,
     .n_coalesced = self->n_coalesced,
     .n_failed = self->n_failed,
     .n_timed_out = self->n_timed_out,
+    .n_blocked = self->n_blocked,
     .n_undelivered = self->n_undelivered,
     .latency_p50 = get_percentile_locked (self, 50),
     .latency_p90 = get_percentile_locked (self, 90),

@@ -21,6 +21,7 @@ typedef struct
   guint64 n_coalesced; /* lock */
   guint64 n_failed;    /* lock */
   guint64 n_timed_out; /* lock */
+  guint64 n_blocked;   /* lock: calls that blocked the main loop */
   guint64 n_undelivered; /* lock: thrown away at the close */
   gint64 time_inside;  /* lock: us */
   gint64 latency_max;  /* lock: us */
@@ -45,6 +46,7 @@ void    raddle_stats_add_coalesced  (RaddleStats        *self,
                                      guint64             n_events);
 guint64 raddle_stats_add_failed     (RaddleStats        *self);
 void    raddle_stats_add_timed_out  (RaddleStats        *self);
+void    raddle_stats_add_blocked    (RaddleStats        *self);
 void    raddle_stats_add_undelivered (RaddleStats       *self,
                                      gint64              n_events);
 

@@ -56,6 +56,7 @@ typedef enum
  * @n_coalesced: events that were merged into another one
  * @n_failed: failures of calls, also those that took too long
  * @n_timed_out: calls that took longer than they may
+ * @n_blocked: calls that blocked the main loop for 100 ms or more
  * @n_undelivered: events that were thrown away because the host was closed before the
  *   handler could get them
  * @queue_depth: events that wait now
@@ -80,6 +81,7 @@ typedef struct
   guint64 n_coalesced;
   guint64 n_failed;
   guint64 n_timed_out;
+  guint64 n_blocked;
   guint64 n_undelivered;
   guint queue_depth;
   guint max_queue_depth;

@@ -42,6 +42,8 @@ fill (RaddleHandler *handler)
   raddle_stats_add_coalesced (stats, 7);
   raddle_stats_add_failed (stats);
   raddle_stats_add_timed_out (stats);
+  raddle_stats_add_blocked (stats);
+  raddle_stats_add_blocked (stats);
   raddle_stats_add_undelivered (stats, 3);
   raddle_stats_set_depth (stats, 4096);
   raddle_stats_set_depth (stats, 17);
@@ -85,11 +87,11 @@ test_table (void)
   text = raddle_cli_stats_to_text (G_LIST_MODEL (list), printer);
   g_assert_cmpstr (
     text, ==,
-    "handler  delivered              dropped  coalesced  failed  timed-out  queue/max"
+    "handler  delivered              dropped  coalesced  failed  timed-out  blocked  queue/max"
     "  wait-p50  wait-p99  wait-max  inside\n"
-    "a                0                    0          0       0          0        0/0"
+    "a                0                    0          0       0          0        0        0/0"
     "         -         -         -     0us\n"
-    "full       1000001  9223372036854775807          7       1          1    17/4096"
+    "full       1000001  9223372036854775807          7       1          1        2    17/4096"
     "      12us      12us      2.5s    1.5h\n");
 }
 
@@ -161,8 +163,8 @@ test_json (void)
   g_assert_cmpstr (
     text, ==,
     "[{\"name\":\"full\",\"n_delivered\":1000001,\"n_dropped\":9223372036854775807,"
-    "\"n_coalesced\":7,\"n_failed\":1,\"n_timed_out\":1,\"n_undelivered\":3,"
-    "\"queue_depth\":17,"
+    "\"n_coalesced\":7,\"n_failed\":1,\"n_timed_out\":1,\"n_blocked\":2,"
+    "\"n_undelivered\":3,\"queue_depth\":17,"
     "\"max_queue_depth\":4096,\"latency_p50_us\":12,\"latency_p90_us\":12,"
     "\"latency_p99_us\":12,\"latency_max_us\":2500000,\"time_inside_us\":5400000000}]");
 }

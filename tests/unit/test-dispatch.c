@@ -2274,13 +2274,15 @@ test_blocked_loop (void)
 {
   g_autoptr (Kit) kit = kit_new (1);
   Probe *a = probe_new (kit, "a", PROBE_SYNC, RADDLE_DELIVERY_INLINE, MASK (LLM_START));
+  RaddleHandlerStats stats;
   RaddleRunRecord *run;
 
   a->sleep_us = 300 * G_TIME_SPAN_MILLISECOND;
   kit_add (kit, a);
   run = kit_start (kit, RADDLE_RUN_LLM, "R", NULL);
   kit_finish (kit, run);
-  g_assert_cmpuint (raddle_watch_get_n_blocked (kit->dispatcher->watch), ==, 1);
+  raddle_handler_get_stats (a->handler, &stats);
+  g_assert_cmpuint (stats.n_blocked, ==, 1);
 }
 
 /* ---- many ---- */

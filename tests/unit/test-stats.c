@@ -229,6 +229,8 @@ test_counts (void)
   raddle_stats_add_dropped (&stats, 4);
   raddle_stats_add_coalesced (&stats, 11);
   raddle_stats_add_timed_out (&stats);
+  raddle_stats_add_blocked (&stats);
+  raddle_stats_add_blocked (&stats);
   raddle_stats_add_undelivered (&stats, 6);
   g_assert_cmpuint (raddle_stats_add_failed (&stats), ==, 1);
   g_assert_cmpuint (raddle_stats_add_failed (&stats), ==, 2);
@@ -244,6 +246,7 @@ test_counts (void)
   g_assert_cmpuint (copy.n_failed, ==, 2);
   g_assert_cmpuint (raddle_stats_get_n_failed (&stats), ==, 2);
   g_assert_cmpuint (copy.n_timed_out, ==, 1);
+  g_assert_cmpuint (copy.n_blocked, ==, 2);
   g_assert_cmpuint (copy.n_undelivered, ==, 6);
   g_assert_cmpuint (copy.queue_depth, ==, 2);
   g_assert_cmpuint (copy.max_queue_depth, ==, 9);
@@ -348,6 +351,8 @@ make_handler (void)
   raddle_stats_add_failed (stats);
   raddle_stats_add_timed_out (stats);
   raddle_stats_add_timed_out (stats);
+  for (guint i = 0; i < 4; i++)
+    raddle_stats_add_blocked (stats);
   raddle_stats_add_undelivered (stats, 3);
   raddle_stats_set_depth (stats, 12);
   raddle_stats_set_depth (stats, 11);
@@ -373,13 +378,13 @@ static void
 test_properties (void)
 {
   g_autoptr (RaddleHandler) handler = make_handler ();
-  guint64 delivered, dropped, coalesced, failed, timed_out, undelivered;
+  guint64 delivered, dropped, coalesced, failed, timed_out, blocked, undelivered;
   gint64 p50, p90, p99, max, inside;
   guint depth, max_depth;
 
   g_object_get (handler, "n-delivered", &delivered, "n-dropped", &dropped, "n-coalesced",
                 &coalesced, "n-failed", &failed, "n-timed-out", &timed_out,
-                "n-undelivered", &undelivered, "queue-depth",
+                "n-blocked", &blocked, "n-undelivered", &undelivered, "queue-depth",
                 &depth, "max-queue-depth", &max_depth, "latency-p50", &p50, "latency-p90",
                 &p90, "latency-p99", &p99, "latency-max", &max, "time-inside", &inside,
                 NULL);
@@ -388,6 +393,7 @@ test_properties (void)
   g_assert_cmpuint (coalesced, ==, 9);
   g_assert_cmpuint (failed, ==, 1);
   g_assert_cmpuint (timed_out, ==, 2);
+  g_assert_cmpuint (blocked, ==, 4);
   g_assert_cmpuint (undelivered, ==, 3);
   g_assert_cmpuint (depth, ==, 11);
   g_assert_cmpuint (max_depth, ==, 12);
