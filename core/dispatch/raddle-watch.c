@@ -147,20 +147,34 @@ judge_locked (RaddleWatch *self,
 
 /* ---- what follows ---- */
 
+static const char *
+get_name_of_call (RaddleTurn *turn)
+{
+  RaddleEventType type = raddle_turn_get_type (turn->seen_call);
+
+  return type == RADDLE_TURN_SETUP ? "raddle_setup ()" : raddle_event_type_get_nick (type);
+}
+
+static const char *
+get_advice (RaddleTurn *turn)
+{
+  RaddleHandler *handler = raddle_lane_get_handler (turn->lane);
+
+  if (raddle_handler_get_delivery (handler) == RADDLE_DELIVERY_INLINE)
+    return "deliver it on the pool (delivery=awaited) or make it async";
+  if (raddle_turn_get_type (turn->seen_call) == RADDLE_TURN_SETUP)
+    return "have it return at once and do the rest of the work on a thread";
+  return "have its async function return at once and do the work on a thread";
+}
+
 static char *
 describe (RaddleTurn *turn,
           gint64 now)
 {
-  RaddleHandler *handler = raddle_lane_get_handler (turn->lane);
-  gboolean is_inline = raddle_handler_get_delivery (handler) == RADDLE_DELIVERY_INLINE;
-
   return g_strdup_printf (
     "handler '%s': %s has been blocking the main loop for %.1f s; %s",
-    raddle_handler_get_name (handler),
-    raddle_event_type_get_nick (raddle_turn_get_type (turn->seen_call)),
-    (now - turn->seen_since) / (double) G_USEC_PER_SEC,
-    is_inline ? "deliver it on the pool (delivery=awaited) or make it async"
-              : "have its async function return at once and do the work on a thread");
+    raddle_handler_get_name (raddle_lane_get_handler (turn->lane)), get_name_of_call (turn),
+    (now - turn->seen_since) / (double) G_USEC_PER_SEC, get_advice (turn));
 }
 
 static void

@@ -267,6 +267,19 @@ raddle_handler_claim (RaddleHandler *self)
   return claimed;
 }
 
+/* One that was suspended meanwhile runs when its lane says so. */
+static void
+note_set_up (RaddleHandler *self)
+{
+  raddle_lock (&self->lock);
+  if (self->state != RADDLE_HANDLER_SUSPENDED && self->state != RADDLE_HANDLER_DRAINING)
+    {
+      self->state = RADDLE_HANDLER_RUNNING;
+      g_clear_pointer (&self->reason, g_free);
+    }
+  raddle_unlock (&self->lock);
+}
+
 /* Calls raddle_setup (). FALSE when the handler cannot be used; the
  * reason is then set. */
 gboolean
@@ -279,7 +292,7 @@ raddle_handler_setup (RaddleHandler *self)
   raddle_run_origin_pop (previous);
   if (good)
     {
-      raddle_handler_set_state (self, RADDLE_HANDLER_RUNNING, NULL);
+      note_set_up (self);
       return TRUE;
     }
 
@@ -405,15 +418,23 @@ raddle_handler_set_state (RaddleHandler *self,
   raddle_unlock (&self->lock);
 }
 
-/* Sets or takes back what a lane says of a handler that runs: whether it gets anything,
- * and why not. */
+static gboolean
+may_be_suspended (RaddleHandlerState state,
+                  gboolean suspended)
+{
+  return state == RADDLE_HANDLER_RUNNING || state == RADDLE_HANDLER_SUSPENDED ||
+         (suspended && state == RADDLE_HANDLER_LOADED); /* its set-up hangs */
+}
+
+/* Sets or takes back what a lane says of a handler that runs, or is being set up: whether
+ * it gets anything, and why not. */
 void
 raddle_handler_set_suspended (RaddleHandler *self,
                               gboolean suspended,
                               const char *reason)
 {
   raddle_lock (&self->lock);
-  if (self->state == RADDLE_HANDLER_RUNNING || self->state == RADDLE_HANDLER_SUSPENDED)
+  if (may_be_suspended (self->state, suspended))
     {
       self->state = suspended ? RADDLE_HANDLER_SUSPENDED : RADDLE_HANDLER_RUNNING;
       g_free (self->reason);

@@ -247,7 +247,7 @@ fall_idle_locked (RaddleLane *self,
 {
   slot->state = RADDLE_SLOT_IDLE;
   self->n_busy--;
-  tidings->news |= self->closing && self->n_busy > 0 && self->n_busy == self->n_hung;
+  tidings->news |= raddle_lane_only_hangs_locked (self);
   if (slot->armed)
     raddle_lane_note_idle_locked (slot, tidings);
   if (slot->finishing)

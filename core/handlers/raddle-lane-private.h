@@ -123,7 +123,8 @@ struct _RaddleLane
   gboolean failed;                          /* lock: set-up failed, events are thrown away */
   GHashTable *slots;                        /* lock: of RaddleSlot, by their runs, owned */
   guint n_busy;                             /* lock: slots that are not idle */
-  guint n_hung;                             /* lock: of these, those set aside */
+  guint n_hung;                             /* lock: of these, those set aside; or the
+                                             * set-up */
   guint n_forgetting;                       /* lock: runs that are over for the handler,
                                              * whose data is to be freed */
   GQueue closed;                            /* lock: of these, those that have data: of
@@ -221,6 +222,7 @@ void        raddle_lane_note_idle_locked    (RaddleSlot        *slot,
                                              RaddleLaneTidings *tidings);
 GPtrArray  *raddle_lane_copy_slots_locked   (RaddleLane        *self);
 gboolean    raddle_lane_is_done_locked      (RaddleLane        *self);
+gboolean    raddle_lane_only_hangs_locked   (RaddleLane        *self);
 
 /* raddle-lane-data.c; any thread with no lock held, and a turn of service */
 void        raddle_lane_close_runs          (RaddleLane        *self,

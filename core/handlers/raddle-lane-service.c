@@ -408,14 +408,21 @@ end_service_locked (RaddleLane *self,
 
 /* ---- set-up and teardown ---- */
 
+/* Watched as a call is: one that takes too long is set aside until it returns. */
 static void
-set_up (RaddleLane *self)
+set_up (RaddleLane *self,
+        RaddleTurn *turn)
 {
   RaddleLaneTidings tidings = { 0 };
-  gboolean good = raddle_handler_setup (self->handler);
+  gboolean good;
+
+  raddle_turn_enter_call (turn, ++turn->n_calls, RADDLE_TURN_SETUP);
+  good = raddle_handler_setup (self->handler);
+  raddle_turn_leave_call (turn);
 
   raddle_lock (&self->lock);
   self->phase = RADDLE_LANE_OPEN;
+  raddle_lane_return_locked (self, turn, &tidings);
   if (!good)
     {
       self->failed = TRUE;
@@ -430,7 +437,8 @@ set_up (RaddleLane *self)
 }
 
 static void
-tear_down (RaddleLane *self)
+tear_down (RaddleLane *self,
+           RaddleTurn *turn)
 {
   RaddleLaneTidings tidings = { .news = TRUE };
 
@@ -448,11 +456,11 @@ tear_down (RaddleLane *self)
  * meanwhile. */
 static gboolean
 change_phase_locked (RaddleLane *self,
-                     RaddleLaneSide side)
+                     RaddleTurn *turn)
 {
-  void (*change) (RaddleLane *self) = NULL;
+  void (*change) (RaddleLane *self, RaddleTurn *turn) = NULL;
 
-  if (side != self->home)
+  if (turn->side != self->home)
     return FALSE;
   if (self->phase == RADDLE_LANE_NEW)
     {
@@ -468,7 +476,7 @@ change_phase_locked (RaddleLane *self,
     return FALSE;
 
   raddle_unlock (&self->lock);
-  change (self);
+  change (self, turn);
   raddle_lock (&self->lock);
   return TRUE;
 }
@@ -592,7 +600,7 @@ serve (RaddleLane *self,
   raddle_lock (&self->lock);
   self->asked[side]--;
   raddle_lane_free_closed_locked (self, side, deadline, &tidings);
-  while (change_phase_locked (self, side))
+  while (change_phase_locked (self, &turn))
     ;
   serve_ready_locked (self, &turn, deadline, &tidings);
 

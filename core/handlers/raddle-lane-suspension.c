@@ -196,6 +196,50 @@ set_aside_locked (RaddleLane *self,
   return raddle_run_record_ref (slot->run);
 }
 
+/* FALSE when it has just returned. */
+static gboolean
+set_setup_aside_locked (RaddleLane *self,
+                        RaddleTurn *turn,
+                        RaddleLaneTidings *tidings)
+{
+  if (turn->set_aside || turn->seen_call != raddle_turn_get_call (turn))
+    return FALSE;
+  if (turn->side == RADDLE_LANE_POOL)
+    {
+      raddle_lane_publish (&turn->set_aside, TRUE);
+      self->n_hung++;
+      suspend_locked (self, RADDLE_LANE_HUNG, tidings);
+    }
+  return TRUE;
+}
+
+/* The breaker counts calls of events only: a set-up is not tried again. Returns what is to
+ * be said; NULL for nothing. */
+static char *
+setup_is_overdue (RaddleLane *self,
+                  RaddleTurn *turn)
+{
+  g_autoptr (GError) error = make_timeout_error (self);
+  RaddleLaneTidings tidings = { 0 };
+  char *message = NULL;
+  gboolean overdue;
+
+  raddle_lock (&self->lock);
+  overdue = set_setup_aside_locked (self, turn, &tidings);
+  raddle_unlock (&self->lock);
+
+  if (overdue)
+    {
+      raddle_stats_add_timed_out (&self->handler->stats);
+      raddle_stats_add_failed (&self->handler->stats);
+      message = g_strdup_printf ("handler '%s': raddle_setup () failed: %s",
+                                 raddle_handler_get_name (self->handler), error->message);
+    }
+  raddle_lane_tell_owner (self, &tidings);
+
+  return message;
+}
+
 /* The call that @turn has in hand takes longer than it may; it is still in it. On the
  * loop nothing can be done about it but to say so. Returns what is to be said of it once
  * the turn is not held any more, since the program's log may take its time; NULL for
@@ -204,11 +248,14 @@ char *
 raddle_lane_call_is_overdue (RaddleLane *self,
                              RaddleTurn *turn)
 {
-  RaddleEventType type = raddle_turn_get_type (raddle_turn_get_call (turn));
+  RaddleEventType type = raddle_turn_get_type (turn->seen_call);
   g_autoptr (RaddleRunRecord) run = NULL;
   RaddleLaneTidings tidings = { 0 };
   char *message = NULL;
   guint epoch;
+
+  if (type == RADDLE_TURN_SETUP)
+    return setup_is_overdue (self, turn);
 
   raddle_lock (&self->lock);
   run = set_aside_locked (self, turn, &epoch, &tidings);
@@ -435,7 +482,9 @@ describe_suspension_locked (RaddleLane *self)
     case RADDLE_LANE_NOT_SUSPENDED:
       return NULL;
     case RADDLE_LANE_HUNG:
-      return g_strdup ("a call has not returned within its time limit");
+      return g_strdup (self->phase == RADDLE_LANE_SETTING_UP
+                         ? "raddle_setup () has not returned within its time limit"
+                         : "a call has not returned within its time limit");
     case RADDLE_LANE_TRIPPED:
       return g_strdup_printf ("%u calls failed one after the other; it is tried again "
                               "after a while",

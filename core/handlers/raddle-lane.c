@@ -21,6 +21,15 @@ raddle_lane_is_done_locked (RaddleLane *self)
   return self->closing && self->n_busy == 0 && self->n_forgetting == 0;
 }
 
+/* Nothing more will come, and all that is under way hangs. */
+gboolean
+raddle_lane_only_hangs_locked (RaddleLane *self)
+{
+  guint n_under_way = self->n_busy + (self->phase == RADDLE_LANE_SETTING_UP);
+
+  return self->closing && n_under_way > 0 && n_under_way == self->n_hung;
+}
+
 static void
 tell_idle (RaddleLaneOwner *owner,
            GPtrArray *idle)
@@ -244,7 +253,7 @@ close_locked (RaddleLane *self,
     }
   if (raddle_lane_is_done_locked (self))
     raddle_lane_ask_for_work_locked (self, self->home, tidings);
-  tidings->news |= self->n_busy > 0 && self->n_busy == self->n_hung;
+  tidings->news |= raddle_lane_only_hangs_locked (self);
 }
 
 /* Takes nothing new, delivers what it has, and has the handler torn down. */
@@ -311,8 +320,7 @@ raddle_lane_is_closed (RaddleLane *self)
   gboolean closed;
 
   raddle_lock (&self->lock);
-  closed = self->phase == RADDLE_LANE_CLOSED ||
-           (self->closing && self->n_busy > 0 && self->n_busy == self->n_hung);
+  closed = self->phase == RADDLE_LANE_CLOSED || raddle_lane_only_hangs_locked (self);
   raddle_unlock (&self->lock);
 
   return closed;

@@ -10,6 +10,9 @@
 
 G_BEGIN_DECLS
 
+/* The set-up is a call of this type. */
+#define RADDLE_TURN_SETUP RADDLE_N_EVENT_TYPES
+
 struct _RaddleTurn
 {
   RaddleLane *lane;

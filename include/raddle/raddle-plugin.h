@@ -63,8 +63,8 @@
  * cancelled; when it does not call back within another quarter of the time (2 s at most), it
  * gets nothing more of that run until it does. The cancellable is also cancelled when the
  * closing of the host takes too long, and not when the run is cancelled. Nothing can be done
- * about a function that does not return on the loop. raddle_setup () and raddle_teardown ()
- * have no time limit.
+ * about a function that does not return on the loop. raddle_setup () has the same limit as a
+ * sync call, but the breaker does not count it; raddle_teardown () has none.
  *
  * Gaps. A handler that was set aside, suspended, or whose keyfile or flags let tokens go when
  * its queue is full, does not get every event; starts and ends are left out only while it is

@@ -54,6 +54,7 @@ struct _Probe
   guint slow_us;
   gboolean heeds;       /* async: a held or slow call goes on when it is cancelled */
   gboolean setup_fails;
+  guint setup_sleep_us;
   gboolean may_hang;    /* at the close */
   guint32 types;
   RaddleLaneSettings settings;
@@ -486,8 +487,16 @@ probe_setup (RaddleHandler *handler,
   probe->n_setups++;
   probe->setup_thread = g_thread_self ();
   write_mark_locked (probe, TRUE, &(Mark) { .line = (char *) "setup", .probe = probe });
+  while (g_hash_table_contains (probe->held, "setup"))
+    {
+      raddle_sync_release (&probe->kit->lock);
+      g_cond_wait (&probe->kit->released, &probe->kit->lock);
+      raddle_sync_acquire (&probe->kit->lock);
+    }
   raddle_unlock (&probe->kit->lock);
 
+  if (probe->setup_sleep_us > 0)
+    g_usleep (probe->setup_sleep_us);
   if (probe->setup_fails)
     g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_FAILED, "no set-up");
   return !probe->setup_fails;

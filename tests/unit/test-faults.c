@@ -15,6 +15,7 @@
 
 #define DISABLED "a call failed, and on-error=disable"
 #define HUNG     "a call has not returned within its time limit"
+#define NOT_SET_UP "raddle_setup () has not returned within its time limit"
 #define ON_TRIAL "on trial: its next call decides whether it stays"
 
 /* The first two can be given one run at a time, or several. */
@@ -863,6 +864,111 @@ test_inline_takes_too_long (void)
   g_assert_cmpint (raddle_handler_get_state (handler), ==, RADDLE_HANDLER_RUNNING);
 }
 
+/* ---- a set-up that takes too long ---- */
+
+static Probe *
+add_hung (Kit *kit,
+          const Kind *kind)
+{
+  Probe *probe = probe_new (kit, "a", kind->flags, kind->delivery, KIT_ALL_TYPES);
+
+  probe->settings = hurries;
+  probe_hold (probe, "setup");
+  kit_add (kit, probe);
+  return probe;
+}
+
+/* Nobody waits for it, and when it returns the handler gets what is under way. */
+static void
+test_setup_hangs (void)
+{
+  for (guint i = 0; i < 2; i++)
+    {
+      g_autoptr (Kit) kit = kit_new (2);
+      Probe *a = add_hung (kit, &kinds[i]);
+      RaddleRunRecord *run = start_settled (kit, "R");
+
+      wait_until_suspended (kit, a, NOT_SET_UP);
+      push_tokens (run, "x y");
+      kit_finish (kit, start_settled (kit, "S"));
+      kit_settle (kit, run);
+      g_assert_true (is_in_state (a, RADDLE_HANDLER_SUSPENDED, NOT_SET_UP));
+
+      probe_release (a, "setup");
+      wait_until_running (kit, a);
+      push_tokens (run, "z");
+      kit_finish (kit, run);
+      close_down (kit, a);
+      probe_assert_saw (a, "R:llm-start* R:gap:-3[0-2] R:llm-new-token:z R:llm-end");
+      assert_counts (a, 3, 1 + 2 + 2, 1, 1);
+    }
+}
+
+static void
+test_setup_hangs_and_fails (void)
+{
+  g_autoptr (Kit) kit = kit_new (2);
+  Probe *a = add_hung (kit, &kinds[0]);
+  RaddleRunRecord *run = start_settled (kit, "R");
+
+  a->setup_fails = TRUE;
+  wait_until_suspended (kit, a, NOT_SET_UP);
+  probe_release (a, "setup");
+  wait_for_state (kit, a, RADDLE_HANDLER_FAILED, "no set-up");
+  kit_finish (kit, run);
+  probe_assert_saw (a, "");
+}
+
+/* The close waits for it only until its time is up; the teardown follows the set-up. */
+static void
+test_setup_hangs_while_closing (gconstpointer known)
+{
+  for (guint i = 0; i < 2; i++)
+    {
+      g_autoptr (Kit) kit = kit_new (2);
+      Probe *a = add_hung (kit, &kinds[i]);
+      RaddleRunRecord *run = kit_start (kit, RADDLE_RUN_LLM, "R", NULL);
+
+      a->may_hang = TRUE;
+      if (known)
+        wait_until_suspended (kit, a, NOT_SET_UP);
+      kit_close (kit);
+      raddle_run_record_unref (run);
+      g_assert_cmpuint (get_stats (a).n_timed_out, ==, 1);
+      g_assert_cmpuint (a->n_teardowns, ==, 0);
+      probe_release (a, "setup");
+      kit_poll_until (kit, is_in_state (a, RADDLE_HANDLER_STOPPED, NULL));
+      g_assert_cmpuint (a->n_teardowns, ==, 1);
+      probe_assert_saw (a, "");
+    }
+}
+
+/* On the loop it is counted and said, and then all goes on. */
+static void
+test_setup_blocks_the_loop (void)
+{
+  static const Kind on_loop[] = {
+    { PROBE_SYNC, RADDLE_DELIVERY_INLINE },
+    { PROBE_ASYNC, RADDLE_DELIVERY_AWAITED },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (on_loop); i++)
+    {
+      g_autoptr (Kit) kit = kit_new (2);
+      Probe *a = probe_new (kit, "a", on_loop[i].flags, on_loop[i].delivery, KIT_ALL_TYPES);
+
+      a->settings = hurries;
+      a->setup_sleep_us = 10 * SHORT;
+      kit_add (kit, a);
+      kit_finish (kit, start_settled (kit, "R"));
+      g_assert_true (is_in_state (a, RADDLE_HANDLER_RUNNING, NULL));
+      close_down (kit, a);
+      g_assert_cmpuint (get_stats (a).n_blocked, ==, 1);
+      probe_assert_saw (a, "R:llm-start R:llm-end");
+      assert_counts (a, 2, 0, 1, 1);
+    }
+}
+
 /* ---- async calls that take too long ---- */
 
 /* It is cancelled and comes back; all goes on, and the next call has a cancellable of its
@@ -1283,6 +1389,13 @@ main (int argc,
   ADD ("hang/slow-log", test_slow_log);
   ADD ("hang/leaves", test_leaves_while_it_hangs);
   ADD ("hang/inline", test_inline_takes_too_long);
+  ADD ("setup/hangs", test_setup_hangs);
+  ADD ("setup/hangs-and-fails", test_setup_hangs_and_fails);
+  g_test_add_data_func ("/faults/setup/hangs-while-closing", NULL,
+                        test_setup_hangs_while_closing);
+  g_test_add_data_func ("/faults/setup/hangs-at-the-close", "known",
+                        test_setup_hangs_while_closing);
+  ADD ("setup/blocks-the-loop", test_setup_blocks_the_loop);
   ADD ("async/heeds", test_async_heeds);
   ADD ("async/leaves-when-cancelled", test_async_leaves_when_cancelled);
   ADD ("async/heeds-not", test_async_heeds_not);

@@ -268,6 +268,18 @@ test_blocked_loop_async (void)
   end_turn (post);
 }
 
+static void
+test_blocked_loop_in_setup (void)
+{
+  g_autoptr (Post) post = post_new (RADDLE_DELIVERY_AWAITED, TRUE);
+
+  begin_turn (post, RADDLE_LANE_LOOP);
+  raddle_turn_enter_call (&post->turn, 1, RADDLE_TURN_SETUP);
+  post_wait (post, post->messages->len == 1);
+  check_message (post, 0, "handler 'snail': raddle_setup () has * the rest of the work on *");
+  end_turn (post);
+}
+
 /* Each of two calls of one turn; the second begins where the first was known. */
 static void
 test_blocked_loop_twice (void)
@@ -547,6 +559,7 @@ main (int argc,
 #define ADD(path, function) g_test_add_func ("/watch/" path, function)
   ADD ("loop/blocked", test_blocked_loop);
   ADD ("loop/blocked-by-async", test_blocked_loop_async);
+  ADD ("loop/blocked-by-set-up", test_blocked_loop_in_setup);
   ADD ("loop/blocked-twice", test_blocked_loop_twice);
   ADD ("loop/busy", test_busy_loop);
   ADD ("loop/between-calls", test_between_calls);
