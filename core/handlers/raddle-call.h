@@ -27,6 +27,7 @@ struct _RaddleCall
   gpointer user_data;
 
   /* The lane's. */
+  gpointer entry;    /* what is served: whoever throws the rest away moves the slot's head */
   guint epoch;
   gint64 begun;      /* us, monotonic */
   gint64 deadline;   /* us, monotonic */

@@ -191,6 +191,7 @@ call_async (RaddleLane *self,
   call->event = event;
   call->done = call_done_cb;
   call->user_data = raddle_slot_ref (slot);
+  call->entry = service->entry;
   call->epoch = service->turn->epoch;
 
   if (!raddle_call_start (call, slot->cancellable, &good))
@@ -666,7 +667,7 @@ call_done_cb (RaddleCall *call,
 {
   g_autoptr (RaddleSlot) slot = call->user_data;
   RaddleLane *self = slot->lane;
-  RaddleLaneEntry *entry = slot->head;
+  RaddleLaneEntry *entry = call->entry;
   gint64 elapsed = g_get_monotonic_time () - call->begun;
   gint64 waited = call->begun - entry->batch->arrived;
   gboolean is_gap = entry->gap != NULL;
