@@ -79,7 +79,8 @@ static const struct
   /**
    * RaddleHandler:queue-depth:
    *
-   * How many events wait for the handler now. Not notified.
+   * How many events wait for the handler now, without starts that are told again. Not
+   * notified.
    *
    * Since: 0.1
    */

@@ -218,7 +218,9 @@ choose_form (RaddleLane *self,
   return batch;
 }
 
-/* A start or end is taken however full the lane is. */
+/* A start or end is taken however full the lane is. A start that is told again takes no
+ * room from others: or one that hangs in it time after time, and gets it anew whenever it
+ * returns, would fill its lane with that alone, and keep out the runs that wait. */
 static void
 take_barrier_locked (RaddleSlot *self,
                      RaddleBatch *batch,
@@ -228,9 +230,12 @@ take_barrier_locked (RaddleSlot *self,
   RaddleLaneEntry *entry;
 
   entry = raddle_lane_new_entry_locked (lane, raddle_batch_ref (batch), 0, 1);
-  entry->n_events = 1;
-  entry->n_bytes = raddle_batch_get_size (batch, 0, 1);
-  raddle_lane_account_locked (lane, 1, entry->n_bytes, tidings);
+  if (!batch->replayed)
+    {
+      entry->n_events = 1;
+      entry->n_bytes = raddle_batch_get_size (batch, 0, 1);
+      raddle_lane_account_locked (lane, 1, entry->n_bytes, tidings);
+    }
   raddle_slot_append_locked (self, entry, tidings);
 }
 

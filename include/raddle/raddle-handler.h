@@ -59,7 +59,7 @@ typedef enum
  * @n_blocked: calls that blocked the main loop for 100 ms or more
  * @n_undelivered: events that were thrown away because the host was closed before the
  *   handler could get them
- * @queue_depth: events that wait now
+ * @queue_depth: events that wait now, without starts that are told again
  * @max_queue_depth: the most events that ever waited
  * @latency_p50: half of the delivered events waited no longer than this, in microseconds
  *   from arrival to entry

@@ -560,7 +560,7 @@ count_wanted (Sight *sight)
 static guint
 count_barriers (Sight *sight)
 {
-  guint n_barriers = sight->n_replays;
+  guint n_barriers = 0; /* starts that are told again take no room */
 
   /* What was missed last is told in the place of an end that is not wanted. */
   n_barriers += !sight->end_wanted && wants (sight->probe, RADDLE_EVENT_GAP);

@@ -174,6 +174,21 @@ get_n_inside (Probe *probe)
   return n_inside;
 }
 
+/* How often @line stands in the log. */
+static guint
+count_lines (Kit *kit,
+             const char *line)
+{
+  guint n_lines = 0;
+
+  raddle_lock (&kit->lock);
+  for (guint i = 0; i < kit->marks->len; i++)
+    n_lines += g_str_equal (((Mark *) kit->marks->pdata[i])->line, line);
+  raddle_unlock (&kit->lock);
+
+  return n_lines;
+}
+
 /* ---- on-error=disable ---- */
 
 /* Nothing more comes to it, of this run or another, and nobody waits for it. */
@@ -405,6 +420,43 @@ test_breaker_brings_runs_back (void)
       g_assert_false (kit_has (kit, "a>O:llm-end"));
       close_down (kit, a);
       assert_counts (a, 4 + 3 + 3, 1 + 1, 1, 0);
+    }
+}
+
+/* What it is given again takes no room: the runs whose starts it has in hand once more do
+ * not keep out the one that it could serve. */
+static void
+test_what_comes_back_takes_no_room (void)
+{
+  for (guint i = 1; i < 4; i++)
+    {
+      RaddleLaneSettings settings = break_after (1, SHORT);
+      g_autoptr (Kit) kit = kit_new (3);
+      RaddleRunRecord *runs[3];
+      Probe *a;
+
+      settings.max_events = 1;
+      a = add_faulty (kit, &kinds[i], &settings);
+      runs[0] = start_settled (kit, "P");
+      runs[1] = start_settled (kit, "Q");
+      runs[2] = start_settled (kit, "R");
+      probe_hold (a, "P:llm-start*");
+      probe_hold (a, "Q:llm-start*");
+      probe_fail (a, "R:llm-new-token:x");
+      push_tokens (runs[2], "x");
+      kit_wait (kit, "a>P:llm-start*");
+      kit_wait (kit, "a>Q:llm-start*");
+      kit_wait (kit, "a<R:llm-start*");
+      push_tokens (runs[2], "y z");
+      kit_wait (kit, "a<R:llm-new-token:z");
+      g_assert_cmpuint (get_n_inside (a), ==, 2);
+
+      let_return (kit, a, "P:llm-start*");
+      let_return (kit, a, "Q:llm-start*");
+      for (guint j = 0; j < G_N_ELEMENTS (runs); j++)
+        kit_finish (kit, runs[j]);
+      close_down (kit, a);
+      assert_counts (a, 3 + 1 + 3 + 2 + 3, 0, 1, 0);
     }
 }
 
@@ -1087,6 +1139,45 @@ test_async_heeds_not (void)
     }
 }
 
+/* It hangs whenever it gets the start of R, which comes anew each time that it returns. The
+ * run goes on without it each time, and then the breaker has enough. */
+static void
+test_async_hangs_each_time (void)
+{
+  static const Kind once_more[] = { { PROBE_ASYNC, RADDLE_DELIVERY_AWAITED },
+                                    { PROBE_ASYNC, RADDLE_DELIVERY_LOCKSTEP } };
+  static const char *const lines[] = { "R:llm-new-token:x", "R:llm-start*" };
+  const RaddleLaneSettings settings = { .max_events = 1, .max_bytes = MUCH,
+                                        .timeout = SHORT, .breaker = 3,
+                                        .breaker_wait = LONG };
+
+  for (guint i = 0; i < G_N_ELEMENTS (once_more); i++)
+    {
+      g_autoptr (Kit) kit = kit_new (2);
+      Probe *a = add_faulty (kit, &once_more[i], &settings);
+      Probe *b = kit_add_new (kit, "b", PROBE_SYNC, RADDLE_DELIVERY_AWAITED);
+      RaddleRunRecord *run = start_settled (kit, "R");
+
+      hold_in_token (kit, a, run, "x");
+      for (guint n = 0; n < G_N_ELEMENTS (lines); n++)
+        {
+          push_step (run);
+          kit_settle (kit, run);
+          g_assert_cmpuint (get_stats (a).n_timed_out, ==, n + 1);
+          probe_release (a, lines[n]);
+          probe_hold (a, "R:llm-start*"); /* it comes in a later turn of the loop */
+          kit_poll_until (kit, count_lines (kit, "a>R:llm-start*") == n + 1);
+        }
+      wait_until_suspended (kit, a, TRIPPED ("3"));
+      push_tokens (run, "y z");
+      kit_finish (kit, run);
+      let_return (kit, a, "R:llm-start*");
+      close_down (kit, a);
+      assert_counts (a, 4, 2 + 3, 3, 3);
+      assert_counts (b, 7, 0, 0, 0);
+    }
+}
+
 /* All barriers of the run in turn. */
 static void
 test_async_hangs_at_barriers (void)
@@ -1376,6 +1467,7 @@ main (int argc,
   ADD ("breaker/closes", test_breaker_closes);
   ADD ("breaker/opens-again", test_breaker_opens_again);
   ADD ("breaker/brings-runs-back", test_breaker_brings_runs_back);
+  ADD ("breaker/takes-no-room", test_what_comes_back_takes_no_room);
   ADD ("breaker/opens-while-it-hangs", test_breaker_opens_while_it_hangs);
   ADD ("hang/serial", test_serial_is_set_aside);
   ADD ("hang/at-barriers", test_hangs_at_barriers);
@@ -1399,6 +1491,7 @@ main (int argc,
   ADD ("async/heeds", test_async_heeds);
   ADD ("async/leaves-when-cancelled", test_async_leaves_when_cancelled);
   ADD ("async/heeds-not", test_async_heeds_not);
+  ADD ("async/each-time", test_async_hangs_each_time);
   ADD ("async/at-barriers", test_async_hangs_at_barriers);
   ADD ("async/after-the-run", test_async_after_the_run);
   ADD ("async/after-the-close", test_async_after_the_close);
