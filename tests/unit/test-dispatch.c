@@ -200,7 +200,8 @@ make_words (guint n_words)
   return g_string_free (words, FALSE);
 }
 
-/* The start and end of Q pass by P's 4,000 tokens. */
+/* The start and end of Q pass by P's 4,000 tokens. Only one thread may serve, or another
+ * could take them from the list while P goes on. */
 static void
 test_barriers_pass_by_tokens (void)
 {
@@ -209,7 +210,7 @@ test_barriers_pass_by_tokens (void)
 
   for (guint i = 0; i < G_N_ELEMENTS (flags); i++)
     {
-      g_autoptr (Kit) kit = kit_new (1);
+      g_autoptr (Kit) kit = kit_new_with_threads (1, 1);
       Probe *a = kit_add_new (kit, "a", flags[i], RADDLE_DELIVERY_AWAITED);
       g_autofree char *words = make_words (4000);
       RaddleRunRecord *p = kit_start (kit, RADDLE_RUN_LLM, "P", NULL);
