@@ -7,6 +7,8 @@
 
 #include "raddle/raddle-event-types.h"
 
+#include "raddle/raddle-enum-types.h"
+
 typedef struct
 {
   const char *nick;
@@ -24,6 +26,27 @@ static const RaddleEventTypeInfo infos[RADDLE_N_EVENT_TYPES] = {
 };
 
 G_STATIC_ASSERT (RADDLE_N_EVENT_TYPES <= 32); /* sets of types are 32-bit masks */
+
+#define RADDLE_EVENT_VALUE_ENTRY(NAME, symbol, nick, KIND, CLASS)                        \
+  G_DEFINE_ENUM_VALUE (RADDLE_EVENT_##NAME, nick),
+
+/* G_DEFINE_ENUM_TYPE () cannot be used: it adds a comma of its own. */
+GType
+raddle_event_type_get_type (void)
+{
+  static gsize type = 0;
+
+  if (g_once_init_enter (&type))
+    {
+      static const GEnumValue values[] = {
+        RADDLE_EVENTS (RADDLE_EVENT_VALUE_ENTRY)
+        { 0, NULL, NULL },
+      };
+
+      g_once_init_leave (&type, g_enum_register_static ("RaddleEventType", values));
+    }
+  return type;
+}
 
 /**
  * raddle_event_type_get_nick:

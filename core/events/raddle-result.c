@@ -19,6 +19,40 @@
  */
 G_DEFINE_BOXED_TYPE (RaddleResult, raddle_result, raddle_result_ref, raddle_result_unref)
 
+G_DEFINE_BOXED_TYPE (RaddleUsage, raddle_usage, raddle_usage_copy, raddle_usage_free)
+
+/**
+ * raddle_usage_copy:
+ * @self: the tokens that a call took
+ *
+ * Copies the figures. Any thread.
+ *
+ * Returns: (transfer full): the copy
+ *
+ * Since: 0.1
+ */
+RaddleUsage *
+raddle_usage_copy (const RaddleUsage *self)
+{
+  g_return_val_if_fail (self != NULL, NULL);
+
+  return g_memdup2 (self, sizeof *self);
+}
+
+/**
+ * raddle_usage_free:
+ * @self: (transfer full): what raddle_usage_copy() made
+ *
+ * Frees a copy. Any thread.
+ *
+ * Since: 0.1
+ */
+void
+raddle_usage_free (RaddleUsage *self)
+{
+  g_free (self);
+}
+
 RaddleResult *
 raddle_result_new (const char *run_id)
 {

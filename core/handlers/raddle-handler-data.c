@@ -81,7 +81,7 @@ raddle_handler_steal_run (RaddleHandler *self,
 }
 
 /**
- * raddle_handler_get_data:
+ * raddle_handler_get_data: (skip)
  * @self: a handler
  *
  * Gets what raddle_handler_set_data() kept. Any thread.
@@ -100,7 +100,7 @@ raddle_handler_get_data (RaddleHandler *self)
 }
 
 /**
- * raddle_handler_set_data:
+ * raddle_handler_set_data: (skip)
  * @self: a handler
  * @data: (nullable): what to keep
  * @destroy: (nullable): frees @data when it is replaced, and after raddle_teardown()
@@ -128,7 +128,7 @@ raddle_handler_set_data (RaddleHandler *self,
 }
 
 /**
- * raddle_handler_get_run_data:
+ * raddle_handler_get_run_data: (skip)
  * @self: a handler
  * @event: an event of the run
  *
@@ -157,7 +157,7 @@ raddle_handler_get_run_data (RaddleHandler *self,
 }
 
 /**
- * raddle_handler_set_run_data:
+ * raddle_handler_set_run_data: (skip)
  * @self: a handler
  * @event: an event of the run
  * @data: (nullable): what to keep

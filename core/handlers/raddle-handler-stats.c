@@ -6,6 +6,9 @@
 
 #include "handlers/raddle-handler-private.h"
 
+G_DEFINE_BOXED_TYPE (RaddleHandlerStats, raddle_handler_stats, raddle_handler_stats_copy,
+                     raddle_handler_stats_free)
+
 static const struct
 {
   const char *name;
@@ -208,4 +211,36 @@ raddle_handler_get_stats (RaddleHandler *self,
   g_return_if_fail (stats != NULL);
 
   raddle_stats_copy (&self->stats, stats);
+}
+
+/**
+ * raddle_handler_stats_copy:
+ * @self: what was counted of a handler
+ *
+ * Copies the numbers. Any thread.
+ *
+ * Returns: (transfer full): the copy
+ *
+ * Since: 0.1
+ */
+RaddleHandlerStats *
+raddle_handler_stats_copy (const RaddleHandlerStats *self)
+{
+  g_return_val_if_fail (self != NULL, NULL);
+
+  return g_memdup2 (self, sizeof *self);
+}
+
+/**
+ * raddle_handler_stats_free:
+ * @self: (transfer full): what raddle_handler_stats_copy() made
+ *
+ * Frees a copy. Any thread.
+ *
+ * Since: 0.1
+ */
+void
+raddle_handler_stats_free (RaddleHandlerStats *self)
+{
+  g_free (self);
 }

@@ -8,6 +8,7 @@
 #include "handlers/raddle-handler-private.h"
 
 #include "events/raddle-lock.h"
+#include "raddle/raddle-enum-types.h"
 #include "raddle/raddle-error.h"
 #include "runs/raddle-run-origin.h"
 #include "runs/raddle-run-record.h"
@@ -68,8 +69,7 @@ raddle_handler_get_property (GObject *object,
       g_value_set_string (value, self->name);
       break;
     case PROP_STATE:
-      g_value_set_string (value, raddle_handler_state_get_nick (
-                                   raddle_handler_get_state (self)));
+      g_value_set_enum (value, raddle_handler_get_state (self));
       break;
     case PROP_REASON:
       g_value_take_string (value, raddle_handler_dup_reason (self));
@@ -103,11 +103,13 @@ raddle_handler_class_init (RaddleHandlerClass *klass)
   /**
    * RaddleHandler:state:
    *
-   * The name of the state, such as `running`.
+   * Where the handler stands in its life.
    *
    * Since: 0.1
    */
-  properties[PROP_STATE] = g_param_spec_string ("state", NULL, NULL, NULL, flags);
+  properties[PROP_STATE] =
+    g_param_spec_enum ("state", NULL, NULL, RADDLE_TYPE_HANDLER_STATE,
+                       RADDLE_HANDLER_LOADED, flags);
 
   /**
    * RaddleHandler:reason:

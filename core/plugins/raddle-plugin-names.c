@@ -7,13 +7,6 @@
 
 #include "plugins/raddle-plugin-private.h"
 
-G_DEFINE_ENUM_TYPE (RaddlePluginState, raddle_plugin_state,
-                    G_DEFINE_ENUM_VALUE (RADDLE_PLUGIN_FOUND, "found"),
-                    G_DEFINE_ENUM_VALUE (RADDLE_PLUGIN_REFUSED, "refused"),
-                    G_DEFINE_ENUM_VALUE (RADDLE_PLUGIN_DISABLED, "disabled"),
-                    G_DEFINE_ENUM_VALUE (RADDLE_PLUGIN_SHADOWED, "shadowed"),
-                    G_DEFINE_ENUM_VALUE (RADDLE_PLUGIN_LOADED, "loaded"))
-
 /**
  * raddle_plugin_dup_flag_nicks:
  * @self: a plugin

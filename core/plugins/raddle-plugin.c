@@ -26,6 +26,15 @@ struct _RaddlePlugin
   RaddleImage *image;
 };
 
+/**
+ * RaddlePlugin:
+ *
+ * A file in a plugin folder, or that was looked at with raddle_plugin_inspect(): what it
+ * says of itself, which events it handles and how, where it stands, and why. Its name,
+ * version, description, kind, state and reason change on the host's context.
+ *
+ * Since: 0.1
+ */
 G_DEFINE_FINAL_TYPE (RaddlePlugin, raddle_plugin, G_TYPE_OBJECT)
 
 enum
@@ -585,14 +594,16 @@ raddle_plugin_get_flags (RaddlePlugin *self)
 }
 
 /**
- * raddle_plugin_get_options:
+ * raddle_plugin_get_options: (skip)
  * @self: a plugin
  * @n_options: (out): return location for their number
  *
  * Gets the plugin's settings, in the order of its table. There are none before it is
- * loaded.
+ * loaded. Other languages find them in raddle_plugin_to_json().
  *
  * Returns: (transfer none) (array length=n_options) (nullable): the settings
+ *
+ * Since: 0.1
  */
 const RaddleOption *
 raddle_plugin_get_options (RaddlePlugin *self,

@@ -6,6 +6,13 @@
 
 G_BEGIN_DECLS
 
+/**
+ * RADDLE_ERROR:
+ *
+ * The domain of Raddle's own errors; the codes are #RaddleError.
+ *
+ * Since: 0.1
+ */
 #define RADDLE_ERROR (raddle_error_quark ())
 
 /**
@@ -27,6 +34,8 @@ G_BEGIN_DECLS
  * @RADDLE_ERROR_CLOSED: the host, the run or the handler has ended
  *
  * What went wrong. Cancellation is %G_IO_ERROR_CANCELLED, as everywhere in GIO.
+ *
+ * Since: 0.1
  */
 typedef enum
 {

@@ -13,7 +13,16 @@
 
 G_BEGIN_DECLS
 
-/* E (NAME, symbol, "nick", KIND, CLASS) */
+/**
+ * RADDLE_EVENTS:
+ * @E: a macro of five arguments: the name in capitals, the part of a plugin's symbol, the
+ *   name as a string, the #RaddleRunKind without its prefix, and the #RaddleEventClass
+ *   without its prefix
+ *
+ * The table of events: @E is applied to each of them.
+ *
+ * Since: 0.1
+ */
 #define RADDLE_EVENTS(E)                                                   \
   E (LLM_START, llm_start, "llm-start", LLM, START)                        \
   E (CHAT_MODEL_START, chat_model_start, "chat-model-start", LLM, START)   \
@@ -46,6 +55,8 @@ G_BEGIN_DECLS
  * @RADDLE_RUN_RETRIEVER: a look-up of documents
  *
  * What a run does.
+ *
+ * Since: 0.1
  */
 typedef enum
 {
@@ -67,6 +78,8 @@ typedef enum
  * How an event is delivered. A barrier is delivered when the handlers that are waited for
  * have finished all that came before it in its run, and the run goes on when they have
  * finished it. Only what flows can be dropped or merged when a queue is full.
+ *
+ * Since: 0.1
  */
 typedef enum
 {
@@ -80,8 +93,32 @@ typedef enum
 
 /**
  * RaddleEventType:
+ * @RADDLE_EVENT_LLM_START: a call of a model begins; the text is the prompt
+ * @RADDLE_EVENT_CHAT_MODEL_START: a call of a chat model begins; the data is its messages.
+ *   Who does not ask for it gets `llm-start` in its place
+ * @RADDLE_EVENT_LLM_NEW_TOKEN: a piece of the answer
+ * @RADDLE_EVENT_LLM_END: the answer is complete; the text is all of it
+ * @RADDLE_EVENT_LLM_ERROR: the call ended in another way; the outcome says which
+ * @RADDLE_EVENT_CHAIN_START: a piece of work made of others begins
+ * @RADDLE_EVENT_CHAIN_END: it is complete
+ * @RADDLE_EVENT_CHAIN_ERROR: it ended in another way
+ * @RADDLE_EVENT_TOOL_START: a call of a tool begins
+ * @RADDLE_EVENT_TOOL_END: it is complete
+ * @RADDLE_EVENT_TOOL_ERROR: it ended in another way
+ * @RADDLE_EVENT_RETRIEVER_START: a look-up of documents begins
+ * @RADDLE_EVENT_RETRIEVER_END: it is complete
+ * @RADDLE_EVENT_RETRIEVER_ERROR: it ended in another way
+ * @RADDLE_EVENT_AGENT_ACTION: an agent is about to call a tool
+ * @RADDLE_EVENT_AGENT_FINISH: an agent has its answer
+ * @RADDLE_EVENT_TEXT: a piece of text that is no token of a model
+ * @RADDLE_EVENT_RETRY: a call failed and will be tried again
+ * @RADDLE_EVENT_CUSTOM: what a program tells under a name of its own
+ * @RADDLE_EVENT_STREAM_EVENT: the structure of a model's answer: messages, blocks, deltas
+ * @RADDLE_EVENT_GAP: what this handler alone missed, or got merged
  *
- * The type of an event, in the order of the table above.
+ * The type of an event, in the order of %RADDLE_EVENTS.
+ *
+ * Since: 0.1
  */
 typedef enum
 {
@@ -101,6 +138,8 @@ typedef enum
  * @RADDLE_OUTCOME_DROPPED: its last handle went, or its host closed, before it ended
  *
  * How a run ended.
+ *
+ * Since: 0.1
  */
 typedef enum
 {
@@ -124,6 +163,8 @@ typedef enum
  * @RADDLE_DELTA_MESSAGE_FINISH: the message is complete; the text is its stop reason
  *
  * What a `stream-event` tells.
+ *
+ * Since: 0.1
  */
 typedef enum
 {

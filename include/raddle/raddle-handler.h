@@ -18,6 +18,8 @@ G_BEGIN_DECLS
  * How a handler gets its events. Nobody waits for a handler that is suspended, or whose call
  * takes longer than its time limit, whatever the delivery; but a call on the loop holds up
  * everything until it returns.
+ *
+ * Since: 0.1
  */
 typedef enum
 {
@@ -38,6 +40,8 @@ typedef enum
  *   is tried again or returns, and the reason says why; what comes meanwhile is dropped
  *
  * Where a handler stands in its life.
+ *
+ * Since: 0.1
  */
 typedef enum
 {
@@ -92,6 +96,15 @@ typedef struct
   gint64 time_inside;
 } RaddleHandlerStats;
 
+#define RADDLE_TYPE_HANDLER_STATS (raddle_handler_stats_get_type ())
+
+RADDLE_PUBLIC
+GType               raddle_handler_stats_get_type (void);
+RADDLE_PUBLIC
+RaddleHandlerStats *raddle_handler_stats_copy     (const RaddleHandlerStats *self);
+RADDLE_PUBLIC
+void                raddle_handler_stats_free     (RaddleHandlerStats       *self);
+
 /**
  * RaddleHandlerFunc:
  * @self: the handler
@@ -105,6 +118,8 @@ typedef struct
  *
  * Returns: %FALSE with @error set when the event could not be handled: that is counted and
  *   logged, and nothing else follows, but that five in a row suspend the handler for 30 s
+ *
+ * Since: 0.1
  */
 typedef gboolean (*RaddleHandlerFunc) (RaddleHandler  *self,
                                        RaddleEvent    *event,
@@ -180,5 +195,7 @@ gint64               raddle_handler_get_duration  (RaddleHandler         *self,
 RADDLE_PUBLIC
 const char * const  *raddle_handler_get_list      (RaddleHandler         *self,
                                                    const char            *key);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (RaddleHandlerStats, raddle_handler_stats_free)
 
 G_END_DECLS

@@ -22,6 +22,8 @@ G_BEGIN_DECLS
  *   `env:VARIABLE` or `file:PATH`
  *
  * The type of a setting.
+ *
+ * Since: 0.1
  */
 typedef enum
 {
@@ -38,7 +40,7 @@ typedef enum
 } RaddleOptionType;
 
 /**
- * RaddleOption:
+ * RaddleOption: (skip)
  * @key: the key in the handler's group
  * @type: a #RaddleOptionType
  * @default_value: what holds when the key is not there, written as in a keyfile; %NULL
@@ -48,6 +50,8 @@ typedef enum
  *
  * One setting of a plugin. The struct grows only at its end; its size stands in the
  * descriptor, so that an old table can be read by a newer host.
+ *
+ * Since: 0.1
  */
 typedef struct
 {

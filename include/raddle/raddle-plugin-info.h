@@ -3,6 +3,7 @@
 #pragma once
 
 #include <raddle/raddle-types.h>
+#include <raddle/raddle-enum-types.h>
 #include <raddle/raddle-event-types.h>
 #include <raddle/raddle-option.h>
 
@@ -17,6 +18,8 @@ G_BEGIN_DECLS
  * @RADDLE_PLUGIN_LOADED: in the process, ready to make handlers
  *
  * Where a plugin stands.
+ *
+ * Since: 0.1
  */
 typedef enum
 {
@@ -34,6 +37,8 @@ typedef enum
  * @RADDLE_CALL_ASYNC: by a pair of functions, on the loop
  *
  * How a plugin handles one event.
+ *
+ * Since: 0.1
  */
 typedef enum
 {
@@ -42,11 +47,8 @@ typedef enum
   RADDLE_CALL_ASYNC,
 } RaddleCallKind;
 
-#define RADDLE_TYPE_PLUGIN_STATE (raddle_plugin_state_get_type ())
 #define RADDLE_TYPE_PLUGIN (raddle_plugin_get_type ())
 
-RADDLE_PUBLIC
-GType               raddle_plugin_state_get_type  (void);
 /* The cast is RADDLE_PLUGIN_INFO (): RADDLE_PLUGIN () is what authors
  * of plugins write. */
 RADDLE_PUBLIC

@@ -95,15 +95,37 @@
 
 G_BEGIN_DECLS
 
-/* The version of the contract between host and plugin. A plugin loads when its major
- * number is the host's and its minor number is not above the host's. */
+/**
+ * RADDLE_ABI_MAJOR:
+ *
+ * The version of the contract between host and plugin: a plugin loads when it was compiled
+ * with the host's major number and with a minor number that is not above the host's.
+ *
+ * Since: 0.1
+ */
 #define RADDLE_ABI_MAJOR 1
+
+/**
+ * RADDLE_ABI_MINOR:
+ *
+ * The second number of the version that %RADDLE_ABI_MAJOR begins.
+ *
+ * Since: 0.1
+ */
 #define RADDLE_ABI_MINOR 0
 
-#define RADDLE_PLUGIN_MAGIC 0x4c444452u /* "RDDL" in the file */
+/**
+ * RADDLE_PLUGIN_MAGIC: (skip)
+ *
+ * What a plugin's descriptor begins with: `RDDL` in the file.
+ *
+ * Since: 0.1
+ */
+#define RADDLE_PLUGIN_MAGIC 0x4c444452u
 
 /**
  * RaddlePluginFlags:
+ * @RADDLE_PLUGIN_FLAGS_NONE: nothing special
  * @RADDLE_PLUGIN_THREAD_SAFE: sync functions may run on several threads at once, for
  *   different runs; must be set when a plugin has both sync and async events
  * @RADDLE_PLUGIN_INLINE: made for inline delivery: every call takes microseconds
@@ -122,6 +144,8 @@ G_BEGIN_DECLS
  * and one what may happen when its queue is full; without that, the stream waits. Inline
  * and lockstep delivery have no queue that could be full and go with none of these. The
  * keyfile's `delivery` and `overflow` win over the flags.
+ *
+ * Since: 0.1
  */
 typedef enum
 {
@@ -138,11 +162,24 @@ typedef enum
 } RaddlePluginFlags;
 
 /**
- * RaddlePluginDescriptor:
+ * RaddlePluginDescriptor: (skip)
+ * @magic: %RADDLE_PLUGIN_MAGIC
+ * @struct_size: the size of this struct, as the plugin was compiled
+ * @option_size: the size of #RaddleOption, as the plugin was compiled
+ * @abi_major: %RADDLE_ABI_MAJOR, as the plugin was compiled
+ * @abi_minor: %RADDLE_ABI_MINOR, as the plugin was compiled
+ * @flags: #RaddlePluginFlags
+ * @n_options: how many settings there are
+ * @name: the plugin's name
+ * @version: its version, for people
+ * @description: one sentence on what it does
+ * @options: the settings; %NULL if there are none
  *
  * What a plugin is. The first five members are read from the file's bytes before it is
  * loaded; the struct grows only at its end. Made by RADDLE_PLUGIN () and
  * RADDLE_PLUGIN_FULL (), never by hand.
+ *
+ * Since: 0.1
  */
 typedef struct
 {
@@ -159,7 +196,10 @@ typedef struct
   const RaddleOption *options;
 } RaddlePluginDescriptor;
 
+/* What stands between these lines is defined by plugins, not by the library. */
+#ifndef __GI_SCANNER__
 RADDLE_PUBLIC const RaddlePluginDescriptor raddle_plugin_descriptor;
+#endif
 
 /**
  * RADDLE_PLUGIN:
@@ -168,6 +208,8 @@ RADDLE_PUBLIC const RaddlePluginDescriptor raddle_plugin_descriptor;
  * @description_: one sentence on what it does
  *
  * Says what the plugin is. Stands once in a plugin, outside of any function.
+ *
+ * Since: 0.1
  */
 #define RADDLE_PLUGIN(name_, version_, description_)                                    \
   const RaddlePluginDescriptor raddle_plugin_descriptor = {                             \
@@ -185,6 +227,8 @@ RADDLE_PUBLIC const RaddlePluginDescriptor raddle_plugin_descriptor;
  * @options_: an array of #RaddleOption, not a pointer to one; see RADDLE_NO_OPTIONS
  *
  * RADDLE_PLUGIN () with flags and settings.
+ *
+ * Since: 0.1
  */
 #define RADDLE_PLUGIN_FULL(name_, version_, description_, flags_, options_)             \
   const RaddlePluginDescriptor raddle_plugin_descriptor = {                             \
@@ -198,28 +242,76 @@ RADDLE_PUBLIC const RaddlePluginDescriptor raddle_plugin_descriptor;
  * RADDLE_NO_OPTIONS:
  *
  * Stands for the table of a plugin that has flags but no settings.
+ *
+ * Since: 0.1
  */
 #define RADDLE_NO_OPTIONS ((const RaddleOption[]) { })
 
-/* Called once before the handler's first event and once after its last, on the pool or,
- * for a handler with async events or inline delivery, on the loop. The start of a run waits
- * for the set-up. One that returns FALSE is the end of the handler: there are no events, and
- * no teardown. A handler with a call that never returns is not torn down. */
+/**
+ * raddle_setup: (skip)
+ * @self: the handler
+ * @error: return location for an error
+ *
+ * Defined by a plugin that has something to do before its first event: opening files,
+ * making state for raddle_handler_set_data(). Called once, on the pool or, for a handler
+ * with async events or inline delivery, on the loop. The start of a run waits for it, and it
+ * has no time limit.
+ *
+ * Returns: %FALSE with @error set when the handler cannot work: it then gets no events and no
+ *   teardown, and its state is %RADDLE_HANDLER_FAILED
+ *
+ * Since: 0.1
+ */
 RADDLE_PUBLIC
 gboolean raddle_setup    (RaddleHandler  *self,
                           GError        **error);
+
+/**
+ * raddle_teardown: (skip)
+ * @self: the handler
+ *
+ * Defined by a plugin that has something to do after its last event. Called once, where
+ * raddle_setup() was, and not at all when that failed or when a call of the handler never
+ * returned.
+ *
+ * Since: 0.1
+ */
 RADDLE_PUBLIC
 void     raddle_teardown (RaddleHandler  *self);
 
-/* State carried from one image of a plugin to the next. Not called in this version, which
- * does not reload plugins. */
+/**
+ * raddle_save: (skip)
+ * @self: the handler
+ *
+ * Defined by a plugin whose state goes over to a changed image of it. Not called in this
+ * version, which does not reload plugins.
+ *
+ * Returns: (transfer full) (nullable): the state, for raddle_restore()
+ *
+ * Since: 0.1
+ */
 RADDLE_PUBLIC
 GBytes  *raddle_save     (RaddleHandler  *self);
+
+/**
+ * raddle_restore: (skip)
+ * @self: the handler of the changed image
+ * @state: what raddle_save() of the one before gave
+ * @error: return location for an error
+ *
+ * Defined by a plugin whose state goes over to a changed image of it. Not called in this
+ * version, which does not reload plugins.
+ *
+ * Returns: %FALSE with @error set when the handler cannot go on from @state
+ *
+ * Since: 0.1
+ */
 RADDLE_PUBLIC
 gboolean raddle_restore  (RaddleHandler  *self,
                           GBytes         *state,
                           GError        **error);
 
+#ifndef __GI_SCANNER__
 #define RADDLE_EVENT_PROTOTYPES_(NAME, symbol, nick, KIND, CLASS)                        \
   RADDLE_PUBLIC                                                                          \
   gboolean raddle_on_##symbol (RaddleHandler *self, RaddleEvent *event, GError **error); \
@@ -234,5 +326,6 @@ gboolean raddle_restore  (RaddleHandler  *self,
 RADDLE_EVENTS (RADDLE_EVENT_PROTOTYPES_)
 
 #undef RADDLE_EVENT_PROTOTYPES_
+#endif
 
 G_END_DECLS

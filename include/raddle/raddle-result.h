@@ -18,6 +18,8 @@ G_BEGIN_DECLS
  * @RADDLE_STOP_UNKNOWN: a reason that Raddle does not know; see the raw one
  *
  * Why a model stopped.
+ *
+ * Since: 0.1
  */
 typedef enum
 {
@@ -37,6 +39,8 @@ typedef enum
  * @RADDLE_USAGE_ESTIMATED: counted here, from what had arrived
  *
  * Where the figures of a #RaddleUsage come from.
+ *
+ * Since: 0.1
  */
 typedef enum
 {
@@ -55,6 +59,8 @@ typedef enum
  * @reasoning: tokens of thinking, part of @output
  *
  * The tokens that a call took; -1 where a figure is not known.
+ *
+ * Since: 0.1
  */
 typedef struct
 {
@@ -65,6 +71,15 @@ typedef struct
   gint64 cache_write;
   gint64 reasoning;
 } RaddleUsage;
+
+#define RADDLE_TYPE_USAGE (raddle_usage_get_type ())
+
+RADDLE_PUBLIC
+GType              raddle_usage_get_type             (void);
+RADDLE_PUBLIC
+RaddleUsage       *raddle_usage_copy                 (const RaddleUsage  *self);
+RADDLE_PUBLIC
+void               raddle_usage_free                 (RaddleUsage        *self);
 
 #define RADDLE_TYPE_RESULT (raddle_result_get_type ())
 
@@ -106,5 +121,6 @@ RADDLE_PUBLIC
 const char        *raddle_usage_source_get_nick      (RaddleUsageSource   source);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (RaddleResult, raddle_result_unref)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (RaddleUsage, raddle_usage_free)
 
 G_END_DECLS

@@ -7,6 +7,7 @@
 
 #include <raddle/raddle-types.h>
 #include <raddle/raddle-agent.h>
+#include <raddle/raddle-enum-types.h>
 #include <raddle/raddle-error.h>
 #include <raddle/raddle-event-types.h>
 #include <raddle/raddle-event.h>

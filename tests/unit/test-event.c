@@ -6,6 +6,7 @@
 #include "events/raddle-batch.h"
 
 #include "events/raddle-result-private.h"
+#include "raddle/raddle-enum-types.h"
 #include "raddle/raddle-error.h"
 #include "raddle/raddle-event.h"
 
@@ -107,6 +108,30 @@ test_table_classes (void)
     }
   g_assert_cmpint (raddle_event_type_get_kind (RADDLE_EVENT_CHAT_MODEL_START), ==,
                    RADDLE_RUN_LLM);
+}
+
+/* The names in the types are those that the functions give. */
+static void
+test_types (void)
+{
+  g_autoptr (GEnumClass) types = g_type_class_ref (RADDLE_TYPE_EVENT_TYPE);
+  g_autoptr (GEnumClass) kinds = g_type_class_ref (RADDLE_TYPE_RUN_KIND);
+  g_autoptr (GEnumClass) outcomes = g_type_class_ref (RADDLE_TYPE_OUTCOME);
+  g_autoptr (GEnumClass) reasons = g_type_class_ref (RADDLE_TYPE_STOP_REASON);
+  g_autoptr (GEnumClass) deltas = g_type_class_ref (RADDLE_TYPE_DELTA_KIND);
+
+  g_assert_cmpuint (types->n_values, ==, RADDLE_N_EVENT_TYPES);
+  g_assert_cmpstr (types->values[RADDLE_EVENT_GAP].value_name, ==, "RADDLE_EVENT_GAP");
+  for (guint i = 0; i < types->n_values; i++)
+    g_assert_cmpstr (types->values[i].value_nick, ==, raddle_event_type_get_nick (i));
+  for (guint i = 0; i < kinds->n_values; i++)
+    g_assert_cmpstr (kinds->values[i].value_nick, ==, raddle_run_kind_get_nick (i));
+  for (guint i = 0; i < outcomes->n_values; i++)
+    g_assert_cmpstr (outcomes->values[i].value_nick, ==, raddle_outcome_get_nick (i));
+  for (guint i = 0; i < reasons->n_values; i++)
+    g_assert_cmpstr (reasons->values[i].value_nick, ==, raddle_stop_reason_get_nick (i));
+  for (guint i = 0; i < deltas->n_values; i++)
+    g_assert_cmpstr (deltas->values[i].value_nick, ==, raddle_delta_kind_get_nick (i));
 }
 
 static void
@@ -501,6 +526,7 @@ main (int argc,
   g_test_add_func ("/event/table/names", test_table);
   g_test_add_func ("/event/table/order", test_table_order);
   g_test_add_func ("/event/table/classes", test_table_classes);
+  g_test_add_func ("/event/table/types", test_types);
   g_test_add_func ("/event/table/unknown", test_unknown_nick);
   g_test_add_func ("/event/batch/texts", test_batch_texts);
   g_test_add_func ("/event/batch/skips", test_batch_skips);
