@@ -1,0 +1,405 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The library as a Python program sees it: a host, runs, model calls, handlers."""
+
+import gc
+import os
+import shutil
+import tempfile
+import unittest
+import weakref
+import xml.etree.ElementTree
+
+import gi
+
+gi.require_version("Raddle", "1")
+gi.require_version("Json", "1.0")
+
+from gi.repository import Gio, GLib, GObject, Json, Raddle  # noqa: E402
+
+CASSETTE = os.environ["RADDLE_TEST_CASSETTE"]
+PLUGINS = os.environ["RADDLE_TEST_PLUGINS"]
+GIR = os.environ["RADDLE_TEST_GIR"]
+JOKE = ("Why does the main loop never get any sleep?\n\n"
+        "Because someone is always polling its leg.")
+
+Type = Raddle.EventType
+
+
+def wait_for(begin, finish):
+    """Begins an async call, iterates the main context until it ends, and finishes it."""
+    results = []
+    begin(None, lambda source, result: results.append(result))
+    while not results:
+        GLib.MainContext.default().iteration(True)
+    return finish(results[0])
+
+
+class Recorder:
+    """A handler that keeps what it was told."""
+
+    def __init__(self, *types):
+        self.events = []
+        self.handler = Raddle.Handler.new_with_func("recorder", types, self.on_event)
+
+    def on_event(self, handler, event):
+        self.events.append(event)
+        return True
+
+    def nicks(self):
+        return [event.get_event_type().value_nick for event in self.events]
+
+    def texts(self):
+        return [event.get_text() for event in self.events]
+
+
+class TestCase(unittest.TestCase):
+    def setUp(self):
+        self.host = Raddle.Host()
+        self.host.set_use_keyfile(False)
+        self.host.set_use_plugins(False)
+        self.host.start()
+
+    def tearDown(self):
+        self.assertTrue(self.host.close(10000))
+
+    def record(self, *types):
+        recorder = Recorder(*types)
+        self.host.add_handler(recorder.handler)
+        return recorder
+
+    def settle(self, run):
+        self.assertTrue(wait_for(run.settle_async, run.settle_finish))
+
+    def generate(self, request, model=None):
+        model = model or self.host.dup_cassette(CASSETTE, 0)
+        return wait_for(lambda *args: model.generate_async(request, *args),
+                        model.generate_finish)
+
+    def assertRaddleError(self, caught, code):
+        self.assertTrue(caught.exception.matches(Raddle.error_quark(), code),
+                        caught.exception)
+
+
+class TestRuns(TestCase):
+    def test_events_by_hand(self):
+        recorder = self.record(Type.LLM_START, Type.LLM_NEW_TOKEN, Type.LLM_END)
+        run = self.host.start_run(Raddle.RunKind.LLM, "by hand", Json.from_string('"Hello"'))
+
+        self.assertTrue(run.emit_token("a"))
+        self.assertTrue(run.emit_tokens(["b", "ç"]))
+        self.assertTrue(run.end(None))
+        self.settle(run)
+
+        self.assertEqual(recorder.nicks(), ["llm-start"] + 3 * ["llm-new-token"] + ["llm-end"])
+        self.assertEqual(recorder.texts(), ["Hello", "a", "b", "ç", "abç"])
+        self.assertEqual([event.get_seq() for event in recorder.events], [0, 1, 2, 3, 4])
+        for event in recorder.events:
+            self.assertEqual(event.get_run_id(), run.get_id())
+            self.assertEqual(event.get_run_name(), "by hand")
+            self.assertEqual(event.get_run_kind(), Raddle.RunKind.LLM)
+            self.assertIsNone(event.get_parent_id())
+            self.assertEqual(event.get_tags(), [])
+            self.assertIsNone(event.get_metadata())
+            self.assertIsNone(event.get_error())
+        self.assertEqual(run.get_outcome(), Raddle.Outcome.COMPLETE)
+
+    def test_children_and_data(self):
+        recorder = self.record(Type.CHAIN_START, Type.TOOL_START, Type.TOOL_END, Type.CHAIN_END)
+        chain = self.host.start_run(Raddle.RunKind.CHAIN, "chain", None)
+        tool = chain.new_child(Raddle.RunKind.TOOL, "tool", Json.from_string('{"x": [1, 2]}'))
+
+        tool.end(Json.from_string('{"y": 3}'))
+        chain.end(None)
+        self.settle(chain)
+
+        self.assertEqual(recorder.nicks(),
+                         ["chain-start", "tool-start", "tool-end", "chain-end"])
+        self.assertEqual(tool.get_parent_id(), chain.get_id())
+        self.assertEqual(recorder.events[1].get_parent_id(), chain.get_id())
+        inputs = recorder.events[1].get_data().get_object()
+        self.assertEqual(inputs.get_array_member("x").get_int_element(1), 2)
+        self.assertEqual(recorder.events[2].get_data().get_object().get_int_member("y"), 3)
+        told = recorder.events[2].to_json().get_object()
+        self.assertEqual(told.get_string_member("event"), "tool-end")
+
+    def test_fail(self):
+        recorder = self.record(Type.TOOL_ERROR)
+        run = self.host.start_run(Raddle.RunKind.TOOL, "tool", None)
+
+        run.fail(GLib.Error.new_literal(Gio.io_error_quark(), "no such thing",
+                                        Gio.IOErrorEnum.NOT_FOUND))
+        self.settle(run)
+
+        error = recorder.events[0].get_error()
+        self.assertEqual(error.message, "no such thing")
+        self.assertTrue(error.matches(Gio.io_error_quark(), Gio.IOErrorEnum.NOT_FOUND))
+        self.assertEqual(recorder.events[0].get_outcome(), Raddle.Outcome.ERROR)
+
+    def test_dropped(self):
+        recorder = self.record(Type.CHAIN_ERROR)
+        run = self.host.start_run(Raddle.RunKind.CHAIN, "chain", None)
+
+        del run
+        gc.collect()
+        while not recorder.events:
+            GLib.MainContext.default().iteration(True)
+
+        self.assertEqual(recorder.events[0].get_outcome(), Raddle.Outcome.DROPPED)
+
+    def test_errors(self):
+        run = self.host.start_run(Raddle.RunKind.CHAIN, "chain", None)
+
+        with self.assertRaises(GLib.Error) as caught:
+            run.emit_token("only a model call has tokens")
+        self.assertRaddleError(caught, Raddle.Error.REQUEST)
+
+        run.end(None)
+        with self.assertRaises(GLib.Error) as caught:
+            run.end(None)
+        self.assertRaddleError(caught, Raddle.Error.CLOSED)
+        with self.assertRaises(GLib.Error) as caught:
+            run.new_child(Raddle.RunKind.TOOL, "tool", None)
+        self.assertRaddleError(caught, Raddle.Error.CLOSED)
+
+    def test_room(self):
+        recorder = self.record(Type.LLM_NEW_TOKEN)
+        run = self.host.start_run(Raddle.RunKind.LLM, "run", None)
+        taken = 0
+
+        with self.assertRaises(GLib.Error) as caught:
+            while True:
+                run.emit_token("token ")
+                taken += 1
+        self.assertTrue(caught.exception.matches(Gio.io_error_quark(),
+                                                 Gio.IOErrorEnum.WOULD_BLOCK))
+        self.assertTrue(wait_for(run.ready_async, run.ready_finish))
+        run.end(None)
+        self.settle(run)
+
+        self.assertGreater(taken, 0)
+        self.assertEqual(len(recorder.events), taken)
+
+
+class TestHandlers(TestCase):
+    def test_statistics(self):
+        recorder = self.record(Type.CHAIN_START)
+        handler = recorder.handler
+        self.assertEqual(handler.props.name, "recorder")
+        self.assertEqual(handler.get_delivery(), Raddle.Delivery.INLINE)
+
+        run = self.host.start_run(Raddle.RunKind.CHAIN, "chain", None)
+        run.end(None)
+        self.settle(run)
+
+        self.assertEqual(handler.props.state, Raddle.HandlerState.RUNNING)
+        self.assertIsNone(handler.props.reason)
+        stats = handler.get_stats()
+        self.assertEqual((stats.n_delivered, stats.n_failed), (1, 0))
+        self.assertEqual(stats.copy().n_delivered, 1)
+
+    def test_failure(self):
+        def fail(handler, event):
+            raise GLib.Error("out of ink", "raddle-error-quark", Raddle.Error.FAILED)
+
+        handler = Raddle.Handler.new_with_func("failing", [Type.CHAIN_START], fail)
+        self.host.add_handler(handler)
+        run = self.host.start_run(Raddle.RunKind.CHAIN, "chain", None)
+        run.end(None)
+        self.settle(run)
+
+        self.assertEqual(handler.get_n_failures(), 1)
+        self.assertEqual(run.get_outcome(), Raddle.Outcome.COMPLETE)
+
+    def test_stop(self):
+        def stop(handler, event):
+            return event.dup_run().stop("that will do")
+
+        handler = Raddle.Handler.new_with_func("stopper", [Type.LLM_NEW_TOKEN], stop)
+        self.host.add_handler(handler)
+        recorder = self.record(Type.LLM_ERROR)
+        run = self.host.start_run(Raddle.RunKind.LLM, "run", None)
+        run.emit_token("a")
+        while not recorder.events:
+            GLib.MainContext.default().iteration(True)
+
+        self.assertEqual(run.get_outcome(), Raddle.Outcome.STOPPED)
+        self.assertEqual(recorder.events[0].get_outcome(), Raddle.Outcome.STOPPED)
+        self.assertEqual(recorder.events[0].get_label(), "that will do")
+
+    def test_removal_frees(self):
+        class Kept:
+            pass
+
+        kept = Kept()
+        gone = weakref.ref(kept)
+        handler = Raddle.Handler.new_with_func("handler", [Type.CHAIN_START],
+                                               lambda handler, event, kept=kept: True)
+        self.host.add_handler(handler)
+        del kept
+        self.host.remove_handler(handler)
+        del handler
+        while gone() is not None:
+            GLib.MainContext.default().iteration(False)
+
+
+class TestModels(TestCase):
+    def test_generate(self):
+        recorder = self.record(Type.LLM_START, Type.LLM_NEW_TOKEN, Type.LLM_END)
+        parent = self.host.start_run(Raddle.RunKind.CHAIN, "chain", None)
+        metadata = Json.Object()
+        metadata.set_string_member("user", "me")
+        request = Raddle.Request()
+        request.add_message("user", "Tell me a joke")
+        request.set_run_name("joke")
+        request.add_tag("funny")
+        request.set_metadata(metadata)
+        request.set_parent(parent)
+
+        result = self.generate(request)
+        parent.end(None)
+
+        self.assertEqual(result.get_text(), JOKE)
+        self.assertEqual(result.get_outcome(), Raddle.Outcome.COMPLETE)
+        self.assertEqual(result.get_stop_reason(), Raddle.StopReason.STOP)
+        self.assertEqual(result.get_tool_calls().get_length(), 0)
+        self.assertEqual(result.to_json().get_object().get_string_member("text"), JOKE)
+
+        first, last = recorder.events[0], recorder.events[-1]
+        self.assertEqual(first.get_event_type(), Type.LLM_START)
+        self.assertEqual(last.get_event_type(), Type.LLM_END)
+        self.assertEqual("".join(recorder.texts()[1:-1]), JOKE)
+        self.assertEqual(last.get_result().get_text(), JOKE)
+        self.assertEqual(first.get_run_name(), "joke")
+        self.assertEqual(first.get_tags(), ["funny"])
+        self.assertEqual(first.get_metadata().get_string_member("user"), "me")
+        self.assertEqual(first.get_parent_id(), parent.get_id())
+
+        usage = result.get_usage()
+        del result
+        gc.collect()
+        self.assertEqual(usage.source, Raddle.UsageSource.REPORTED)
+        self.assertGreater(usage.output, 0)
+
+    def test_cancel(self):
+        request = Raddle.Request()
+        request.add_message("user", "Tell me a joke")
+        model = self.host.dup_cassette(CASSETTE, 1)
+        cancellable = Gio.Cancellable()
+        GLib.idle_add(cancellable.cancel)
+
+        with self.assertRaises(GLib.Error) as caught:
+            wait_for(lambda _, callback: model.generate_async(request, cancellable, callback),
+                     model.generate_finish)
+        self.assertTrue(caught.exception.matches(Gio.io_error_quark(),
+                                                 Gio.IOErrorEnum.CANCELLED))
+
+    def test_no_such_model(self):
+        with self.assertRaises(GLib.Error) as caught:
+            self.host.dup_model("no such model")
+        self.assertRaddleError(caught, Raddle.Error.CONFIG)
+
+
+class TestPlugins(unittest.TestCase):
+    def test_lists(self):
+        """Sync handlers run on their threads while Python is on the loop."""
+        host = Raddle.Host()
+        host.set_use_keyfile(False)
+        folder = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, folder)
+        for name in ("good-sync.so", "no-event.so"):
+            shutil.copy(os.path.join(PLUGINS, name), folder)
+        host.add_plugin_folder(folder)
+        host.load_plugins()
+        plugins = {plugin.get_name(): plugin for plugin in host.list_plugins()}
+        self.assertEqual(plugins["good-sync"].props.state, Raddle.PluginState.LOADED)
+        self.assertEqual(plugins["no-event"].props.state, Raddle.PluginState.REFUSED)
+        self.assertTrue(plugins["no-event"].props.reason)
+        host.start()
+        names = [handler.get_name() for handler in host.list_handlers()]
+        self.assertIn("good-sync", names)
+
+        recorder = Recorder(Type.LLM_NEW_TOKEN)
+        host.add_handler(recorder.handler)
+        run = host.start_run(Raddle.RunKind.LLM, "run", None)
+        run.emit_tokens(["a", "b"])
+        run.end(None)
+        self.assertTrue(host.close(10000))
+        self.assertEqual(recorder.texts(), ["a", "b"])
+
+    def test_inspect(self):
+        plugin = Raddle.Plugin.inspect(os.path.join(PLUGINS, "good-options.so"))
+
+        self.assertEqual(plugin.get_state(), Raddle.PluginState.LOADED)
+        self.assertEqual(plugin.dup_reason(), None)
+        self.assertIn(plugin.get_kind(), ("sync", "async", "mixed"))
+        self.assertIsInstance(plugin.get_needed(), list)
+        self.assertIsInstance(plugin.dup_flag_nicks(), list)
+        options = plugin.to_json().get_object().get_array_member("options")
+        self.assertGreater(options.get_length(), 0)
+
+
+class TestTypes(unittest.TestCase):
+    """What the introspection data says of the types, as a whole."""
+
+    CORE = "{http://www.gtk.org/introspection/core/1.0}"
+    C = "{http://www.gtk.org/introspection/c/1.0}"
+    GLIB = "{http://www.gtk.org/introspection/glib/1.0}"
+
+    def setUp(self):
+        tree = xml.etree.ElementTree.parse(GIR)
+        self.namespace = tree.getroot().find(self.CORE + "namespace")
+
+    def test_enumerations(self):
+        """Every enumeration has a GType, whose values are those of the headers."""
+        headers = read_enumerations(os.path.join(os.path.dirname(__file__),
+                                                 "../../include/raddle"))
+        found = 0
+        for kind in ("enumeration", "bitfield"):
+            for element in self.namespace.findall(self.CORE + kind):
+                name = element.get(self.C + "type")
+                self.assertIsNotNone(element.get(self.GLIB + "get-type"), name)
+                found += 1
+                values = [member.get(self.C + "identifier")
+                          for member in element.findall(self.CORE + "member")]
+                if name != "RaddleEventType":
+                    self.assertEqual(values, headers.pop(name))
+        self.assertGreaterEqual(found, 14)
+        self.assertEqual(headers, {})
+
+    def test_event_types(self):
+        for number in range(len(Type.__enum_values__)):
+            nick = Raddle.EventType.get_nick(Type(number))
+            self.assertEqual(nick, Type(number).value_nick)
+            self.assertEqual(Raddle.EventType.from_nick(nick), (True, Type(number)))
+        self.assertFalse(Raddle.EventType.from_nick("no-such-event")[0])
+
+    def test_error_domain(self):
+        self.assertEqual(GLib.quark_to_string(Raddle.error_quark()), "raddle-error-quark")
+        self.assertTrue(issubclass(Raddle.Error, GObject.GEnum))
+
+    def test_nothing_of_plugins(self):
+        """What a plugin defines is not in the library, and so must not be callable."""
+        for element in self.namespace.findall(self.CORE + "function"):
+            name = element.get("name")
+            self.assertFalse(name.startswith("on_"), name)
+            if name in ("setup", "teardown", "save", "restore"):
+                self.assertEqual(element.get("introspectable"), "0", name)
+
+
+def read_enumerations(folder):
+    """The enumerations of the headers: a dictionary of lists of names."""
+    import glob
+    import re
+
+    enumerations = {}
+    for file in glob.glob(os.path.join(folder, "*.h")):
+        with open(file, encoding="utf-8") as stream:
+            text = re.sub(r"/\*.*?\*/", "", stream.read(), flags=re.DOTALL)
+        for body, name in re.findall(r"typedef enum\s*\{([^}]*)\}\s*(\w+);", text):
+            if name != "RaddleEventType":
+                enumerations[name] = re.findall(r"\b(RADDLE_\w+)\s*(?:=[^,]*)?,", body)
+    return enumerations
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
