@@ -2,8 +2,12 @@
 """The library as a Python program sees it: a host, runs, model calls, handlers."""
 
 import gc
+import glob
 import os
+import re
 import shutil
+import subprocess
+import sys
 import tempfile
 import unittest
 import weakref
@@ -338,6 +342,18 @@ class TestPlugins(unittest.TestCase):
         self.assertGreater(options.get_length(), 0)
 
 
+class TestReadme(unittest.TestCase):
+    def test_example(self):
+        folder = os.path.dirname(__file__)
+        with open(os.path.join(folder, "../../README.md"), encoding="utf-8") as stream:
+            example = re.search("```python\n(.*?)```", stream.read(), re.DOTALL).group(1)
+
+        told = subprocess.run([sys.executable, "-c", example], check=True, timeout=60,
+                              stdout=subprocess.PIPE, encoding="utf-8").stdout
+
+        self.assertRegex(told, "^" + re.escape(JOKE) + r"\n\[\d+ tokens\]\n$")
+
+
 class TestTypes(unittest.TestCase):
     """What the introspection data says of the types, as a whole."""
 
@@ -388,9 +404,6 @@ class TestTypes(unittest.TestCase):
 
 def read_enumerations(folder):
     """The enumerations of the headers: a dictionary of lists of names."""
-    import glob
-    import re
-
     enumerations = {}
     for file in glob.glob(os.path.join(folder, "*.h")):
         with open(file, encoding="utf-8") as stream:

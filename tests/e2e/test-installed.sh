@@ -59,6 +59,13 @@ for file in raddle.1 raddle-1.pc libraddle-1.so.0 raddle-version.h bash-completi
   tell $? "$file is installed"
 done
 
+# What other languages need, where it was built.
+for file in "$build"/core/bindings/?addle-1.*; do
+  [ -f "$file" ] || continue
+  [ -n "$(only "${file##*/}")" ]
+  tell $? "${file##*/} is installed"
+done
+
 "$raddle" --version >said 2>&1 && grep -q '^raddle 0\.' said
 tell $? "the program runs" said
 
