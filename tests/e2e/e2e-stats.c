@@ -85,6 +85,7 @@ enum
   COALESCED,
   FAILED,
   TIMED_OUT,
+  BLOCKED,
   QUEUE,
   WAIT_P50,
   WAIT_P99,
