@@ -98,10 +98,12 @@ static RaddleWatchVerdict
 judge_on_loop_locked (RaddleTurn *turn,
                       gint64 age)
 {
+  RaddleHandler *handler = raddle_lane_get_handler (turn->lane);
+
   if (!turn->slow && age >= BLOCKED_US)
     {
       turn->slow = TRUE;
-      raddle_stats_add_blocked (&raddle_lane_get_handler (turn->lane)->stats);
+      raddle_stats_add_blocked (&raddle_handler_get_private (handler)->stats);
     }
   if (turn->told || age < TOLD_US)
     return 0;

@@ -30,16 +30,20 @@ void
 raddle_handler_set_runs (RaddleHandler *self,
                          RaddleHandlerRuns runs)
 {
-  raddle_lock (&self->lock);
-  self->runs = runs;
-  raddle_unlock (&self->lock);
+  RaddleHandlerPrivate *priv = raddle_handler_get_private (self);
+
+  raddle_lock (&priv->lock);
+  priv->runs = runs;
+  raddle_unlock (&priv->lock);
 }
 
 static RaddleHandlerData *
 look_up_run_locked (RaddleHandler *self,
                     RaddleRunInfo *run)
 {
-  return self->run_data != NULL ? g_hash_table_lookup (self->run_data, run) : NULL;
+  RaddleHandlerPrivate *priv = raddle_handler_get_private (self);
+
+  return priv->run_data != NULL ? g_hash_table_lookup (priv->run_data, run) : NULL;
 }
 
 /* NULL when the run is not open for the handler. */
@@ -47,18 +51,19 @@ static RaddleHandlerData *
 ensure_run_locked (RaddleHandler *self,
                    RaddleRunInfo *run)
 {
+  RaddleHandlerPrivate *priv = raddle_handler_get_private (self);
   RaddleHandlerData *entry = look_up_run_locked (self, run);
 
-  if (entry != NULL || self->runs.lane == NULL ||
-      !self->runs.has_run (self->runs.lane, run))
+  if (entry != NULL || priv->runs.lane == NULL ||
+      !priv->runs.has_run (priv->runs.lane, run))
     return entry;
 
-  if (self->run_data == NULL)
-    self->run_data =
+  if (priv->run_data == NULL)
+    priv->run_data =
       g_hash_table_new_full (NULL, NULL, (GDestroyNotify) raddle_run_info_unref,
                              raddle_handler_data_free);
   entry = g_new0 (RaddleHandlerData, 1);
-  g_hash_table_insert (self->run_data, raddle_run_info_ref (run), entry);
+  g_hash_table_insert (priv->run_data, raddle_run_info_ref (run), entry);
   return entry;
 }
 
@@ -68,12 +73,13 @@ RaddleHandlerData *
 raddle_handler_steal_run (RaddleHandler *self,
                           RaddleRunInfo *run)
 {
+  RaddleHandlerPrivate *priv = raddle_handler_get_private (self);
   gpointer key = NULL, data = NULL;
 
-  raddle_lock (&self->lock);
-  if (self->run_data != NULL)
-    g_hash_table_steal_extended (self->run_data, run, &key, &data);
-  raddle_unlock (&self->lock);
+  raddle_lock (&priv->lock);
+  if (priv->run_data != NULL)
+    g_hash_table_steal_extended (priv->run_data, run, &key, &data);
+  raddle_unlock (&priv->lock);
 
   if (key != NULL)
     raddle_run_info_unref (key);
@@ -93,10 +99,12 @@ raddle_handler_steal_run (RaddleHandler *self,
 gpointer
 raddle_handler_get_data (RaddleHandler *self)
 {
+  RaddleHandlerPrivate *priv = raddle_handler_get_private (self);
+
   /* Handlers ask at each event, and to look at the type would cost more than this. */
   g_return_val_if_fail (self != NULL, NULL);
 
-  return __atomic_load_n (&self->data.data, __ATOMIC_ACQUIRE);
+  return __atomic_load_n (&priv->data.data, __ATOMIC_ACQUIRE);
 }
 
 /**
@@ -114,15 +122,16 @@ raddle_handler_set_data (RaddleHandler *self,
                          gpointer data,
                          GDestroyNotify destroy)
 {
+  RaddleHandlerPrivate *priv = raddle_handler_get_private (self);
   RaddleHandlerData old;
 
   g_return_if_fail (RADDLE_IS_HANDLER (self));
 
-  raddle_lock (&self->lock);
-  old = self->data;
-  __atomic_store_n (&self->data.data, data, __ATOMIC_RELEASE);
-  self->data.destroy = destroy;
-  raddle_unlock (&self->lock);
+  raddle_lock (&priv->lock);
+  old = priv->data;
+  __atomic_store_n (&priv->data.data, data, __ATOMIC_RELEASE);
+  priv->data.destroy = destroy;
+  raddle_unlock (&priv->lock);
 
   raddle_handler_data_clear (&old);
 }
@@ -142,16 +151,17 @@ gpointer
 raddle_handler_get_run_data (RaddleHandler *self,
                              RaddleEvent *event)
 {
+  RaddleHandlerPrivate *priv = raddle_handler_get_private (self);
   RaddleHandlerData *entry;
   gpointer data;
 
   g_return_val_if_fail (RADDLE_IS_HANDLER (self), NULL);
   g_return_val_if_fail (event != NULL, NULL);
 
-  raddle_lock (&self->lock);
+  raddle_lock (&priv->lock);
   entry = look_up_run_locked (self, event->batch->run);
   data = entry != NULL ? entry->data : NULL;
-  raddle_unlock (&self->lock);
+  raddle_unlock (&priv->lock);
 
   return data;
 }
@@ -182,20 +192,21 @@ raddle_handler_set_run_data (RaddleHandler *self,
                              gpointer data,
                              GDestroyNotify destroy)
 {
+  RaddleHandlerPrivate *priv = raddle_handler_get_private (self);
   RaddleHandlerData old = { data, destroy };
   RaddleHandlerData *entry;
 
   g_return_val_if_fail (RADDLE_IS_HANDLER (self), FALSE);
   g_return_val_if_fail (event != NULL, FALSE);
 
-  raddle_lock (&self->lock);
+  raddle_lock (&priv->lock);
   entry = ensure_run_locked (self, event->batch->run);
   if (entry != NULL)
     {
       old = *entry;
       *entry = (RaddleHandlerData) { data, destroy };
     }
-  raddle_unlock (&self->lock);
+  raddle_unlock (&priv->lock);
 
   raddle_handler_data_clear (&old);
   return entry != NULL;

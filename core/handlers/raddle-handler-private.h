@@ -25,12 +25,14 @@ typedef struct
   gpointer lane; /* not owned; NULL without a lane */
 } RaddleHandlerRuns;
 
-struct _RaddleHandler
+/* What a handler has. Lanes keep pointers to what they need at each event. */
+typedef struct
 {
-  GObject parent_instance;
-
   /* Immutable once made. */
   char *name;
+  char **events;                 /* of a subclass: which it wants; NULL: all */
+
+  /* Immutable once it was prepared. */
   const RaddleHandlerCalls *calls;
   RaddleHandlerCalls *own_calls; /* of a handler of the program */
   RaddleHandlerFunc func;
@@ -38,6 +40,7 @@ struct _RaddleHandler
   GDestroyNotify func_destroy;
   RaddleSettings *settings;
   RaddleDelivery delivery;
+  RaddleLaneSettings lane_settings; /* of a handler of the program */
   guint32 types;
   GObject *plugin; /* what the functions live in */
   RaddleOnError on_error; /* the lane's, which sets it before the first call */
@@ -52,7 +55,18 @@ struct _RaddleHandler
   RaddleHandlerRuns runs;   /* lock */
 
   RaddleStats stats; /* has a lock of its own */
-};
+} RaddleHandlerPrivate;
+
+/* The same for every handler: set with the class. */
+extern int raddle_handler_private_offset; /* atomic */
+
+static inline RaddleHandlerPrivate *
+raddle_handler_get_private (RaddleHandler *self)
+{
+  int offset = __atomic_load_n (&raddle_handler_private_offset, __ATOMIC_RELAXED);
+
+  return (RaddleHandlerPrivate *) ((gssize) self + offset);
+}
 
 void                      raddle_handler_data_clear    (RaddleHandlerData        *self);
 void                      raddle_handler_data_free     (gpointer                  data);
@@ -63,7 +77,15 @@ RaddleHandler            *raddle_handler_new_for_calls (const char              
                                                         RaddleDelivery            delivery,
                                                         guint32                   types,
                                                         GObject                  *plugin);
+
+/* raddle-handler-class.c: makes the functions of a subclass's object out of its class, once;
+ * others have theirs. FALSE with @error set when it cannot be used. Before it is given to a
+ * lane. */
+gboolean                  raddle_handler_prepare       (RaddleHandler            *self,
+                                                        GError                  **error);
+
 const RaddleHandlerCalls *raddle_handler_get_calls     (RaddleHandler            *self);
+const RaddleLaneSettings *raddle_handler_get_lane_settings (RaddleHandler        *self);
 guint32                   raddle_handler_get_types     (RaddleHandler            *self);
 gpointer                  raddle_handler_get_origin    (RaddleHandler            *self);
 

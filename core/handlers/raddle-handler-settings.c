@@ -21,10 +21,12 @@ const char *
 raddle_handler_get_string (RaddleHandler *self,
                            const char *key)
 {
+  RaddleHandlerPrivate *priv = raddle_handler_get_private (self);
+
   g_return_val_if_fail (RADDLE_IS_HANDLER (self), NULL);
   g_return_val_if_fail (key != NULL, NULL);
 
-  return raddle_settings_get_string (self->settings, key);
+  return raddle_settings_get_string (priv->settings, key);
 }
 
 /**
@@ -42,10 +44,12 @@ gint64
 raddle_handler_get_int (RaddleHandler *self,
                         const char *key)
 {
+  RaddleHandlerPrivate *priv = raddle_handler_get_private (self);
+
   g_return_val_if_fail (RADDLE_IS_HANDLER (self), 0);
   g_return_val_if_fail (key != NULL, 0);
 
-  return raddle_settings_get_int (self->settings, key);
+  return raddle_settings_get_int (priv->settings, key);
 }
 
 /**
@@ -63,10 +67,12 @@ gboolean
 raddle_handler_get_boolean (RaddleHandler *self,
                             const char *key)
 {
+  RaddleHandlerPrivate *priv = raddle_handler_get_private (self);
+
   g_return_val_if_fail (RADDLE_IS_HANDLER (self), FALSE);
   g_return_val_if_fail (key != NULL, FALSE);
 
-  return raddle_settings_get_boolean (self->settings, key);
+  return raddle_settings_get_boolean (priv->settings, key);
 }
 
 /**
@@ -84,10 +90,12 @@ double
 raddle_handler_get_double (RaddleHandler *self,
                            const char *key)
 {
+  RaddleHandlerPrivate *priv = raddle_handler_get_private (self);
+
   g_return_val_if_fail (RADDLE_IS_HANDLER (self), 0);
   g_return_val_if_fail (key != NULL, 0);
 
-  return raddle_settings_get_double (self->settings, key);
+  return raddle_settings_get_double (priv->settings, key);
 }
 
 /**
@@ -105,10 +113,12 @@ guint64
 raddle_handler_get_size (RaddleHandler *self,
                          const char *key)
 {
+  RaddleHandlerPrivate *priv = raddle_handler_get_private (self);
+
   g_return_val_if_fail (RADDLE_IS_HANDLER (self), 0);
   g_return_val_if_fail (key != NULL, 0);
 
-  return raddle_settings_get_size (self->settings, key);
+  return raddle_settings_get_size (priv->settings, key);
 }
 
 /**
@@ -126,10 +136,12 @@ gint64
 raddle_handler_get_duration (RaddleHandler *self,
                              const char *key)
 {
+  RaddleHandlerPrivate *priv = raddle_handler_get_private (self);
+
   g_return_val_if_fail (RADDLE_IS_HANDLER (self), 0);
   g_return_val_if_fail (key != NULL, 0);
 
-  return raddle_settings_get_duration (self->settings, key);
+  return raddle_settings_get_duration (priv->settings, key);
 }
 
 /**
@@ -147,8 +159,10 @@ const char *const *
 raddle_handler_get_list (RaddleHandler *self,
                          const char *key)
 {
+  RaddleHandlerPrivate *priv = raddle_handler_get_private (self);
+
   g_return_val_if_fail (RADDLE_IS_HANDLER (self), NULL);
   g_return_val_if_fail (key != NULL, NULL);
 
-  return raddle_settings_get_list (self->settings, key);
+  return raddle_settings_get_list (priv->settings, key);
 }

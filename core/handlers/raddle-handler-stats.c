@@ -176,13 +176,14 @@ raddle_handler_get_stats_property (RaddleHandler *self,
                                    guint nth,
                                    GValue *value)
 {
+  RaddleHandlerPrivate *priv = raddle_handler_get_private (self);
   RaddleHandlerStats stats;
   gconstpointer field;
 
   if (nth >= G_N_ELEMENTS (stats_properties))
     return FALSE;
 
-  raddle_stats_copy (&self->stats, &stats);
+  raddle_stats_copy (&priv->stats, &stats);
   field = G_STRUCT_MEMBER_P (&stats, stats_properties[nth].offset);
   if (stats_properties[nth].type == G_TYPE_UINT64)
     g_value_set_uint64 (value, *(const guint64 *) field);
@@ -207,10 +208,12 @@ void
 raddle_handler_get_stats (RaddleHandler *self,
                           RaddleHandlerStats *stats)
 {
+  RaddleHandlerPrivate *priv = raddle_handler_get_private (self);
+
   g_return_if_fail (RADDLE_IS_HANDLER (self));
   g_return_if_fail (stats != NULL);
 
-  raddle_stats_copy (&self->stats, stats);
+  raddle_stats_copy (&priv->stats, stats);
 }
 
 /**

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Owns one handler: its functions, its settings, its state and the data that it keeps,
- * for itself and for each run. The functions are entered by its lane and by nobody else.
- * No lock is held while a function of the handler, or a destroy notify of its, runs.
+ * for itself and for each run. The functions are entered by its lane and by nobody else;
+ * those of a subclass are made out of its class in raddle-handler-class.c. No lock is held
+ * while a function of the handler, or a destroy notify of its, runs.
  */
 
 #include "handlers/raddle-handler-private.h"
@@ -16,6 +17,10 @@
 enum
 {
   PROP_NAME = 1,
+  PROP_EVENTS,
+  PROP_DELIVERY,
+  PROP_OVERFLOW,
+  PROP_MAX_EVENTS,
   PROP_STATE,
   PROP_REASON,
   N_PROPS,
@@ -23,34 +28,56 @@ enum
 
 static GParamSpec *properties[N_PROPS];
 
+int raddle_handler_private_offset;
+
+G_DEFINE_ENUM_TYPE (RaddleDelivery, raddle_delivery,
+                    G_DEFINE_ENUM_VALUE (RADDLE_DELIVERY_AWAITED, "awaited"),
+                    G_DEFINE_ENUM_VALUE (RADDLE_DELIVERY_INLINE, "inline"),
+                    G_DEFINE_ENUM_VALUE (RADDLE_DELIVERY_LOCKSTEP, "lockstep"),
+                    G_DEFINE_ENUM_VALUE (RADDLE_DELIVERY_DETACHED, "detached"))
+
+G_DEFINE_ENUM_TYPE (RaddleOverflow, raddle_overflow,
+                    G_DEFINE_ENUM_VALUE (RADDLE_OVERFLOW_BLOCK, "block"),
+                    G_DEFINE_ENUM_VALUE (RADDLE_OVERFLOW_COALESCE, "coalesce"),
+                    G_DEFINE_ENUM_VALUE (RADDLE_OVERFLOW_DROP_OLDEST, "drop-oldest"),
+                    G_DEFINE_ENUM_VALUE (RADDLE_OVERFLOW_DROP_NEWEST, "drop-newest"))
+
 /**
  * RaddleHandler:
  *
  * What receives events: an instance of a plugin, or an object of the embedding program.
- * Its name, state and reason change on the host's context. What is counted of it changes
- * on any thread and is not notified: read it when you want to know it.
+ * Its state and reason change on the host's context. What is counted of it changes on any
+ * thread and is not notified: read it when you want to know it.
+ *
+ * A program makes one with raddle_handler_new_with_func(), or derives a class that
+ * overrides [vfunc@Raddle.Handler.event], or both of [vfunc@Raddle.Handler.event_async] and
+ * [vfunc@Raddle.Handler.event_finish], and gives an object of it to
+ * raddle_host_add_handler(). The object then gets its events on the host's context, unless
+ * it says otherwise with [property@Raddle.Handler:delivery].
  *
  * Since: 0.1
  */
-G_DEFINE_FINAL_TYPE (RaddleHandler, raddle_handler, G_TYPE_OBJECT)
+G_DEFINE_TYPE_WITH_PRIVATE (RaddleHandler, raddle_handler, G_TYPE_OBJECT)
 
 static void
 raddle_handler_finalize (GObject *object)
 {
   RaddleHandler *self = RADDLE_HANDLER (object);
+  RaddleHandlerPrivate *priv = raddle_handler_get_private (self);
 
   raddle_sync_acquire (self);
-  g_clear_pointer (&self->run_data, g_hash_table_unref);
-  raddle_handler_data_clear (&self->data);
-  if (self->func_destroy != NULL)
-    self->func_destroy (self->func_data);
-  g_clear_pointer (&self->settings, raddle_settings_unref);
-  g_clear_object (&self->plugin);
-  g_free (self->own_calls);
-  g_free (self->name);
-  g_free (self->reason);
-  raddle_stats_clear (&self->stats);
-  g_mutex_clear (&self->lock);
+  g_clear_pointer (&priv->run_data, g_hash_table_unref);
+  raddle_handler_data_clear (&priv->data);
+  if (priv->func_destroy != NULL)
+    priv->func_destroy (priv->func_data);
+  g_clear_pointer (&priv->settings, raddle_settings_unref);
+  g_clear_object (&priv->plugin);
+  g_free (priv->own_calls);
+  g_strfreev (priv->events);
+  g_free (priv->name);
+  g_free (priv->reason);
+  raddle_stats_clear (&priv->stats);
+  g_mutex_clear (&priv->lock);
 
   G_OBJECT_CLASS (raddle_handler_parent_class)->finalize (object);
 }
@@ -62,11 +89,24 @@ raddle_handler_get_property (GObject *object,
                              GParamSpec *pspec)
 {
   RaddleHandler *self = RADDLE_HANDLER (object);
+  RaddleHandlerPrivate *priv = raddle_handler_get_private (self);
 
   switch (prop_id)
     {
     case PROP_NAME:
-      g_value_set_string (value, self->name);
+      g_value_set_string (value, priv->name);
+      break;
+    case PROP_EVENTS:
+      g_value_set_boxed (value, priv->events);
+      break;
+    case PROP_DELIVERY:
+      g_value_set_enum (value, priv->delivery);
+      break;
+    case PROP_OVERFLOW:
+      g_value_set_enum (value, priv->lane_settings.overflow);
+      break;
+    case PROP_MAX_EVENTS:
+      g_value_set_uint (value, priv->lane_settings.max_events);
       break;
     case PROP_STATE:
       g_value_set_enum (value, raddle_handler_get_state (self));
@@ -83,22 +123,128 @@ raddle_handler_get_property (GObject *object,
 }
 
 static void
+raddle_handler_set_property (GObject *object,
+                             guint prop_id,
+                             const GValue *value,
+                             GParamSpec *pspec)
+{
+  RaddleHandler *self = RADDLE_HANDLER (object);
+  RaddleHandlerPrivate *priv = raddle_handler_get_private (self);
+
+  switch (prop_id)
+    {
+    case PROP_NAME:
+      priv->name = g_value_dup_string (value);
+      break;
+    case PROP_EVENTS:
+      priv->events = g_value_dup_boxed (value);
+      break;
+    case PROP_DELIVERY:
+      priv->delivery = g_value_get_enum (value);
+      break;
+    case PROP_OVERFLOW:
+      priv->lane_settings.overflow = g_value_get_enum (value);
+      break;
+    case PROP_MAX_EVENTS:
+      priv->lane_settings.max_events = g_value_get_uint (value);
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
+    }
+}
+
+static void
+raddle_handler_constructed (GObject *object)
+{
+  RaddleHandlerPrivate *priv = raddle_handler_get_private (RADDLE_HANDLER (object));
+
+  G_OBJECT_CLASS (raddle_handler_parent_class)->constructed (object);
+
+  if (priv->name == NULL)
+    priv->name = g_strdup (G_OBJECT_TYPE_NAME (object));
+}
+
+/* What a program says when it makes the object. */
+static void
+install_settings (void)
+{
+  GParamFlags flags =
+    G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_STATIC_STRINGS;
+
+  /**
+   * RaddleHandler:name:
+   *
+   * The name of the instance, for messages and lists. An object that is made without one
+   * has that of its type.
+   *
+   * Since: 0.1
+   */
+  properties[PROP_NAME] = g_param_spec_string ("name", NULL, NULL, NULL, flags);
+
+  /**
+   * RaddleHandler:events:
+   *
+   * The names of the events that an object of a subclass gets, such as `llm-new-token`;
+   * %NULL for all of them. Events that no handler wants are not even built.
+   *
+   * Since: 0.1
+   */
+  properties[PROP_EVENTS] =
+    g_param_spec_boxed ("events", NULL, NULL, G_TYPE_STRV, flags);
+
+  /**
+   * RaddleHandler:delivery:
+   *
+   * How the handler gets its events. Objects of a subclass are called inline if they do
+   * not say otherwise, because a program's objects live on its main loop: they must take
+   * microseconds. With any other delivery [vfunc@Raddle.Handler.event] runs on a thread of
+   * the pool. Where [vfunc@Raddle.Handler.event_async] is overridden, inline is the same as
+   * awaited.
+   *
+   * Since: 0.1
+   */
+  properties[PROP_DELIVERY] =
+    g_param_spec_enum ("delivery", NULL, NULL, RADDLE_TYPE_DELIVERY,
+                       RADDLE_DELIVERY_INLINE, flags);
+
+  /**
+   * RaddleHandler:overflow:
+   *
+   * What happens to tokens when too much waits for the handler of the program. Inline and
+   * lockstep delivery have no queue that could be full and go with block alone.
+   *
+   * Since: 0.1
+   */
+  properties[PROP_OVERFLOW] =
+    g_param_spec_enum ("overflow", NULL, NULL, RADDLE_TYPE_OVERFLOW,
+                       RADDLE_OVERFLOW_BLOCK, flags);
+
+  /**
+   * RaddleHandler:max-events:
+   *
+   * How many events may wait for the handler of the program.
+   *
+   * Since: 0.1
+   */
+  properties[PROP_MAX_EVENTS] =
+    g_param_spec_uint ("max-events", NULL, NULL, 1, G_MAXINT32,
+                       RADDLE_LANE_DEFAULT_EVENTS, flags);
+}
+
+static void
 raddle_handler_class_init (RaddleHandlerClass *klass)
 {
   GObjectClass *object_class = G_OBJECT_CLASS (klass);
   GParamFlags flags = G_PARAM_READABLE | G_PARAM_STATIC_STRINGS;
 
+  __atomic_store_n (&raddle_handler_private_offset,
+                    g_type_class_get_instance_private_offset (klass), __ATOMIC_RELAXED);
+  object_class->constructed = raddle_handler_constructed;
   object_class->finalize = raddle_handler_finalize;
   object_class->get_property = raddle_handler_get_property;
+  object_class->set_property = raddle_handler_set_property;
 
-  /**
-   * RaddleHandler:name:
-   *
-   * The name of the instance.
-   *
-   * Since: 0.1
-   */
-  properties[PROP_NAME] = g_param_spec_string ("name", NULL, NULL, NULL, flags);
+  install_settings ();
 
   /**
    * RaddleHandler:state:
@@ -136,9 +282,13 @@ make_origin (void)
 static void
 raddle_handler_init (RaddleHandler *self)
 {
-  self->origin = make_origin ();
-  g_mutex_init (&self->lock);
-  raddle_stats_init (&self->stats);
+  RaddleHandlerPrivate *priv = raddle_handler_get_private (self);
+
+  priv->origin = make_origin ();
+  priv->settings = raddle_settings_new ();
+  priv->lane_settings = (RaddleLaneSettings) RADDLE_LANE_SETTINGS_DEFAULT;
+  g_mutex_init (&priv->lock);
+  raddle_stats_init (&priv->stats);
 }
 
 static guint32
@@ -163,14 +313,18 @@ raddle_handler_new_for_calls (const char *name,
                               guint32 types,
                               GObject *plugin)
 {
-  RaddleHandler *self = g_object_new (RADDLE_TYPE_HANDLER, NULL);
+  RaddleHandler *self =
+    g_object_new (RADDLE_TYPE_HANDLER, "name", name, "delivery", delivery, NULL);
+  RaddleHandlerPrivate *priv = raddle_handler_get_private (self);
 
-  self->name = g_strdup (name);
-  self->calls = calls;
-  self->settings = settings != NULL ? settings : raddle_settings_new ();
-  self->delivery = delivery;
-  self->types = types & get_exported_types (calls);
-  g_set_object (&self->plugin, plugin);
+  priv->calls = calls;
+  if (settings != NULL)
+    {
+      raddle_settings_unref (priv->settings);
+      priv->settings = settings;
+    }
+  priv->types = types & get_exported_types (calls);
+  g_set_object (&priv->plugin, plugin);
 
   return self;
 }
@@ -180,7 +334,9 @@ call_func (RaddleHandler *self,
            RaddleEvent *event,
            GError **error)
 {
-  return self->func (self, event, self->func_data, error);
+  RaddleHandlerPrivate *priv = raddle_handler_get_private (self);
+
+  return priv->func (self, event, priv->func_data, error);
 }
 
 /**
@@ -211,6 +367,7 @@ raddle_handler_new_with_func (const char *name,
                               GDestroyNotify destroy)
 {
   g_autofree RaddleHandlerCalls *calls = NULL;
+  RaddleHandlerPrivate *priv;
   RaddleHandler *self;
 
   g_return_val_if_fail (name != NULL, NULL);
@@ -226,10 +383,11 @@ raddle_handler_new_with_func (const char *name,
 
   self = raddle_handler_new_for_calls (name, calls, NULL, RADDLE_DELIVERY_INLINE,
                                        G_MAXUINT32, NULL);
-  self->own_calls = g_steal_pointer (&calls);
-  self->func = func;
-  self->func_data = user_data;
-  self->func_destroy = destroy;
+  priv = raddle_handler_get_private (self);
+  priv->own_calls = g_steal_pointer (&calls);
+  priv->func = func;
+  priv->func_data = user_data;
+  priv->func_destroy = destroy;
 
   return self;
 }
@@ -237,21 +395,36 @@ raddle_handler_new_with_func (const char *name,
 const RaddleHandlerCalls *
 raddle_handler_get_calls (RaddleHandler *self)
 {
-  return self->calls;
+  RaddleHandlerPrivate *priv = raddle_handler_get_private (self);
+
+  return priv->calls;
+}
+
+/* How a lane treats a handler of the program. */
+const RaddleLaneSettings *
+raddle_handler_get_lane_settings (RaddleHandler *self)
+{
+  RaddleHandlerPrivate *priv = raddle_handler_get_private (self);
+
+  return &priv->lane_settings;
 }
 
 /* The types that its functions are called with. */
 guint32
 raddle_handler_get_types (RaddleHandler *self)
 {
-  return self->types;
+  RaddleHandlerPrivate *priv = raddle_handler_get_private (self);
+
+  return priv->types;
 }
 
 /* What runs that are started inside its calls remember. */
 gpointer
 raddle_handler_get_origin (RaddleHandler *self)
 {
-  return self->origin;
+  RaddleHandlerPrivate *priv = raddle_handler_get_private (self);
+
+  return priv->origin;
 }
 
 /* Says that a host has the handler now. FALSE if one has it already: a handler serves one
@@ -259,12 +432,13 @@ raddle_handler_get_origin (RaddleHandler *self)
 gboolean
 raddle_handler_claim (RaddleHandler *self)
 {
+  RaddleHandlerPrivate *priv = raddle_handler_get_private (self);
   gboolean claimed;
 
-  raddle_lock (&self->lock);
-  claimed = !self->claimed;
-  self->claimed = TRUE;
-  raddle_unlock (&self->lock);
+  raddle_lock (&priv->lock);
+  claimed = !priv->claimed;
+  priv->claimed = TRUE;
+  raddle_unlock (&priv->lock);
 
   return claimed;
 }
@@ -273,13 +447,15 @@ raddle_handler_claim (RaddleHandler *self)
 static void
 note_set_up (RaddleHandler *self)
 {
-  raddle_lock (&self->lock);
-  if (self->state != RADDLE_HANDLER_SUSPENDED && self->state != RADDLE_HANDLER_DRAINING)
+  RaddleHandlerPrivate *priv = raddle_handler_get_private (self);
+
+  raddle_lock (&priv->lock);
+  if (priv->state != RADDLE_HANDLER_SUSPENDED && priv->state != RADDLE_HANDLER_DRAINING)
     {
-      self->state = RADDLE_HANDLER_RUNNING;
-      g_clear_pointer (&self->reason, g_free);
+      priv->state = RADDLE_HANDLER_RUNNING;
+      g_clear_pointer (&priv->reason, g_free);
     }
-  raddle_unlock (&self->lock);
+  raddle_unlock (&priv->lock);
 }
 
 /* Calls raddle_setup (). FALSE when the handler cannot be used; the
@@ -287,9 +463,10 @@ note_set_up (RaddleHandler *self)
 gboolean
 raddle_handler_setup (RaddleHandler *self)
 {
-  gpointer previous = raddle_run_origin_push (self->origin);
+  RaddleHandlerPrivate *priv = raddle_handler_get_private (self);
+  gpointer previous = raddle_run_origin_push (priv->origin);
   g_autoptr (GError) error = NULL;
-  gboolean good = self->calls->setup == NULL || self->calls->setup (self, &error);
+  gboolean good = priv->calls->setup == NULL || priv->calls->setup (self, &error);
 
   raddle_run_origin_pop (previous);
   if (good)
@@ -302,7 +479,7 @@ raddle_handler_setup (RaddleHandler *self)
                             error != NULL
                               ? error->message
                               : "raddle_setup () returned FALSE without an error");
-  g_message ("handler '%s': could not be set up: %s", self->name,
+  g_message ("handler '%s': could not be set up: %s", priv->name,
              error != NULL ? error->message
                            : "raddle_setup () returned FALSE without an error");
   return FALSE;
@@ -311,17 +488,18 @@ raddle_handler_setup (RaddleHandler *self)
 void
 raddle_handler_teardown (RaddleHandler *self)
 {
-  gpointer previous = raddle_run_origin_push (self->origin);
+  RaddleHandlerPrivate *priv = raddle_handler_get_private (self);
+  gpointer previous = raddle_run_origin_push (priv->origin);
   RaddleHandlerData data;
 
-  if (self->calls->teardown != NULL)
-    self->calls->teardown (self);
+  if (priv->calls->teardown != NULL)
+    priv->calls->teardown (self);
   raddle_run_origin_pop (previous);
 
-  raddle_lock (&self->lock);
-  data = self->data;
-  __atomic_store_n (&self->data.data, NULL, __ATOMIC_RELEASE);
-  raddle_unlock (&self->lock);
+  raddle_lock (&priv->lock);
+  data = priv->data;
+  __atomic_store_n (&priv->data.data, NULL, __ATOMIC_RELEASE);
+  raddle_unlock (&priv->lock);
   raddle_handler_data_clear (&data);
 
   raddle_handler_set_state (self, RADDLE_HANDLER_STOPPED, NULL);
@@ -334,17 +512,18 @@ count_failure (RaddleHandler *self,
                RaddleEventType type,
                const GError *error)
 {
+  RaddleHandlerPrivate *priv = raddle_handler_get_private (self);
   const char *event =
     type < RADDLE_N_EVENT_TYPES ? raddle_event_type_get_nick (type) : "a call";
   const char *message =
     error != NULL ? error->message : "it returned FALSE without an error";
-  guint64 n_failures = raddle_stats_add_failed (&self->stats);
+  guint64 n_failures = raddle_stats_add_failed (&priv->stats);
 
   if (n_failures == 1)
-    return g_strdup_printf ("handler '%s': %s failed: %s", self->name, event, message);
+    return g_strdup_printf ("handler '%s': %s failed: %s", priv->name, event, message);
   if ((n_failures & (n_failures - 1)) == 0)
     return g_strdup_printf (
-      "handler '%s': %s failed: %s (%" G_GUINT64_FORMAT " failures so far)", self->name,
+      "handler '%s': %s failed: %s (%" G_GUINT64_FORMAT " failures so far)", priv->name,
       event, message, n_failures);
   return NULL;
 }
@@ -355,15 +534,16 @@ raise_in (RaddleHandler *self,
           RaddleEventType type,
           const GError *error)
 {
+  RaddleHandlerPrivate *priv = raddle_handler_get_private (self);
   g_autoptr (GError) raised = NULL;
 
-  if (self->on_error != RADDLE_ON_ERROR_RAISE)
+  if (priv->on_error != RADDLE_ON_ERROR_RAISE)
     return;
 
   raised = error != NULL ? g_error_copy (error)
                          : g_error_new_literal (RADDLE_ERROR, RADDLE_ERROR_FAILED,
                                                 "it returned FALSE without an error");
-  g_prefix_error (&raised, "handler '%s': %s failed: ", self->name,
+  g_prefix_error (&raised, "handler '%s': %s failed: ", priv->name,
                   raddle_event_type_get_nick (type));
   raddle_run_record_raise ((RaddleRunRecord *) run, g_steal_pointer (&raised));
 }
@@ -413,11 +593,13 @@ raddle_handler_set_state (RaddleHandler *self,
                           RaddleHandlerState state,
                           const char *reason)
 {
-  raddle_lock (&self->lock);
-  self->state = state;
-  g_free (self->reason);
-  self->reason = g_strdup (reason);
-  raddle_unlock (&self->lock);
+  RaddleHandlerPrivate *priv = raddle_handler_get_private (self);
+
+  raddle_lock (&priv->lock);
+  priv->state = state;
+  g_free (priv->reason);
+  priv->reason = g_strdup (reason);
+  raddle_unlock (&priv->lock);
 }
 
 static gboolean
@@ -435,24 +617,28 @@ raddle_handler_set_suspended (RaddleHandler *self,
                               gboolean suspended,
                               const char *reason)
 {
-  raddle_lock (&self->lock);
-  if (may_be_suspended (self->state, suspended))
+  RaddleHandlerPrivate *priv = raddle_handler_get_private (self);
+
+  raddle_lock (&priv->lock);
+  if (may_be_suspended (priv->state, suspended))
     {
-      self->state = suspended ? RADDLE_HANDLER_SUSPENDED : RADDLE_HANDLER_RUNNING;
-      g_free (self->reason);
-      self->reason = g_strdup (reason);
+      priv->state = suspended ? RADDLE_HANDLER_SUSPENDED : RADDLE_HANDLER_RUNNING;
+      g_free (priv->reason);
+      priv->reason = g_strdup (reason);
     }
-  raddle_unlock (&self->lock);
+  raddle_unlock (&priv->lock);
 }
 
 /* A handler that runs gets nothing new from now on. */
 void
 raddle_handler_drain (RaddleHandler *self)
 {
-  raddle_lock (&self->lock);
-  if (self->state == RADDLE_HANDLER_RUNNING || self->state == RADDLE_HANDLER_SUSPENDED)
-    self->state = RADDLE_HANDLER_DRAINING;
-  raddle_unlock (&self->lock);
+  RaddleHandlerPrivate *priv = raddle_handler_get_private (self);
+
+  raddle_lock (&priv->lock);
+  if (priv->state == RADDLE_HANDLER_RUNNING || priv->state == RADDLE_HANDLER_SUSPENDED)
+    priv->state = RADDLE_HANDLER_DRAINING;
+  raddle_unlock (&priv->lock);
 }
 
 void
@@ -475,13 +661,14 @@ raddle_handler_notify_state (RaddleHandler *self)
 RaddleHandlerState
 raddle_handler_get_state (RaddleHandler *self)
 {
+  RaddleHandlerPrivate *priv = raddle_handler_get_private (self);
   RaddleHandlerState state;
 
   g_return_val_if_fail (RADDLE_IS_HANDLER (self), RADDLE_HANDLER_FAILED);
 
-  raddle_lock (&self->lock);
-  state = self->state;
-  raddle_unlock (&self->lock);
+  raddle_lock (&priv->lock);
+  state = priv->state;
+  raddle_unlock (&priv->lock);
 
   return state;
 }
@@ -500,13 +687,14 @@ raddle_handler_get_state (RaddleHandler *self)
 char *
 raddle_handler_dup_reason (RaddleHandler *self)
 {
+  RaddleHandlerPrivate *priv = raddle_handler_get_private (self);
   char *reason;
 
   g_return_val_if_fail (RADDLE_IS_HANDLER (self), NULL);
 
-  raddle_lock (&self->lock);
-  reason = g_strdup (self->reason);
-  raddle_unlock (&self->lock);
+  raddle_lock (&priv->lock);
+  reason = g_strdup (priv->reason);
+  raddle_unlock (&priv->lock);
 
   return reason;
 }
@@ -524,9 +712,11 @@ raddle_handler_dup_reason (RaddleHandler *self)
 RaddleDelivery
 raddle_handler_get_delivery (RaddleHandler *self)
 {
+  RaddleHandlerPrivate *priv = raddle_handler_get_private (self);
+
   g_return_val_if_fail (RADDLE_IS_HANDLER (self), RADDLE_DELIVERY_AWAITED);
 
-  return self->delivery;
+  return priv->delivery;
 }
 
 /**
@@ -542,9 +732,11 @@ raddle_handler_get_delivery (RaddleHandler *self)
 guint64
 raddle_handler_get_n_failures (RaddleHandler *self)
 {
+  RaddleHandlerPrivate *priv = raddle_handler_get_private (self);
+
   g_return_val_if_fail (RADDLE_IS_HANDLER (self), 0);
 
-  return raddle_stats_get_n_failed (&self->stats);
+  return raddle_stats_get_n_failed (&priv->stats);
 }
 
 /**
@@ -560,9 +752,11 @@ raddle_handler_get_n_failures (RaddleHandler *self)
 const char *
 raddle_handler_get_name (RaddleHandler *self)
 {
+  RaddleHandlerPrivate *priv = raddle_handler_get_private (self);
+
   g_return_val_if_fail (RADDLE_IS_HANDLER (self), NULL);
 
-  return self->name;
+  return priv->name;
 }
 
 /**

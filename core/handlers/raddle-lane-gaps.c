@@ -69,9 +69,9 @@ count_lost (RaddleLane *self,
   if (n_events == 0)
     return;
   if (for_good)
-    raddle_stats_add_undelivered (&self->handler->stats, n_events);
+    raddle_stats_add_undelivered (self->stats, n_events);
   else
-    raddle_stats_add_dropped (&self->handler->stats, n_events);
+    raddle_stats_add_dropped (self->stats, n_events);
 }
 
 /* Counts what the handler wants of @first to @end as dropped, for @gap, or when all is

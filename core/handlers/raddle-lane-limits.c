@@ -132,7 +132,7 @@ raddle_lane_account_locked (RaddleLane *self,
 {
   raddle_lane_publish (&self->n_queued, self->n_queued + n_events);
   __atomic_store_n (&self->n_bytes, self->n_bytes + n_bytes, __ATOMIC_RELAXED);
-  raddle_stats_set_depth (&self->handler->stats, self->n_queued);
+  raddle_stats_set_depth (self->stats, self->n_queued);
   update_full_locked (self, tidings);
 }
 

@@ -122,7 +122,7 @@ merge_now_locked (RaddleLane *self,
 {
   gsize n_bytes_before = entry->n_bytes;
 
-  raddle_stats_add_coalesced (&self->handler->stats, merge_parts (self, entry));
+  raddle_stats_add_coalesced (self->stats, merge_parts (self, entry));
   raddle_merger_get_size (entry->merger, raddle_lane_tells_gaps (self), &entry->n_bytes);
 
   return (gssize) entry->n_bytes - (gssize) n_bytes_before;

@@ -20,7 +20,7 @@ raddle_slot_drop_entry_locked (RaddleSlot *self,
   RaddleBatch **gap = entry->next != NULL ? &entry->next->gap : &self->gap;
 
   if (entry->merger != NULL)
-    raddle_stats_add_coalesced (&self->lane->handler->stats,
+    raddle_stats_add_coalesced (self->lane->stats,
                                 raddle_lane_take_merged (self->lane, entry));
   raddle_slot_miss_locked (self, &entry->gap, entry->batch, entry->first, entry->end);
   raddle_slot_join_gaps_locked (self, gap, g_steal_pointer (&entry->gap));

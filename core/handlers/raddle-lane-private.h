@@ -109,6 +109,8 @@ struct _RaddleLane
   int ref_count; /* atomic */
   RaddleLaneOwner *owner;
   RaddleHandler *handler;
+  const RaddleHandlerCalls *functions; /* the handler's, as are the statistics */
+  RaddleStats *stats;
   RaddleLaneSettings settings;
   RaddleLaneSide home; /* where it is set up and torn down */
   guint32 types;       /* the handler's own */

@@ -78,7 +78,7 @@ note_times (RaddleLane *self,
 
   if (n_calls == 0)
     return;
-  raddle_stats_add_turn (&self->handler->stats, n_calls, elapsed, waited,
+  raddle_stats_add_turn (self->stats, n_calls, elapsed, waited,
                          waited + elapsed - elapsed / n_calls);
   service->noted = now;
   service->n_noted = service->n_calls;
@@ -165,7 +165,7 @@ call_sync (RaddleLane *self,
            RaddleEvent *event)
 {
   GError *error = NULL;
-  gboolean good = self->handler->calls->sync[event->type](self->handler, event, &error);
+  gboolean good = self->functions->sync[event->type](self->handler, event, &error);
 
   if (G_UNLIKELY (!good || error != NULL || raddle_lane_look_at (&self->failing)))
     note_outcome (self, turn, event, good, error);
@@ -346,7 +346,7 @@ take_merged (RaddleLane *self,
     return;
   n_merged = raddle_lane_take_merged (self, entry);
   if (n_merged > 0)
-    raddle_stats_add_coalesced (&self->handler->stats, n_merged);
+    raddle_stats_add_coalesced (self->stats, n_merged);
 }
 
 /* The call goes on after the turn; its clock starts now. */
@@ -675,7 +675,7 @@ call_done_cb (RaddleCall *call,
   guint next = entry->first;
 
   if (call->event->type != RADDLE_EVENT_GAP)
-    raddle_stats_add_turn (&self->handler->stats, 1, elapsed, waited, waited);
+    raddle_stats_add_turn (self->stats, 1, elapsed, waited, waited);
   if (!call->cancelled && (!good || raddle_lane_look_at (&self->failing)))
     raddle_lane_note_call (self, call->epoch, good);
   raddle_lane_unwatch_call (self, call);

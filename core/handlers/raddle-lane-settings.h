@@ -6,18 +6,9 @@
 
 #pragma once
 
-#include <glib.h>
+#include "raddle/raddle-handler.h"
 
 G_BEGIN_DECLS
-
-/* What a full lane does with tokens. Starts and ends are always taken. */
-typedef enum
-{
-  RADDLE_OVERFLOW_BLOCK,       /* the stream waits */
-  RADDLE_OVERFLOW_COALESCE,    /* adjacent pieces become one; else the stream waits */
-  RADDLE_OVERFLOW_DROP_OLDEST, /* what waited longest goes, and is counted */
-  RADDLE_OVERFLOW_DROP_NEWEST, /* what comes is not taken, and is counted */
-} RaddleOverflow;
 
 typedef enum
 {
@@ -37,9 +28,11 @@ typedef struct
   gint64 breaker_wait; /* us until a suspended handler is tried again */
 } RaddleLaneSettings;
 
+#define RADDLE_LANE_DEFAULT_EVENTS 4096
+
 #define RADDLE_LANE_SETTINGS_DEFAULT                                     \
   {                                                                      \
-    .max_events = 4096, .max_bytes = 8 * 1024 * 1024,                    \
+    .max_events = RADDLE_LANE_DEFAULT_EVENTS, .max_bytes = 8 * 1024 * 1024, \
     .timeout = 30 * G_USEC_PER_SEC, .breaker = 5,                        \
     .breaker_wait = 30 * G_USEC_PER_SEC                                  \
   }

@@ -164,7 +164,7 @@ note_timeout (RaddleLane *self,
   g_autoptr (GError) error = make_timeout_error (self);
   char *message;
 
-  raddle_stats_add_timed_out (&self->handler->stats);
+  raddle_stats_add_timed_out (self->stats);
   message = raddle_handler_note_failure_in (self->handler, run, type, error);
   raddle_lane_note_call (self, epoch, FALSE);
 
@@ -230,8 +230,8 @@ setup_is_overdue (RaddleLane *self,
 
   if (overdue)
     {
-      raddle_stats_add_timed_out (&self->handler->stats);
-      raddle_stats_add_failed (&self->handler->stats);
+      raddle_stats_add_timed_out (self->stats);
+      raddle_stats_add_failed (self->stats);
       message = g_strdup_printf ("handler '%s': raddle_setup () failed: %s",
                                  raddle_handler_get_name (self->handler), error->message);
     }

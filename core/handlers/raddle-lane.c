@@ -139,8 +139,10 @@ raddle_lane_new (RaddleLaneOwner *owner,
   self->ref_count = 1;
   self->owner = owner->ref (owner);
   self->handler = g_object_ref (handler);
+  self->functions = calls;
+  self->stats = &raddle_handler_get_private (handler)->stats;
   self->settings = *settings;
-  handler->on_error = settings->on_error;
+  raddle_handler_get_private (handler)->on_error = settings->on_error;
   self->types = self->accepted = raddle_handler_get_types (handler);
   if (self->types & RADDLE_EVENT_MASK (RADDLE_EVENT_LLM_START))
     self->accepted |= RADDLE_EVENT_MASK (RADDLE_EVENT_CHAT_MODEL_START);

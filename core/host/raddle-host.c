@@ -312,8 +312,6 @@ raddle_host_load_plugins (RaddleHost *self,
   return TRUE;
 }
 
-static const RaddleLaneSettings default_settings = RADDLE_LANE_SETTINGS_DEFAULT;
-
 static void
 open_handlers (RaddleHost *self,
                GPtrArray *handlers,
@@ -413,7 +411,8 @@ raddle_host_list_handlers (RaddleHost *self)
  * Adds a handler. Of runs that are under way it gets the start first, marked as replayed.
  *
  * Returns: %FALSE with %RADDLE_ERROR_CLOSED set if the host was closed, or a host has or
- * had the handler
+ * had the handler; with %RADDLE_ERROR_REQUEST if its class does not override what it must,
+ * or its properties do not fit together
  *
  * Since: 0.1
  */
@@ -434,6 +433,8 @@ raddle_host_add_handler (RaddleHost *self,
                    raddle_handler_get_name (handler));
       return FALSE;
     }
+  if (!raddle_handler_prepare (handler, error))
+    return FALSE;
   if (!raddle_handler_claim (handler))
     {
       g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_CLOSED,
@@ -443,7 +444,8 @@ raddle_host_add_handler (RaddleHost *self,
     }
 
   g_list_store_append (self->handlers, handler);
-  raddle_dispatcher_add (self->dispatcher, handler, &default_settings);
+  raddle_dispatcher_add (self->dispatcher, handler,
+                         raddle_handler_get_lane_settings (handler));
   return TRUE;
 }
 

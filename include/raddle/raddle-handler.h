@@ -30,6 +30,25 @@ typedef enum
 } RaddleDelivery;
 
 /**
+ * RaddleOverflow:
+ * @RADDLE_OVERFLOW_BLOCK: the stream waits
+ * @RADDLE_OVERFLOW_COALESCE: adjacent pieces of text become one; where there are none, the
+ *   stream waits
+ * @RADDLE_OVERFLOW_DROP_OLDEST: what waited longest goes, and is counted
+ * @RADDLE_OVERFLOW_DROP_NEWEST: what comes is not taken, and is counted
+ *
+ * What happens to tokens when a handler's queue is full. Starts, steps and ends are always
+ * taken.
+ */
+typedef enum
+{
+  RADDLE_OVERFLOW_BLOCK,
+  RADDLE_OVERFLOW_COALESCE,
+  RADDLE_OVERFLOW_DROP_OLDEST,
+  RADDLE_OVERFLOW_DROP_NEWEST,
+} RaddleOverflow;
+
+/**
  * RaddleHandlerState:
  * @RADDLE_HANDLER_LOADED: made, but not yet set up
  * @RADDLE_HANDLER_RUNNING: gets events
@@ -126,10 +145,59 @@ typedef gboolean (*RaddleHandlerFunc) (RaddleHandler  *self,
                                        gpointer        user_data,
                                        GError        **error);
 
-#define RADDLE_TYPE_HANDLER (raddle_handler_get_type ())
+#define RADDLE_TYPE_DELIVERY (raddle_delivery_get_type ())
+#define RADDLE_TYPE_OVERFLOW (raddle_overflow_get_type ())
+#define RADDLE_TYPE_HANDLER  (raddle_handler_get_type ())
 
 RADDLE_PUBLIC
-G_DECLARE_FINAL_TYPE (RaddleHandler, raddle_handler, RADDLE, HANDLER, GObject)
+GType raddle_delivery_get_type (void);
+RADDLE_PUBLIC
+GType raddle_overflow_get_type (void);
+
+RADDLE_PUBLIC
+G_DECLARE_DERIVABLE_TYPE (RaddleHandler, raddle_handler, RADDLE, HANDLER, GObject)
+
+/**
+ * RaddleHandlerClass:
+ * @parent_class: the parent class
+ * @event: takes an event; on the host's context with inline delivery, else on a thread of
+ *   the pool. %FALSE with the error set when it could not be handled
+ * @event_async: begins to take an event, on the host's context, where it must call the
+ *   callback once, now or later
+ * @event_finish: ends what @event_async began
+ * @setup: called before the first event; %FALSE with the error set when the handler cannot
+ *   be used
+ * @teardown: called after the last event
+ *
+ * What a subclass overrides: either @event, or both of @event_async and @event_finish;
+ * @setup and @teardown are optional. They are called as the functions of a plugin are, which
+ * raddle-plugin.h tells: of one run one at a time and in order; @event and @event_async get
+ * every type of event that [property@Raddle.Handler:events] names.
+ *
+ * Since: 0.1
+ */
+struct _RaddleHandlerClass
+{
+  GObjectClass parent_class;
+
+  gboolean (*event)        (RaddleHandler        *self,
+                            RaddleEvent          *event,
+                            GError              **error);
+  void     (*event_async)  (RaddleHandler        *self,
+                            RaddleEvent          *event,
+                            GCancellable         *cancellable,
+                            GAsyncReadyCallback   callback,
+                            gpointer              user_data);
+  gboolean (*event_finish) (RaddleHandler        *self,
+                            GAsyncResult         *result,
+                            GError              **error);
+  gboolean (*setup)        (RaddleHandler        *self,
+                            GError              **error);
+  void     (*teardown)     (RaddleHandler        *self);
+
+  /*< private >*/
+  gpointer padding[8];
+};
 
 /* For embedding programs. */
 RADDLE_PUBLIC

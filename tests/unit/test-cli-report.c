@@ -54,7 +54,7 @@ test_words (void)
       const Case *this = &cases[i];
       g_autoptr (RaddleHandler) handler =
         raddle_handler_new_with_func ("a", types, 1, event_cb, NULL, NULL);
-      RaddleStats *stats = &handler->stats;
+      RaddleStats *stats = &raddle_handler_get_private (handler)->stats;
       g_autofree char *words = NULL;
 
       /* A call that takes too long has failed too. */

@@ -34,7 +34,7 @@ add_handler (GListStore *list,
 static void
 fill (RaddleHandler *handler)
 {
-  RaddleStats *stats = &handler->stats;
+  RaddleStats *stats = &raddle_handler_get_private (handler)->stats;
 
   raddle_stats_add_turn (stats, 1000000, G_GINT64_CONSTANT (5400000000), 12, 12);
   raddle_stats_add_turn (stats, 1, 0, 2500000, 2500000);

@@ -343,7 +343,7 @@ make_handler (void)
   RaddleEventType types[] = { RADDLE_EVENT_TEXT };
   RaddleHandler *handler =
     raddle_handler_new_with_func ("h", types, 1, event_cb, NULL, NULL);
-  RaddleStats *stats = &handler->stats;
+  RaddleStats *stats = &raddle_handler_get_private (handler)->stats;
 
   raddle_stats_add_turn (stats, 6, 700, 1, 6);
   raddle_stats_add_dropped (stats, 8);
