@@ -16,6 +16,7 @@
 #define OVERFLOWS  "block|coalesce|drop-oldest|drop-newest"
 #define ON_ERRORS  "log|raise|disable"
 #define ISOLATIONS "none|process"
+#define KINDS      "any|llm|chain|tool|retriever"
 
 #define MIN_BREAKER_WAIT 1000 /* us */
 
@@ -32,6 +33,10 @@ static const RaddleOption own_options[] = {
   { "breaker", RADDLE_OPTION_INT },
   { "breaker-wait", RADDLE_OPTION_DURATION },
   { "isolation", RADDLE_OPTION_ENUM, .choices = ISOLATIONS },
+  { "only-names", RADDLE_OPTION_LIST },
+  { "only-tags", RADDLE_OPTION_LIST },
+  { "only-kinds", RADDLE_OPTION_LIST },
+  { "roots-only", RADDLE_OPTION_BOOL },
 };
 
 static const RaddleOption *
@@ -141,6 +146,81 @@ read_events (const RaddleGroupReader *reader,
       handler->events |= G_GUINT64_CONSTANT (1) << type;
     else
       refuse_event (reader, *words);
+}
+
+static RaddleFilter *
+ensure_filter (RaddleHandlerConfig *handler)
+{
+  if (handler->filter == NULL)
+    handler->filter = raddle_filter_new ();
+  return handler->filter;
+}
+
+/* NULL when the key is not there. A list without a word would let no run pass, or all. */
+static const char *const *
+get_words (const RaddleGroupReader *reader,
+           const char *key)
+{
+  const char *const *words = raddle_settings_get_list (reader->settings, key);
+
+  if (words != NULL && words[0] == NULL)
+    raddle_group_add_problem (reader->group, key, reader->problems,
+                              "names nothing; leave the key out for all runs");
+  return words;
+}
+
+static void
+read_words (const RaddleGroupReader *reader,
+            const char *key,
+            void (*add) (RaddleFilter *filter, const char *word),
+            RaddleHandlerConfig *handler)
+{
+  const char *const *words = get_words (reader, key);
+
+  for (; words != NULL && *words != NULL; words++)
+    add (ensure_filter (handler), *words);
+}
+
+static void
+refuse_kind (const RaddleGroupReader *reader,
+             const char *word)
+{
+  g_autofree char *quoted = raddle_quote_value (word);
+
+  raddle_group_add_problem (reader->group, "only-kinds", reader->problems,
+                            "%s is no kind of run: one of llm, chain, tool, retriever",
+                            quoted);
+}
+
+static void
+read_kinds (const RaddleGroupReader *reader,
+            RaddleHandlerConfig *handler)
+{
+  const char *const *words = get_words (reader, "only-kinds");
+
+  for (; words != NULL && *words != NULL; words++)
+    {
+      guint kind = find_word (*words, KINDS, RADDLE_RUN_ANY);
+
+      if (kind == RADDLE_RUN_ANY)
+        refuse_kind (reader, *words);
+      else
+        raddle_filter_add_kind (ensure_filter (handler), kind);
+    }
+}
+
+/* Which runs the handler gets. */
+static void
+read_filter (const RaddleGroupReader *reader,
+             RaddleHandlerConfig *handler)
+{
+  read_words (reader, "only-names", raddle_filter_add_name, handler);
+  read_words (reader, "only-tags", raddle_filter_add_tag, handler);
+  read_kinds (reader, handler);
+  if (raddle_settings_get_kind (reader->settings, "roots-only", NULL))
+    raddle_filter_set_roots_only (
+      ensure_filter (handler),
+      raddle_settings_get_boolean (reader->settings, "roots-only"));
 }
 
 static void
@@ -330,6 +410,7 @@ raddle_config_read_handler (const RaddleConfig *self,
 
   read_plugin (&reader, handler);
   read_events (&reader, handler);
+  read_filter (&reader, handler);
   read_limits (&reader, handler);
   read_times (&reader, handler);
   if (raddle_settings_get_kind (settings, "enabled", NULL))

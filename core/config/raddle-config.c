@@ -66,6 +66,7 @@ raddle_handler_config_free (RaddleHandlerConfig *self)
 
   g_free (self->name);
   g_free (self->plugin);
+  g_clear_pointer (&self->filter, raddle_filter_free);
   g_free (self);
 }
 

@@ -8,6 +8,7 @@
 #include "config/raddle-problem.h"
 #include "handlers/raddle-lane-settings.h"
 #include "handlers/raddle-settings.h"
+#include "raddle/raddle-filter.h"
 #include "raddle/raddle-handler.h"
 
 G_BEGIN_DECLS
@@ -55,6 +56,7 @@ typedef struct
   RaddleDelivery delivery;
   RaddleLaneSettings lane;
   RaddleIsolation isolation;
+  RaddleFilter *filter;    /* NULL: all runs */
 } RaddleHandlerConfig;
 
 typedef struct

@@ -31,6 +31,7 @@ typedef struct
   /* Immutable once made. */
   char *name;
   char **events;                 /* of a subclass: which it wants; NULL: all */
+  RaddleFilter *filter;          /* which runs it gets; NULL: all */
 
   /* Immutable once it was prepared. */
   const RaddleHandlerCalls *calls;
@@ -88,6 +89,9 @@ const RaddleHandlerCalls *raddle_handler_get_calls     (RaddleHandler           
 const RaddleLaneSettings *raddle_handler_get_lane_settings (RaddleHandler        *self);
 guint32                   raddle_handler_get_types     (RaddleHandler            *self);
 gpointer                  raddle_handler_get_origin    (RaddleHandler            *self);
+/* Any thread: whether it is to get the run, which has started, at all. */
+gboolean                  raddle_handler_accepts       (RaddleHandler            *self,
+                                                        RaddleRunInfo            *run);
 
 /* raddle-handler-stats.c: the properties get the numbers from @first_id on. Any thread. */
 void                      raddle_handler_install_stats (GObjectClass             *object_class,

@@ -9,6 +9,7 @@
 #include "handlers/raddle-handler-private.h"
 
 #include "events/raddle-lock.h"
+#include "handlers/raddle-filter-private.h"
 #include "raddle/raddle-enum-types.h"
 #include "raddle/raddle-error.h"
 #include "runs/raddle-run-origin.h"
@@ -74,6 +75,7 @@ raddle_handler_finalize (GObject *object)
   g_clear_object (&priv->plugin);
   g_free (priv->own_calls);
   g_strfreev (priv->events);
+  g_clear_pointer (&priv->filter, raddle_filter_free);
   g_free (priv->name);
   g_free (priv->reason);
   raddle_stats_clear (&priv->stats);
@@ -390,6 +392,38 @@ raddle_handler_new_with_func (const char *name,
   priv->func_destroy = destroy;
 
   return self;
+}
+
+/**
+ * raddle_handler_set_filter:
+ * @self: a handler that was not given to a host
+ * @filter: (nullable): which runs it gets; copied. %NULL: all of them
+ *
+ * Has the handler not get some runs at all, from the start to the end.
+ *
+ * Since: 0.1
+ */
+void
+raddle_handler_set_filter (RaddleHandler *self,
+                           const RaddleFilter *filter)
+{
+  RaddleHandlerPrivate *priv = raddle_handler_get_private (self);
+
+  g_return_if_fail (RADDLE_IS_HANDLER (self));
+  g_return_if_fail (!priv->claimed);
+
+  g_clear_pointer (&priv->filter, raddle_filter_free);
+  if (filter != NULL)
+    priv->filter = raddle_filter_copy (filter);
+}
+
+gboolean
+raddle_handler_accepts (RaddleHandler *self,
+                        RaddleRunInfo *run)
+{
+  RaddleHandlerPrivate *priv = raddle_handler_get_private (self);
+
+  return priv->filter == NULL || raddle_filter_accepts (priv->filter, run);
 }
 
 const RaddleHandlerCalls *

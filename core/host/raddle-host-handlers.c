@@ -223,6 +223,7 @@ add_handler (const RaddleConfig *config,
 
   if (handler == NULL)
     return;
+  raddle_handler_set_filter (handler, handler_config->filter);
   g_ptr_array_add (handlers, handler);
   g_ptr_array_add (settings, g_memdup2 (&lane, sizeof lane));
 }

@@ -15,7 +15,8 @@
 /* What Raddle itself reads from a handler's group. */
 static const char * const own_keys[] = {
   "plugin", "enabled", "events", "delivery", "queue-length", "queue-bytes", "overflow",
-  "timeout", "on-error", "breaker", "breaker-wait", "isolation", NULL
+  "timeout", "on-error", "breaker", "breaker-wait", "isolation",
+  "only-names", "only-tags", "only-kinds", "roots-only", NULL
 };
 
 const char *

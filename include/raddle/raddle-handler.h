@@ -208,6 +208,9 @@ RaddleHandler       *raddle_handler_new_with_func (const char            *name,
                                                    gpointer               user_data,
                                                    GDestroyNotify         destroy);
 RADDLE_PUBLIC
+void                 raddle_handler_set_filter    (RaddleHandler         *self,
+                                                   const RaddleFilter    *filter);
+RADDLE_PUBLIC
 RaddleHandlerState   raddle_handler_get_state     (RaddleHandler         *self);
 RADDLE_PUBLIC
 char                *raddle_handler_dup_reason    (RaddleHandler         *self);

@@ -13,6 +13,7 @@ G_BEGIN_DECLS
 
 typedef struct _RaddleAgent   RaddleAgent;
 typedef struct _RaddleEvent   RaddleEvent;
+typedef struct _RaddleFilter  RaddleFilter;
 typedef struct _RaddleHandler RaddleHandler;
 typedef struct _RaddleHost    RaddleHost;
 typedef struct _RaddleModel   RaddleModel;

@@ -11,6 +11,7 @@
 #include <raddle/raddle-error.h>
 #include <raddle/raddle-event-types.h>
 #include <raddle/raddle-event.h>
+#include <raddle/raddle-filter.h>
 #include <raddle/raddle-handler.h>
 #include <raddle/raddle-host.h>
 #include <raddle/raddle-model.h>

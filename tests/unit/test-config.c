@@ -203,6 +203,16 @@ static const BadCase bad_cases[] = {
                                      "behind it for powers of 1024" },
   { "[handler a]\nbreaker=-1\n",
     ":2: [handler a] breaker: -1 is out of bounds: from 0 to 2147483647" },
+  { "[handler a]\nonly-names=\n",
+    ":2: [handler a] only-names: names nothing; leave the key out for all runs" },
+  { "[handler a]\nonly-kinds=llm;model\n",
+    ":2: [handler a] only-kinds: 'model' is no kind of run: one of llm, chain, tool, "
+    "retriever" },
+  { "[handler a]\nonly-kinds=any\n",
+    ":2: [handler a] only-kinds: 'any' is no kind of run: one of llm, chain, tool, "
+    "retriever" },
+  { "[handler a]\nroots-only=perhaps\n",
+    ":2: [handler a] roots-only: 'perhaps' is neither 'true' nor 'false'" },
   { "[handler a]\nbreaker-wait=0\n",
     ":2: [handler a] breaker-wait: 0 is out of bounds: at least 1ms" },
   { "[handler a]\nbreaker-wait=999us\n",
@@ -373,6 +383,10 @@ static const char good_file[] = "\xef\xbb\xbf# a comment\r\n"
                                 "breaker=0\n"
                                 "breaker-wait=1ms\n"
                                 "isolation=none\n"
+                                "only-names=a;b\n"
+                                "only-tags=c\n"
+                                "only-kinds=llm;tool\n"
+                                "roots-only=true\n"
                                 "path=audit.jsonl\n"
                                 "[handler tokens]\n"
                                 "enabled=false";
@@ -432,6 +446,8 @@ check_handlers (const RaddleConfig *config)
   g_assert_cmpint (audit->lane.on_error, ==, RADDLE_ON_ERROR_DISABLE);
   g_assert_cmpuint (audit->lane.breaker, ==, 0);
   g_assert_cmpint (audit->lane.breaker_wait, ==, 1000);
+  g_assert_nonnull (audit->filter);
+  g_assert_null (tokens->filter);
   g_assert_true (raddle_handler_config_has_key (audit, "timeout"));
   g_assert_true (raddle_handler_config_has_key (audit, "path"));
   g_assert_false (raddle_handler_config_has_key (audit, "enabled"));

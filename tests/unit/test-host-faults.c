@@ -107,6 +107,25 @@ test_no_callback (gconstpointer settings)
   g_assert_cmpuint (stats.n_dropped, ==, b->sights->len - 1);
 }
 
+/* The keyfile's filter keeps a run from the one handler, and not from the other. */
+static void
+test_filtered (void)
+{
+  g_autoptr (Stage) stage = stage_new (1);
+  Puppet *a = stage_add (stage, "puppet", "a", "only-names=other\nonly-kinds=llm");
+  Puppet *b = stage_add (stage, "puppet", "b", "only-names=R;other\nroots-only=true");
+  g_auto (Answer) answer = { 0 };
+  g_autoptr (RaddleModel) model = NULL;
+
+  stage_start (stage);
+  model = dup_model (stage, 0);
+  ask (model, "R", NULL, &answer);
+  stage_iterate_until (stage, answer.n_results == 1);
+  stage_close (stage);
+  g_assert_cmpuint (a->sights->len, ==, 0);
+  g_assert_cmpuint (check_runs (b), ==, 1);
+}
+
 /* ---- stops ---- */
 
 typedef struct
@@ -1025,6 +1044,7 @@ main (int argc,
 
       add ("stop", name, &stop_cases[i], test_stop_in_every_event);
     }
+  g_test_add_func ("/host-faults/filtered", test_filtered);
   g_test_add_func ("/host-faults/stop/at-every-turn", test_stop_at_every_turn);
   g_test_add_func ("/host-faults/cancellations", test_cancellations);
   add ("host-goes", "by-hand", NULL, test_host_goes);
