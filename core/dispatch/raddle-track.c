@@ -367,7 +367,7 @@ join (RaddleTrack *self,
   RaddleSlot *slot;
 
   if (self->ended || is_origin (self, lane) ||
-      !raddle_handler_accepts (raddle_lane_get_handler (lane), &self->run->info))
+      !raddle_handler_accepts (raddle_lane_get_handler (lane), self->run))
     return NULL;
   slot = raddle_lane_open_slot (lane, self->run, before);
   if (slot == NULL)

@@ -19,12 +19,12 @@ struct _RaddleFilter
 /**
  * RaddleFilter:
  *
- * Which runs a handler gets. A run passes when its name is one of the names, at least one of
- * its tags is one of the tags, and its kind is one of the kinds; what no name, tag or kind
- * was added to asks for nothing. A new filter lets all runs pass.
+ * Which runs a handler gets. A run passes when its name is one of the names, at least one
+ * of its tags is one of the tags, and its kind is one of the kinds; what no name, tag or
+ * kind was added to asks for nothing. A new filter lets all runs pass.
  *
- * The start of a run decides: a handler gets all events of a run or none. Runs below one that
- * is left out are looked at for themselves.
+ * The start of a run decides: a handler gets all events of a run or none. Runs below one
+ * that is left out are looked at for themselves.
  *
  * Since: 0.1
  */

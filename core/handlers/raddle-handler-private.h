@@ -9,6 +9,7 @@
 #include "handlers/raddle-settings.h"
 #include "handlers/raddle-stats.h"
 #include "raddle/raddle-handler.h"
+#include "runs/raddle-run-record.h"
 
 G_BEGIN_DECLS
 
@@ -24,6 +25,10 @@ typedef struct
   gboolean (*has_run) (gpointer lane, RaddleRunInfo *run);
   gpointer lane; /* not owned; NULL without a lane */
 } RaddleHandlerRuns;
+
+/* Takes the handler away from @owner. */
+typedef void (*RaddleHandlerLeave) (GObject       *owner,
+                                    RaddleHandler *handler);
 
 /* What a handler has. Lanes keep pointers to what they need at each event. */
 typedef struct
@@ -45,6 +50,9 @@ typedef struct
   guint32 types;
   GObject *plugin; /* what the functions live in */
   RaddleOnError on_error; /* the lane's, which sets it before the first call */
+  RaddleRunRecord *top_run; /* of what it gets; NULL: of all */
+  RaddleHandlerLeave leave; /* immutable once it was added */
+  GWeakRef owner;           /* who has it and takes it away; NULL */
   gpointer origin; /* a number that no other handler has or will have */
 
   GMutex lock;
@@ -89,9 +97,6 @@ const RaddleHandlerCalls *raddle_handler_get_calls     (RaddleHandler           
 const RaddleLaneSettings *raddle_handler_get_lane_settings (RaddleHandler        *self);
 guint32                   raddle_handler_get_types     (RaddleHandler            *self);
 gpointer                  raddle_handler_get_origin    (RaddleHandler            *self);
-/* Any thread: whether it is to get the run, which has started, at all. */
-gboolean                  raddle_handler_accepts       (RaddleHandler            *self,
-                                                        RaddleRunInfo            *run);
 
 /* raddle-handler-stats.c: the properties get the numbers from @first_id on. Any thread. */
 void                      raddle_handler_install_stats (GObjectClass             *object_class,
@@ -99,6 +104,19 @@ void                      raddle_handler_install_stats (GObjectClass            
 gboolean                  raddle_handler_get_stats_property (RaddleHandler       *self,
                                                         guint                     nth,
                                                         GValue                   *value);
+
+/* raddle-handler-owner.c; the last two on any thread */
+void                      raddle_handler_set_owner     (RaddleHandler            *self,
+                                                        gpointer                  owner,
+                                                        RaddleHandlerLeave        leave);
+gpointer                  raddle_handler_dup_owner     (RaddleHandler            *self);
+void                      raddle_handler_set_timeout   (RaddleHandler            *self,
+                                                        gint64                    timeout);
+void                      raddle_handler_set_top_run   (RaddleHandler            *self,
+                                                        RaddleRunRecord          *run);
+gboolean                  raddle_handler_accepts       (RaddleHandler            *self,
+                                                        RaddleRunRecord          *run);
+void                      raddle_handler_leave         (RaddleHandler            *self);
 
 /* Where its events are: on the pool or on the loop. */
 gboolean                  raddle_handler_setup         (RaddleHandler            *self);

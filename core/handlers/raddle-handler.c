@@ -2,16 +2,16 @@
 
 /* Owns one handler: its functions, its settings, its state and the data that it keeps,
  * for itself and for each run. The functions are entered by its lane and by nobody else;
- * those of a subclass are made out of its class in raddle-handler-class.c. No lock is held
- * while a function of the handler, or a destroy notify of its, runs.
+ * those of a subclass are made out of its class in raddle-handler-class.c. No lock is
+ * held while a function of the handler, or a destroy notify of its, runs.
  */
 
 #include "handlers/raddle-handler-private.h"
 
 #include "events/raddle-lock.h"
-#include "handlers/raddle-filter-private.h"
 #include "raddle/raddle-enum-types.h"
 #include "raddle/raddle-error.h"
+#include "raddle/raddle-filter.h"
 #include "runs/raddle-run-origin.h"
 #include "runs/raddle-run-record.h"
 
@@ -51,10 +51,10 @@ G_DEFINE_ENUM_TYPE (RaddleOverflow, raddle_overflow,
  * thread and is not notified: read it when you want to know it.
  *
  * A program makes one with raddle_handler_new_with_func(), or derives a class that
- * overrides [vfunc@Raddle.Handler.event], or both of [vfunc@Raddle.Handler.event_async] and
- * [vfunc@Raddle.Handler.event_finish], and gives an object of it to
- * raddle_host_add_handler(). The object then gets its events on the host's context, unless
- * it says otherwise with [property@Raddle.Handler:delivery].
+ * overrides [vfunc@Raddle.Handler.event], or both of [vfunc@Raddle.Handler.event_async]
+ * and [vfunc@Raddle.Handler.event_finish], and gives an object of it to
+ * raddle_host_add_handler(). The object then gets its events on the host's context,
+ * unless it says otherwise with [property@Raddle.Handler:delivery].
  *
  * Since: 0.1
  */
@@ -76,6 +76,8 @@ raddle_handler_finalize (GObject *object)
   g_free (priv->own_calls);
   g_strfreev (priv->events);
   g_clear_pointer (&priv->filter, raddle_filter_free);
+  g_clear_pointer (&priv->top_run, raddle_run_record_unref);
+  g_weak_ref_clear (&priv->owner);
   g_free (priv->name);
   g_free (priv->reason);
   raddle_stats_clear (&priv->stats);
@@ -199,9 +201,9 @@ install_settings (void)
    *
    * How the handler gets its events. Objects of a subclass are called inline if they do
    * not say otherwise, because a program's objects live on its main loop: they must take
-   * microseconds. With any other delivery [vfunc@Raddle.Handler.event] runs on a thread of
-   * the pool. Where [vfunc@Raddle.Handler.event_async] is overridden, inline is the same as
-   * awaited.
+   * microseconds. With any other delivery [vfunc@Raddle.Handler.event] runs on a thread
+   * of the pool. Where [vfunc@Raddle.Handler.event_async] is overridden, inline is the
+   * same as awaited.
    *
    * Since: 0.1
    */
@@ -289,6 +291,7 @@ raddle_handler_init (RaddleHandler *self)
   priv->origin = make_origin ();
   priv->settings = raddle_settings_new ();
   priv->lane_settings = (RaddleLaneSettings) RADDLE_LANE_SETTINGS_DEFAULT;
+  g_weak_ref_init (&priv->owner, NULL);
   g_mutex_init (&priv->lock);
   raddle_stats_init (&priv->stats);
 }
@@ -352,9 +355,9 @@ call_func (RaddleHandler *self,
  *
  * Makes a handler of the embedding program. @func runs on the host's context, one call at
  * a time, and must take microseconds: the loop waits for it. It must not iterate the
- * context: nothing of the host moves before it returns. Delivery is inline; the limits are
- * those of a keyfile that says nothing: 4096 events or 8 MiB may wait, and five failures in
- * a row suspend the handler for 30 s.
+ * context: nothing of the host moves before it returns. Delivery is inline; the limits
+ * are those of a keyfile that says nothing: 4096 events or 8 MiB may wait, and five
+ * failures in a row suspend the handler for 30 s.
  *
  * Returns: (transfer full): the handler; give it to raddle_host_add_handler()
  *
@@ -415,15 +418,6 @@ raddle_handler_set_filter (RaddleHandler *self,
   g_clear_pointer (&priv->filter, raddle_filter_free);
   if (filter != NULL)
     priv->filter = raddle_filter_copy (filter);
-}
-
-gboolean
-raddle_handler_accepts (RaddleHandler *self,
-                        RaddleRunInfo *run)
-{
-  RaddleHandlerPrivate *priv = raddle_handler_get_private (self);
-
-  return priv->filter == NULL || raddle_filter_accepts (priv->filter, run);
 }
 
 const RaddleHandlerCalls *

@@ -402,6 +402,28 @@ raddle_host_list_handlers (RaddleHost *self)
   return G_LIST_MODEL (self->handlers);
 }
 
+/* On the loop. */
+static void
+left_cb (gpointer user_data)
+{
+  g_autoptr (RaddleHandler) handler = user_data;
+  g_autoptr (RaddleHost) host = raddle_handler_dup_owner (handler);
+
+  if (host != NULL)
+    raddle_host_remove_handler (host, handler);
+}
+
+/* From any thread. */
+static void
+leave_cb (GObject *owner,
+          RaddleHandler *handler)
+{
+  RaddleHost *self = RADDLE_HOST (owner);
+
+  if (!raddle_dispatcher_post (self->dispatcher, left_cb, g_object_ref (handler)))
+    g_object_unref (handler);
+}
+
 /**
  * raddle_host_add_handler:
  * @self: a host that has been started
@@ -411,8 +433,8 @@ raddle_host_list_handlers (RaddleHost *self)
  * Adds a handler. Of runs that are under way it gets the start first, marked as replayed.
  *
  * Returns: %FALSE with %RADDLE_ERROR_CLOSED set if the host was closed, or a host has or
- * had the handler; with %RADDLE_ERROR_REQUEST if its class does not override what it must,
- * or its properties do not fit together
+ * had the handler; with %RADDLE_ERROR_REQUEST if its class does not override what it
+ * must, or its properties do not fit together
  *
  * Since: 0.1
  */
@@ -444,6 +466,7 @@ raddle_host_add_handler (RaddleHost *self,
     }
 
   g_list_store_append (self->handlers, handler);
+  raddle_handler_set_owner (handler, self, leave_cb);
   raddle_dispatcher_add (self->dispatcher, handler,
                          raddle_handler_get_lane_settings (handler));
   return TRUE;

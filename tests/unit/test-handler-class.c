@@ -420,7 +420,7 @@ assert_refused (RaddleHandler *handler,
                 const char *words)
 {
   g_autoptr (HostKit) kit = host_kit_new ();
-  g_autoptr (RaddleHandler) owned = handler;
+  G_GNUC_UNUSED g_autoptr (RaddleHandler) owned = handler;
   g_autoptr (GError) error = NULL;
 
   g_assert_false (raddle_host_add_handler (kit->host, handler, &error));
