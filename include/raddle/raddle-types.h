@@ -11,16 +11,17 @@
 
 G_BEGIN_DECLS
 
-typedef struct _RaddleAgent   RaddleAgent;
-typedef struct _RaddleEvent   RaddleEvent;
-typedef struct _RaddleFilter  RaddleFilter;
-typedef struct _RaddleHandler RaddleHandler;
-typedef struct _RaddleHost    RaddleHost;
-typedef struct _RaddleModel   RaddleModel;
-typedef struct _RaddlePlugin  RaddlePlugin;
-typedef struct _RaddleRequest RaddleRequest;
-typedef struct _RaddleResult  RaddleResult;
-typedef struct _RaddleRun     RaddleRun;
-typedef struct _RaddleTool    RaddleTool;
+typedef struct _RaddleAgent     RaddleAgent;
+typedef struct _RaddleEvent     RaddleEvent;
+typedef struct _RaddleFilter    RaddleFilter;
+typedef struct _RaddleHandler   RaddleHandler;
+typedef struct _RaddleHost      RaddleHost;
+typedef struct _RaddleListener  RaddleListener;
+typedef struct _RaddleModel     RaddleModel;
+typedef struct _RaddlePlugin    RaddlePlugin;
+typedef struct _RaddleRequest   RaddleRequest;
+typedef struct _RaddleResult    RaddleResult;
+typedef struct _RaddleRun       RaddleRun;
+typedef struct _RaddleTool      RaddleTool;
 
 G_END_DECLS

@@ -14,6 +14,7 @@
 #include <raddle/raddle-filter.h>
 #include <raddle/raddle-handler.h>
 #include <raddle/raddle-host.h>
+#include <raddle/raddle-listener.h>
 #include <raddle/raddle-model.h>
 #include <raddle/raddle-option.h>
 #include <raddle/raddle-plugin-info.h>

@@ -11,7 +11,7 @@
 
 house_folder=$(CDPATH='' cd -- "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 house_spdx='/* SPDX-License-Identifier: LGPL-2.1-or-later */'
-house_floors='events runs handlers dispatch plugins config models agents host cli'
+house_floors='events runs handlers dispatch listeners plugins config models agents host cli'
 
 # The files that belong to the tree: git's, also those not yet added; without git, all but
 # build folders.
@@ -77,7 +77,7 @@ rule_floors () {
 
 # The umbrella is for programs outside, and handlers see nothing but the public headers.
 rule_public_headers () {
-  house_find 'core/(events|runs|handlers|dispatch|plugins|config|models|agents|host)/[^:]*' \
+  house_find 'core/(events|runs|handlers|dispatch|listeners|plugins|config|models|agents|host)/[^:]*' \
     '# *include *["<]raddle/raddle\.h[">]'
   house_find '(plugins|examples)/[^:]*' "# *include *[\"<](${house_floors// /|})/"
 }
