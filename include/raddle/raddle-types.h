@@ -22,6 +22,7 @@ typedef struct _RaddlePlugin    RaddlePlugin;
 typedef struct _RaddleRequest   RaddleRequest;
 typedef struct _RaddleResult    RaddleResult;
 typedef struct _RaddleRun       RaddleRun;
+typedef struct _RaddleStream    RaddleStream;
 typedef struct _RaddleTool      RaddleTool;
 
 G_END_DECLS

@@ -21,5 +21,6 @@
 #include <raddle/raddle-request.h>
 #include <raddle/raddle-result.h>
 #include <raddle/raddle-run.h>
+#include <raddle/raddle-stream.h>
 #include <raddle/raddle-tool.h>
 #include <raddle/raddle-version.h>
