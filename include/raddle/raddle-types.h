@@ -12,6 +12,7 @@
 G_BEGIN_DECLS
 
 typedef struct _RaddleAgent     RaddleAgent;
+typedef struct _RaddleCollector RaddleCollector;
 typedef struct _RaddleEvent     RaddleEvent;
 typedef struct _RaddleFilter    RaddleFilter;
 typedef struct _RaddleHandler   RaddleHandler;
@@ -22,6 +23,7 @@ typedef struct _RaddlePlugin    RaddlePlugin;
 typedef struct _RaddleRequest   RaddleRequest;
 typedef struct _RaddleResult    RaddleResult;
 typedef struct _RaddleRun       RaddleRun;
+typedef struct _RaddleRunNode   RaddleRunNode;
 typedef struct _RaddleStream    RaddleStream;
 typedef struct _RaddleTool      RaddleTool;
 

@@ -7,6 +7,7 @@
 
 #include <raddle/raddle-types.h>
 #include <raddle/raddle-agent.h>
+#include <raddle/raddle-collector.h>
 #include <raddle/raddle-enum-types.h>
 #include <raddle/raddle-error.h>
 #include <raddle/raddle-event-types.h>
@@ -20,6 +21,7 @@
 #include <raddle/raddle-plugin-info.h>
 #include <raddle/raddle-request.h>
 #include <raddle/raddle-result.h>
+#include <raddle/raddle-run-node.h>
 #include <raddle/raddle-run.h>
 #include <raddle/raddle-stream.h>
 #include <raddle/raddle-tool.h>
