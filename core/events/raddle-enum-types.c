@@ -66,6 +66,12 @@ G_DEFINE_ENUM_TYPE (RaddleDelivery, raddle_delivery,
                     G_DEFINE_ENUM_VALUE (RADDLE_DELIVERY_LOCKSTEP, "lockstep"),
                     G_DEFINE_ENUM_VALUE (RADDLE_DELIVERY_DETACHED, "detached"))
 
+G_DEFINE_ENUM_TYPE (RaddleOverflow, raddle_overflow,
+                    G_DEFINE_ENUM_VALUE (RADDLE_OVERFLOW_BLOCK, "block"),
+                    G_DEFINE_ENUM_VALUE (RADDLE_OVERFLOW_COALESCE, "coalesce"),
+                    G_DEFINE_ENUM_VALUE (RADDLE_OVERFLOW_DROP_OLDEST, "drop-oldest"),
+                    G_DEFINE_ENUM_VALUE (RADDLE_OVERFLOW_DROP_NEWEST, "drop-newest"))
+
 G_DEFINE_ENUM_TYPE (RaddleHandlerState, raddle_handler_state,
                     G_DEFINE_ENUM_VALUE (RADDLE_HANDLER_LOADED, "loaded"),
                     G_DEFINE_ENUM_VALUE (RADDLE_HANDLER_RUNNING, "running"),

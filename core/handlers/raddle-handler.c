@@ -31,18 +31,6 @@ static GParamSpec *properties[N_PROPS];
 
 int raddle_handler_private_offset;
 
-G_DEFINE_ENUM_TYPE (RaddleDelivery, raddle_delivery,
-                    G_DEFINE_ENUM_VALUE (RADDLE_DELIVERY_AWAITED, "awaited"),
-                    G_DEFINE_ENUM_VALUE (RADDLE_DELIVERY_INLINE, "inline"),
-                    G_DEFINE_ENUM_VALUE (RADDLE_DELIVERY_LOCKSTEP, "lockstep"),
-                    G_DEFINE_ENUM_VALUE (RADDLE_DELIVERY_DETACHED, "detached"))
-
-G_DEFINE_ENUM_TYPE (RaddleOverflow, raddle_overflow,
-                    G_DEFINE_ENUM_VALUE (RADDLE_OVERFLOW_BLOCK, "block"),
-                    G_DEFINE_ENUM_VALUE (RADDLE_OVERFLOW_COALESCE, "coalesce"),
-                    G_DEFINE_ENUM_VALUE (RADDLE_OVERFLOW_DROP_OLDEST, "drop-oldest"),
-                    G_DEFINE_ENUM_VALUE (RADDLE_OVERFLOW_DROP_NEWEST, "drop-newest"))
-
 /**
  * RaddleHandler:
  *

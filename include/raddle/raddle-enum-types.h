@@ -17,6 +17,7 @@ G_BEGIN_DECLS
 #define RADDLE_TYPE_HANDLER_STATE (raddle_handler_state_get_type ())
 #define RADDLE_TYPE_OPTION_TYPE (raddle_option_type_get_type ())
 #define RADDLE_TYPE_OUTCOME (raddle_outcome_get_type ())
+#define RADDLE_TYPE_OVERFLOW (raddle_overflow_get_type ())
 #define RADDLE_TYPE_PLUGIN_FLAGS (raddle_plugin_flags_get_type ())
 #define RADDLE_TYPE_PLUGIN_STATE (raddle_plugin_state_get_type ())
 #define RADDLE_TYPE_RUN_KIND (raddle_run_kind_get_type ())
@@ -41,6 +42,8 @@ RADDLE_PUBLIC
 GType raddle_option_type_get_type   (void);
 RADDLE_PUBLIC
 GType raddle_outcome_get_type       (void);
+RADDLE_PUBLIC
+GType raddle_overflow_get_type      (void);
 RADDLE_PUBLIC
 GType raddle_plugin_flags_get_type  (void);
 RADDLE_PUBLIC

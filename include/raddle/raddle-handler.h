@@ -145,14 +145,7 @@ typedef gboolean (*RaddleHandlerFunc) (RaddleHandler  *self,
                                        gpointer        user_data,
                                        GError        **error);
 
-#define RADDLE_TYPE_DELIVERY (raddle_delivery_get_type ())
-#define RADDLE_TYPE_OVERFLOW (raddle_overflow_get_type ())
-#define RADDLE_TYPE_HANDLER  (raddle_handler_get_type ())
-
-RADDLE_PUBLIC
-GType raddle_delivery_get_type (void);
-RADDLE_PUBLIC
-GType raddle_overflow_get_type (void);
+#define RADDLE_TYPE_HANDLER (raddle_handler_get_type ())
 
 RADDLE_PUBLIC
 G_DECLARE_DERIVABLE_TYPE (RaddleHandler, raddle_handler, RADDLE, HANDLER, GObject)
