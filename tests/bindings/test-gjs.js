@@ -6,12 +6,13 @@
 imports.gi.versions.Raddle = '1';
 imports.gi.versions.Json = '1.0';
 
-const {Gio, GLib, Json, Raddle} = imports.gi;
+const {Gio, GLib, GObject, Json, Raddle} = imports.gi;
 const System = imports.system;
 
 Gio._promisify(Raddle.Model.prototype, 'generate_async', 'generate_finish');
 Gio._promisify(Raddle.Run.prototype, 'settle_async', 'settle_finish');
 Gio._promisify(Raddle.Run.prototype, 'ready_async', 'ready_finish');
+Gio._promisify(Raddle.Stream.prototype, 'next_async', 'next_finish');
 Gio._promisify(Raddle.Host.prototype, 'close_async', 'close_finish');
 
 const CASSETTE = GLib.getenv('RADDLE_TEST_CASSETTE');
@@ -65,7 +66,79 @@ function texts(events) {
     return events.map(event => event.get_text());
 }
 
+// A class of one's own.
+const Counter = GObject.registerClass(class Counter extends Raddle.Handler {
+    vfunc_setup() {
+        this.log = ['setup'];
+        return true;
+    }
+
+    vfunc_event(event) {
+        this.log.push(event.get_text());
+        if (event.get_text() === 'bad')
+            throw new GLib.Error(Raddle.Error, Raddle.Error.FAILED, 'a bad word');
+        return true;
+    }
+
+    vfunc_teardown() {
+        this.log.push('teardown');
+    }
+});
+
 const tests = {
+    async 'a class of handlers'(host) {
+        const counter = new Counter({name: 'counter', events: ['llm-new-token', 'llm-end']});
+        host.add_handler(counter);
+        const run = host.start_run(Raddle.RunKind.LLM, 'run', null);
+        run.emit_tokens(['a', 'bad']);
+        run.end(null);
+        await run.settle_async(null);
+        host.remove_handler(counter);
+        while (counter.state !== Raddle.HandlerState.STOPPED)
+            GLib.MainContext.default().iteration(true);
+
+        assertEqual(counter.log, ['setup', 'a', 'bad', 'abad', 'teardown']);
+        assertEqual(counter.get_n_failures(), 1);
+        assertEqual(counter.delivery, Raddle.Delivery.INLINE);
+    },
+
+    async 'a listener'(host) {
+        const listener = new Raddle.Listener();
+        const heard = [];
+        let text = '';
+        listener.connect('event', (_listener, event) => heard.push(event));
+        listener.connect('event::llm-new-token', (_listener, event) => {
+            text += event.get_text();
+        });
+        host.add_handler(listener.get_handler());
+        const run = host.start_run(Raddle.RunKind.LLM, 'run', null);
+        run.emit_tokens(['a', 'b', 'c']);
+        run.end(null);
+        System.gc();
+        while (heard.every(event => event.get_event_type() !== Type.LLM_END))
+            GLib.MainContext.default().iteration(true);
+
+        assertEqual(text, 'abc');
+        assertEqual(heard[0].get_event_type(), Type.LLM_START);
+        assertEqual(heard[heard.length - 1].get_event_type(), Type.LLM_END);
+    },
+
+    async 'a stream'(host) {
+        const run = host.start_run(Raddle.RunKind.LLM, 'run', null);
+        const stream = Raddle.Stream.new_for_run(run);
+        host.add_handler(stream.get_handler());
+        run.emit_tokens(['a', 'b', 'c']);
+        run.end(null);
+        let text = '';
+        let event;
+        while ((event = await stream.next_async(null)) !== null) {
+            if (event.get_event_type() === Type.LLM_NEW_TOKEN)
+                text += event.get_text();
+        }
+
+        assertEqual(text, 'abc');
+    },
+
     async 'events by hand'(host) {
         const events = record(host, Type.LLM_START, Type.LLM_NEW_TOKEN, Type.LLM_END);
         const run = host.start_run(Raddle.RunKind.LLM, 'by hand', Json.from_string('"Hello"'));

@@ -246,6 +246,137 @@ class TestHandlers(TestCase):
             GLib.MainContext.default().iteration(False)
 
 
+class Counter(Raddle.Handler):
+    """A class of one's own."""
+
+    def __init__(self, **properties):
+        super().__init__(**properties)
+        self.log = []
+
+    def do_setup(self):
+        self.log.append("setup")
+        return True
+
+    def do_event(self, event):
+        self.log.append((event.get_event_type().value_nick, event.get_text()))
+        if event.get_text() == "bad":
+            raise GLib.Error("a bad word", "raddle-error-quark", Raddle.Error.FAILED)
+        return True
+
+    def do_teardown(self):
+        self.log.append("teardown")
+
+
+class TestSubclass(TestCase):
+    def test_events(self):
+        counter = Counter(name="counter", events=["llm-new-token", "llm-end"])
+        self.host.add_handler(counter)
+        run = self.host.start_run(Raddle.RunKind.LLM, "run", None)
+        run.emit_tokens(["a", "bad"])
+        run.end(None)
+        self.settle(run)
+        self.host.remove_handler(counter)
+        while counter.props.state != Raddle.HandlerState.STOPPED:
+            GLib.MainContext.default().iteration(True)
+
+        self.assertEqual(counter.get_name(), "counter")
+        self.assertEqual(counter.get_delivery(), Raddle.Delivery.INLINE)
+        self.assertEqual(counter.log,
+                         ["setup", ("llm-new-token", "a"), ("llm-new-token", "bad"),
+                          ("llm-end", "abad"), "teardown"])
+        self.assertEqual(counter.get_n_failures(), 1)
+
+    def test_threads(self):
+        """On the pool, while the main loop waits in Python."""
+        counter = Counter(name="counter", delivery=Raddle.Delivery.AWAITED)
+        self.host.add_handler(counter)
+        for _ in range(20):
+            run = self.host.start_run(Raddle.RunKind.LLM, "run", None)
+            run.emit_tokens(["a"] * 50)
+            run.end(None)
+            self.settle(run)
+
+        self.assertEqual(len(counter.log), 1 + 20 * 52)
+
+    def test_set_up_fails(self):
+        class Broken(Counter):
+            def do_setup(self):
+                raise GLib.Error("no ink", "raddle-error-quark", Raddle.Error.FAILED)
+
+        broken = Broken(name="broken")
+        self.host.add_handler(broken)
+        run = self.host.start_run(Raddle.RunKind.CHAIN, "chain", None)
+        run.end(None)
+        self.settle(run)
+
+        self.assertEqual(broken.props.state, Raddle.HandlerState.FAILED)
+        self.assertIn("no ink", broken.props.reason)
+        self.assertEqual(broken.log, [])
+
+    def test_filter(self):
+        counter = Counter(name="counter")
+        names = Raddle.Filter.new()
+        names.add_name("wanted")
+        counter.set_filter(names)
+        self.host.add_handler(counter)
+        for name in ("wanted", "unwanted"):
+            run = self.host.start_run(Raddle.RunKind.CHAIN, name, None)
+            run.end(None)
+            self.settle(run)
+
+        self.assertEqual(counter.log, ["setup", ("chain-start", None), ("chain-end", None)])
+
+
+class TestListeners(TestCase):
+    def test_signals(self):
+        listener = Raddle.Listener()
+        heard, tokens = [], []
+        listener.connect("event", lambda listener, event: heard.append(event))
+        listener.connect("event::llm-new-token",
+                         lambda listener, event: tokens.append(event.get_text()))
+        self.host.add_handler(listener.get_handler())
+        run = self.host.start_run(Raddle.RunKind.LLM, "run", None)
+        run.emit_tokens(["a", "b", "c"])
+        run.end(None)
+        while not heard or heard[-1].get_event_type() != Type.LLM_END:
+            GLib.MainContext.default().iteration(True)
+
+        self.assertEqual(heard[0].get_event_type(), Type.LLM_START)
+        self.assertEqual(heard[-1].get_event_type(), Type.LLM_END)
+        self.assertEqual("".join(tokens), "abc")
+
+    def test_stream(self):
+        run = self.host.start_run(Raddle.RunKind.LLM, "run", None)
+        stream = Raddle.Stream.new_for_run(run)
+        self.host.add_handler(stream.get_handler())
+        run.emit_tokens(["a", "b", "c"])
+        run.end(None)
+        text = ""
+        while True:
+            event = wait_for(stream.next_async, stream.next_finish)
+            if event is None:
+                break
+            if event.get_event_type() == Type.LLM_NEW_TOKEN:
+                text += event.get_text()
+
+        self.assertEqual(text, "abc")
+
+    def test_collector(self):
+        collector = Raddle.Collector()
+        self.host.add_handler(collector.get_handler())
+        chain = self.host.start_run(Raddle.RunKind.CHAIN, "chain", None)
+        tool = chain.new_child(Raddle.RunKind.TOOL, "tool", None)
+        tool.end(None)
+        chain.end(None)
+        self.settle(chain)
+        while len(collector.list_runs()) == 0:
+            GLib.MainContext.default().iteration(True)
+
+        root = collector.list_runs()[0]
+        self.assertEqual(root.get_name(), "chain")
+        self.assertEqual([node.get_name() for node in root.list_children()], ["tool"])
+
+
 class TestModels(TestCase):
     def test_generate(self):
         recorder = self.record(Type.LLM_START, Type.LLM_NEW_TOKEN, Type.LLM_END)
