@@ -39,6 +39,8 @@ typedef enum
  *
  * What happens to tokens when a handler's queue is full. Starts, steps and ends are always
  * taken.
+ *
+ * Since: 0.1
  */
 typedef enum
 {
