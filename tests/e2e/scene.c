@@ -13,6 +13,7 @@
 #include <json-glib/json-glib.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #define DEADLINE_SECONDS 20
 
@@ -221,6 +222,13 @@ ended_cb (GObject *source,
                    : 128 + g_subprocess_get_term_sig (process);
 }
 
+/* A test that fails leaves nothing running behind. In the child, before it is a program. */
+static void
+end_with_test (gpointer user_data)
+{
+  prctl (PR_SET_PDEATHSIG, SIGTERM);
+}
+
 /* The caller's key, files and library must not matter. */
 static GSubprocessLauncher *
 make_launcher (Scene *self)
@@ -231,6 +239,7 @@ make_launcher (Scene *self)
   g_autofree char *config = g_build_filename (self->folder, "config", NULL);
   g_autofree char *data = g_build_filename (self->folder, "data", NULL);
 
+  g_subprocess_launcher_set_child_setup (launcher, end_with_test, NULL, NULL);
   g_subprocess_launcher_set_cwd (launcher, self->folder);
   g_subprocess_launcher_unsetenv (launcher, "LD_LIBRARY_PATH");
   g_subprocess_launcher_unsetenv (launcher, "ANTHROPIC_API_KEY");
