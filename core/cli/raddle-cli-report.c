@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Owns what is told at the end: a line for each plugin that was refused and each handler
- * that failed, was suspended or missed events, in words that say what to do. Whether a
- * handler was ever suspended shows only while it runs, so it is watched. Runs on the
+ * that failed, was suspended or missed events, in words that say what to do. Runs on the
  * program's main thread.
  */
 
@@ -13,20 +12,8 @@
 struct _RaddleCliReport
 {
   RaddleHost *host;
-  GPtrArray *handlers;   /* of RaddleHandler, owned: those that are watched */
-  GHashTable *suspended; /* of RaddleHandler to char *, owned: why, the last time */
+  GPtrArray *handlers; /* of RaddleHandler, owned: those that were there */
 };
-
-static void
-state_changed_cb (RaddleHandler *handler,
-                  GParamSpec *property,
-                  gpointer user_data)
-{
-  RaddleCliReport *self = user_data;
-
-  if (raddle_handler_get_state (handler) == RADDLE_HANDLER_SUSPENDED)
-    g_hash_table_insert (self->suspended, handler, raddle_handler_dup_reason (handler));
-}
 
 RaddleCliReport *
 raddle_cli_report_new (RaddleHost *host)
@@ -35,33 +22,24 @@ raddle_cli_report_new (RaddleHost *host)
 
   self->host = g_object_ref (host);
   self->handlers = g_ptr_array_new_with_free_func (g_object_unref);
-  self->suspended = g_hash_table_new_full (NULL, NULL, NULL, g_free);
 
   return self;
 }
 
-/* Once the host has been started: from now on it is seen when a handler is suspended. */
+/* Once the host has been started: these are told of, wherever they are at the end. */
 void
-raddle_cli_report_watch (RaddleCliReport *self)
+raddle_cli_report_add_handlers (RaddleCliReport *self)
 {
   GListModel *list = raddle_host_list_handlers (self->host);
 
   for (guint i = 0; i < g_list_model_get_n_items (list); i++)
-    {
-      RaddleHandler *handler = g_list_model_get_item (list, i);
-
-      g_ptr_array_add (self->handlers, handler);
-      g_signal_connect (handler, "notify::state", G_CALLBACK (state_changed_cb), self);
-    }
+    g_ptr_array_add (self->handlers, g_list_model_get_item (list, i));
 }
 
 void
 raddle_cli_report_free (RaddleCliReport *self)
 {
-  for (guint i = 0; i < self->handlers->len; i++)
-    g_signal_handlers_disconnect_by_data (self->handlers->pdata[i], self);
   g_ptr_array_unref (self->handlers);
-  g_hash_table_unref (self->suspended);
   g_object_unref (self->host);
   g_free (self);
 }
@@ -163,7 +141,7 @@ tell_of_handler (RaddleCliReport *self,
                  RaddleHandler *handler)
 {
   const char *name = raddle_handler_get_name (handler);
-  const char *suspended = g_hash_table_lookup (self->suspended, handler);
+  g_autofree char *suspended = raddle_handler_dup_last_suspension (handler);
   g_autofree char *reason = raddle_handler_dup_reason (handler);
   g_autofree char *trouble = raddle_cli_describe_trouble (handler, suspended);
 

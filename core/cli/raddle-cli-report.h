@@ -13,8 +13,8 @@ typedef struct _RaddleCliReport RaddleCliReport;
 
 RaddleCliReport *raddle_cli_report_new  (RaddleHost       *host);
 void             raddle_cli_report_free (RaddleCliReport  *self);
-/* Once the host has been started: from now on it is seen when a handler is suspended. */
-void             raddle_cli_report_watch (RaddleCliReport *self);
+/* Once the host has been started: these are told of, wherever they are at the end. */
+void             raddle_cli_report_add_handlers (RaddleCliReport *self);
 /* A line for each plugin that was refused, and each handler that had trouble. */
 void             raddle_cli_report_tell (RaddleCliReport  *self);
 

@@ -299,7 +299,7 @@ start_call (Session *self,
   if (!raddle_request_add_message (request, "user", self->call->prompt, error) ||
       !set_up_host (self, error) || !add_printer (self, error))
     return FALSE;
-  raddle_cli_report_watch (self->report);
+  raddle_cli_report_add_handlers (self->report);
   if (!(model = get_model (self, error)))
     return FALSE;
 

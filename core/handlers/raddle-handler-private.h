@@ -58,6 +58,7 @@ typedef struct
   GMutex lock;
   RaddleHandlerState state; /* lock */
   char *reason;             /* lock */
+  char *last_suspension;    /* lock: why, the last time; NULL: never */
   gboolean claimed;         /* lock: some host has it */
   RaddleHandlerData data;   /* lock; the pointer: lock to write, atomic to read */
   GHashTable *run_data;     /* lock: RaddleRunInfo to RaddleHandlerData; NULL: none yet */

@@ -68,6 +68,7 @@ raddle_handler_finalize (GObject *object)
   g_weak_ref_clear (&priv->owner);
   g_free (priv->name);
   g_free (priv->reason);
+  g_free (priv->last_suspension);
   raddle_stats_clear (&priv->stats);
   g_mutex_clear (&priv->lock);
 
@@ -642,6 +643,11 @@ raddle_handler_set_suspended (RaddleHandler *self,
       g_free (priv->reason);
       priv->reason = g_strdup (reason);
     }
+  if (suspended)
+    {
+      g_free (priv->last_suspension);
+      priv->last_suspension = g_strdup (reason);
+    }
   raddle_unlock (&priv->lock);
 }
 
@@ -710,6 +716,32 @@ raddle_handler_dup_reason (RaddleHandler *self)
 
   raddle_lock (&priv->lock);
   reason = g_strdup (priv->reason);
+  raddle_unlock (&priv->lock);
+
+  return reason;
+}
+
+/**
+ * raddle_handler_dup_last_suspension:
+ * @self: a handler
+ *
+ * Gets why the handler was suspended the last time, also when it runs again, or no more.
+ * Any thread.
+ *
+ * Returns: (transfer full) (nullable): the reason in words; %NULL if it never was
+ *
+ * Since: 0.1
+ */
+char *
+raddle_handler_dup_last_suspension (RaddleHandler *self)
+{
+  RaddleHandlerPrivate *priv = raddle_handler_get_private (self);
+  char *reason;
+
+  g_return_val_if_fail (RADDLE_IS_HANDLER (self), NULL);
+
+  raddle_lock (&priv->lock);
+  reason = g_strdup (priv->last_suspension);
   raddle_unlock (&priv->lock);
 
   return reason;

@@ -264,6 +264,7 @@ raddle_lane_close (RaddleLane *self)
 {
   RaddleLaneTidings tidings = { 0 };
 
+  raddle_lane_show_state (self); /* there may have been no turn to say it */
   raddle_handler_drain (self->handler); /* first: the teardown has the last word */
   raddle_lock (&self->lock);
   if (!self->closing)

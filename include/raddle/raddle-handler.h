@@ -210,6 +210,8 @@ RaddleHandlerState   raddle_handler_get_state     (RaddleHandler         *self);
 RADDLE_PUBLIC
 char                *raddle_handler_dup_reason    (RaddleHandler         *self);
 RADDLE_PUBLIC
+char                *raddle_handler_dup_last_suspension (RaddleHandler *self);
+RADDLE_PUBLIC
 RaddleDelivery       raddle_handler_get_delivery  (RaddleHandler         *self);
 RADDLE_PUBLIC
 guint64              raddle_handler_get_n_failures (RaddleHandler        *self);
