@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "dispatch/raddle-dispatcher.h"
+#include "events/raddle-lock.h"
 #include "handlers/raddle-handler-private.h"
 #include "host/raddle-host-private.h"
 #include "models/raddle-model-private.h"
@@ -956,52 +957,111 @@ test_exchanges (Fixture *self,
 
 /* ---- a slow handler ---- */
 
+typedef struct
+{
+  GMutex gate;   /* held by the test for as long as the first token is to wait */
+  gsize n_bytes; /* of those that the handler got */
+} SlowHandler;
+
 static gboolean
 slow_token (RaddleHandler *handler,
             RaddleEvent *event,
             GError **error)
 {
-  gsize *n_bytes = raddle_handler_get_data (handler);
+  SlowHandler *self = raddle_handler_get_data (handler);
 
-  g_usleep (50);
-  *n_bytes += raddle_event_get_text_length (event);
+  raddle_lock (&self->gate);
+  self->n_bytes += raddle_event_get_text_length (event);
+  raddle_unlock (&self->gate);
   return TRUE;
 }
 
-/* The stream waits for the handler, so that its queue stays near its limit. */
-static void
-test_back_pressure (Fixture *self,
-                    gconstpointer data)
+#define N_SLOW_TOKENS 5000
+#define SLOW_EVENTS 64
+/* A drained read is at most 64 reads and 64 KiB; one event is over 100 bytes. */
+#define MAX_SLOW_EVENTS (SLOW_EVENTS + 700)
+
+static RaddleHandler *
+add_slow_handler (Fixture *self,
+                  SlowHandler *slow)
 {
-  static const RaddleLaneSettings settings = { 64, 1024 * 1024 };
-  RaddleDispatcher *dispatcher = raddle_host_get_dispatcher (self->host);
+  static const RaddleLaneSettings settings = { SLOW_EVENTS, 1024 * 1024 };
   RaddleHandlerCalls *calls = g_new0 (RaddleHandlerCalls, 1);
-  RaddleTestReply *reply = reply_stream (self);
-  g_autoptr (RaddleHandler) handler = NULL;
-  gsize n_bytes = 0;
+  RaddleHandler *handler;
 
   g_ptr_array_add (self->calls, calls);
   calls->sync[RADDLE_EVENT_LLM_NEW_TOKEN] = slow_token;
   handler = raddle_handler_new_for_calls ("slow", calls, NULL, RADDLE_DELIVERY_AWAITED,
                                           G_MAXUINT32, NULL);
-  raddle_handler_set_data (handler, &n_bytes, NULL);
-  raddle_dispatcher_add (dispatcher, handler, &settings);
+  raddle_handler_set_data (handler, slow, NULL);
+  raddle_dispatcher_add (raddle_host_get_dispatcher (self->host), handler, &settings);
+
+  return handler;
+}
+
+static gboolean
+time_is_up_cb (gpointer user_data)
+{
+  *(gboolean *) user_data = TRUE;
+  return G_SOURCE_REMOVE;
+}
+
+/* Has the server send much, and holds the handler until its queue is full and there was
+ * time to read all of it. */
+static RaddleHandler *
+generate_held (Fixture *self,
+               SlowHandler *slow)
+{
+  RaddleHandler *handler = add_slow_handler (self, slow);
+  RaddleDispatcher *dispatcher = raddle_host_get_dispatcher (self->host);
+  RaddleTestReply *reply = reply_stream (self);
+  gboolean time_is_up = FALSE;
 
   raddle_test_reply_chunk (reply, 0, START, -1);
-  raddle_test_reply_repeat (reply, 5000, TEXT ("0123456789"), -1);
+  raddle_test_reply_repeat (reply, N_SLOW_TOKENS, TEXT ("0123456789"), -1);
   raddle_test_reply_chunk (reply, 0, STOP END, -1);
+  g_mutex_init (&slow->gate);
+  raddle_lock (&slow->gate);
   generate (self);
-  while (!self->done)
-    {
-      g_main_context_iteration (NULL, TRUE);
-      /* A drained read is at most 64 reads and 64 KiB; one event is over 100 bytes. */
-      g_assert_cmpuint (raddle_dispatcher_get_n_queued (dispatcher, handler), <=,
-                        64 + 700);
-    }
+  raddle_test_wait (raddle_dispatcher_get_n_queued (dispatcher, handler) >= SLOW_EVENTS);
+  g_timeout_add (300, time_is_up_cb, &time_is_up);
+  raddle_test_wait (time_is_up);
 
+  return handler;
+}
+
+/* The stream waits for the handler, and then goes on. */
+static void
+test_back_pressure (Fixture *self,
+                    gconstpointer data)
+{
+  SlowHandler slow = { 0 };
+  G_GNUC_UNUSED g_autoptr (RaddleHandler) handler = generate_held (self, &slow);
+
+  raddle_unlock (&slow.gate);
+  raddle_test_wait (self->done);
   g_assert_no_error (self->error);
-  g_assert_cmpuint (n_bytes, ==, 50000);
-  g_assert_cmpuint (strlen (raddle_result_get_text (self->answer)), ==, 50000);
+  g_assert_cmpuint (slow.n_bytes, ==, N_SLOW_TOKENS * 10);
+  g_assert_cmpuint (strlen (raddle_result_get_text (self->answer)), ==,
+                    N_SLOW_TOKENS * 10);
+  g_mutex_clear (&slow.gate);
+}
+
+/* What was read is what a call that is cancelled then has for an answer. */
+static void
+test_reads_no_more (Fixture *self,
+                    gconstpointer data)
+{
+  SlowHandler slow = { 0 };
+  G_GNUC_UNUSED g_autoptr (RaddleHandler) handler = generate_held (self, &slow);
+
+  g_cancellable_cancel (self->cancellable);
+  raddle_unlock (&slow.gate);
+  assert_cancelled (self);
+  g_assert_cmpuint (slow.n_bytes, ==, strlen (raddle_result_get_text (self->last)));
+  g_assert_cmpuint (slow.n_bytes, >=, SLOW_EVENTS * 10);
+  g_assert_cmpuint (slow.n_bytes, <=, MAX_SLOW_EVENTS * 10);
+  g_mutex_clear (&slow.gate);
 }
 
 int
@@ -1042,6 +1102,7 @@ main (int argc,
     { "unknown-provider", test_unknown_provider },
     { "exchanges", test_exchanges },
     { "back-pressure", test_back_pressure },
+    { "reads-no-more", test_reads_no_more },
   };
 
   g_test_init (&argc, &argv, NULL);
