@@ -1802,6 +1802,93 @@ test_model_in_a_call (void)
   stage_free (stage);
 }
 
+/* Starts a run where the result of its call is taken, once. */
+typedef struct
+{
+  Stage *stage;
+  RaddleHandlerCalls calls;
+  RaddleHandler *handler;
+  gboolean at_once;
+  guint n_calls;
+  guint n_finished;
+} Finisher;
+
+static void
+finisher_async (RaddleHandler *handler,
+                RaddleEvent *event,
+                GCancellable *cancellable,
+                GAsyncReadyCallback callback,
+                gpointer user_data)
+{
+  Finisher *self = raddle_handler_get_data (handler);
+  g_autoptr (GTask) task = NULL;
+
+  self->n_calls++;
+  if (self->at_once)
+    {
+      callback (G_OBJECT (handler), NULL, user_data);
+      return;
+    }
+  task = g_task_new (handler, NULL, callback, user_data);
+  g_task_return_boolean (task, TRUE);
+}
+
+static gboolean
+finisher_finish (RaddleHandler *handler,
+                 GAsyncResult *result,
+                 GError **error)
+{
+  Finisher *self = raddle_handler_get_data (handler);
+  g_autoptr (RaddleRun) inner = NULL;
+
+  if (self->n_finished++ > 0)
+    return TRUE;
+  inner = start (self->stage, RADDLE_RUN_CHAIN, "inner");
+  end (inner);
+  return TRUE;
+}
+
+static void
+finisher_init (Finisher *self,
+               Stage *stage)
+{
+  static const RaddleLaneSettings settings = RADDLE_LANE_SETTINGS_DEFAULT;
+
+  self->stage = stage;
+  self->calls.async[RADDLE_EVENT_CHAIN_START] = finisher_async;
+  self->calls.finish[RADDLE_EVENT_CHAIN_START] = finisher_finish;
+  self->handler = raddle_handler_new_for_calls (
+    "finisher", &self->calls, NULL, RADDLE_DELIVERY_AWAITED, KIT_ALL_TYPES, NULL);
+  raddle_handler_set_data (self->handler, self, NULL);
+  raddle_dispatcher_add (stage->kit->dispatcher, self->handler, &settings);
+}
+
+/* That is a part of the call, so the handler does not get the run; others do. */
+static void
+test_run_from_finish (void)
+{
+  for (guint at_once = 0; at_once < 2; at_once++)
+    {
+      Stage *stage = stage_new (1);
+      Finisher finisher = { .at_once = at_once };
+      g_autoptr (RaddleRun) run = NULL;
+
+      finisher_init (&finisher, stage);
+      kit_add_new (stage->kit, "b", PROBE_SYNC, RADDLE_DELIVERY_AWAITED);
+      run = start (stage, RADDLE_RUN_CHAIN, "R");
+      kit_wait (stage->kit, "b<inner:chain-end");
+      end (run);
+      settle (stage, run);
+
+      stage_close (stage);
+      g_assert_cmpuint (finisher.n_calls, ==, 1);
+      g_assert_cmpuint (finisher.n_finished, ==, 1);
+      raddle_sync_release (finisher.handler);
+      g_object_unref (finisher.handler);
+      stage_free (stage);
+    }
+}
+
 /* ---- ends that nobody planned ---- */
 
 static gpointer
@@ -2061,6 +2148,7 @@ main (int argc,
   ADD ("in-a-call/origins", test_origins);
   ADD ("in-a-call/cause-is-gone", test_cause_that_is_gone);
   ADD ("in-a-call/model", test_model_in_a_call);
+  ADD ("in-a-call/finish", test_run_from_finish);
   ADD ("posts", test_posts);
   ADD ("four-tools", test_four_tools);
   ADD ("end/last-handle", test_last_handle_dropped);
