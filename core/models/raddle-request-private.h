@@ -39,8 +39,5 @@ gboolean            raddle_request_check_tool   (const char    *name,
                                                  GError       **error);
 gboolean            raddle_request_check_calls  (RaddleRequest *self,
                                                  GError       **error);
-gboolean            raddle_request_is_result_turn (JsonObject  *message);
-void                raddle_request_append_content (GString     *prompt,
-                                                 JsonNode      *content);
 
 G_END_DECLS

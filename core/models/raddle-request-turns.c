@@ -289,8 +289,8 @@ raddle_request_add_result (RaddleRequest *self,
 /* ---- results ---- */
 
 /* Whether a message holds the results of calls. */
-gboolean
-raddle_request_is_result_turn (JsonObject *message)
+static gboolean
+is_result_turn (JsonObject *message)
 {
   JsonNode *content = json_object_get_member (message, "content");
   JsonObject *first;
@@ -309,7 +309,7 @@ ensure_result_turn (RaddleRequest *self)
   JsonObject *last = json_array_get_object_element (self->messages, length - 1);
   JsonArray *results;
 
-  if (raddle_request_is_result_turn (last))
+  if (is_result_turn (last))
     return json_object_get_array_member (last, "content");
 
   results = json_array_new ();
@@ -424,50 +424,4 @@ raddle_request_check_calls (RaddleRequest *self,
                self->open_calls->len,
                (const char *) g_ptr_array_index (self->open_calls, 0));
   return FALSE;
-}
-
-/* ---- as a text ---- */
-
-/* What a block says, for handlers that know no messages; a call and its result are told in
- * a line of their own. */
-static void
-append_block (GString *prompt,
-              JsonObject *block)
-{
-  const char *type = json_object_get_string_member (block, "type");
-
-  if (g_str_equal (type, "text"))
-    g_string_append (prompt, json_object_get_string_member (block, "text"));
-  else if (g_str_equal (type, "tool_result"))
-    g_string_append (prompt, json_object_get_string_member (block, "content"));
-  else if (g_str_equal (type, "tool_use"))
-    {
-      g_autofree char *input =
-        json_to_string (json_object_get_member (block, "input"), FALSE);
-
-      g_string_append_printf (prompt, "%s %s",
-                              json_object_get_string_member (block, "name"), input);
-    }
-}
-
-void
-raddle_request_append_content (GString *prompt,
-                               JsonNode *content)
-{
-  if (!JSON_NODE_HOLDS_ARRAY (content))
-    {
-      g_string_append (prompt, json_node_get_string (content));
-      return;
-    }
-  for (guint i = 0; i < json_array_get_length (json_node_get_array (content)); i++)
-    {
-      gsize before = prompt->len;
-
-      append_block (prompt,
-                    json_array_get_object_element (json_node_get_array (content), i));
-      if (prompt->len > before)
-        g_string_append_c (prompt, '\n');
-    }
-  if (prompt->len > 0 && prompt->str[prompt->len - 1] == '\n')
-    g_string_truncate (prompt, prompt->len - 1);
 }

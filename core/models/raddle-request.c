@@ -7,6 +7,7 @@
 #include "models/raddle-request-private.h"
 
 #include "events/raddle-json-copy.h"
+#include "events/raddle-messages.h"
 #include "raddle/raddle-error.h"
 #include "raddle/raddle-run.h"
 
@@ -286,36 +287,11 @@ raddle_request_get_parent (RaddleRequest *self)
   return self->parent;
 }
 
-static const char *
-get_speaker (JsonObject *message)
-{
-  if (raddle_request_is_result_turn (message))
-    return "Tool";
-  return g_str_equal (json_object_get_string_member (message, "role"), "assistant")
-           ? "AI"
-           : "Human";
-}
-
 /* The conversation as one text, for handlers that know no messages. Transfer full. */
 char *
 raddle_request_make_prompt (RaddleRequest *self)
 {
-  GString *prompt = g_string_new (NULL);
-
-  if (self->system != NULL)
-    g_string_append_printf (prompt, "System: %s", self->system);
-  for (guint i = 0; i < json_array_get_length (self->messages); i++)
-    {
-      JsonObject *message = json_array_get_object_element (self->messages, i);
-
-      if (prompt->len > 0)
-        g_string_append_c (prompt, '\n');
-      g_string_append (prompt, get_speaker (message));
-      g_string_append (prompt, ": ");
-      raddle_request_append_content (prompt, json_object_get_member (message, "content"));
-    }
-
-  return g_string_free (prompt, FALSE);
+  return raddle_messages_make_prompt (self->system, self->messages);
 }
 
 /* Whether it can be sent as it is. */
