@@ -174,6 +174,8 @@ raddle_run_kind_get_nick (RaddleRunKind kind)
       return "tool";
     case RADDLE_RUN_RETRIEVER:
       return "retriever";
+    case RADDLE_RUN_CHAT_MODEL:
+      return "chat-model";
     }
   g_return_val_if_reached (NULL);
 }

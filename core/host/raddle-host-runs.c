@@ -18,12 +18,13 @@
  * @error: return location for an error
  *
  * Starts a run by hand: handlers get its start, of the type that goes with @kind; for
- * %RADDLE_RUN_LLM that is `llm-start`. Never waits: raddle_run_settle_async() tells when
- * the handlers have got it. Any thread. The run does not keep the host alive: with the
- * host it ends.
+ * %RADDLE_RUN_LLM that is `llm-start`. With %RADDLE_RUN_CHAT_MODEL it is
+ * `chat-model-start`, and @inputs must be an array of messages; see raddle_run_new_child().
+ * Never waits: raddle_run_settle_async() tells when the handlers have got it. Any thread.
+ * The run does not keep the host alive: with the host it ends.
  *
  * Returns: (transfer full): the run; %NULL with %RADDLE_ERROR_CLOSED set if the host was
- *   closed, or %RADDLE_ERROR_REQUEST if a text is not UTF-8
+ *   closed, or %RADDLE_ERROR_REQUEST if a text is not UTF-8 or the messages are none
  *
  * Since: 0.1
  */
@@ -36,10 +37,61 @@ raddle_host_start_run (RaddleHost *self,
 {
   g_return_val_if_fail (RADDLE_IS_HOST (self), NULL);
   g_return_val_if_fail (self->dispatcher != NULL, NULL);
-  g_return_val_if_fail (kind >= RADDLE_RUN_LLM && kind <= RADDLE_RUN_RETRIEVER, NULL);
+  g_return_val_if_fail (raddle_run_can_start (kind), NULL);
   g_return_val_if_fail (name != NULL, NULL);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
   return raddle_run_start_by_hand (raddle_dispatcher_get_sink (self->dispatcher), kind,
                                    name, NULL, inputs, error);
+}
+
+/* One that is refused fails its run too. */
+static gboolean
+emit_at_root (RaddleHost *self,
+              const char *name,
+              JsonNode *data,
+              GError **error)
+{
+  g_autoptr (RaddleRun) run =
+    raddle_host_start_run (self, RADDLE_RUN_CHAIN, name, NULL, error);
+  g_autoptr (GError) reason = NULL;
+
+  if (run == NULL)
+    return FALSE;
+  if (raddle_run_emit_custom (run, name, data, &reason))
+    return raddle_run_end (run, NULL, error);
+
+  raddle_run_fail (run, reason, NULL);
+  g_propagate_error (error, g_steal_pointer (&reason));
+  return FALSE;
+}
+
+/**
+ * raddle_host_emit_custom:
+ * @self: a host that has been started
+ * @name: what the program calls the event, UTF-8; its label
+ * @data: (nullable): what it is about; copied. A string is the text of the event too
+ * @error: return location for an error
+ *
+ * Passes a `custom` event to the handlers: in a run of its own of the kind
+ * %RADDLE_RUN_CHAIN and the name @name, which is started and ended around it. Never waits.
+ * Any thread.
+ *
+ * Returns: %FALSE with @error set if it was not taken: as raddle_run_emit_custom(), or
+ *   %RADDLE_ERROR_CLOSED if the host was closed. The run then fails with @error
+ *
+ * Since: 0.1
+ */
+gboolean
+raddle_host_emit_custom (RaddleHost *self,
+                         const char *name,
+                         JsonNode *data,
+                         GError **error)
+{
+  g_return_val_if_fail (RADDLE_IS_HOST (self), FALSE);
+  g_return_val_if_fail (self->dispatcher != NULL, FALSE);
+  g_return_val_if_fail (name != NULL, FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  return emit_at_root (self, name, data, error);
 }

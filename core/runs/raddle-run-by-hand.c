@@ -6,63 +6,9 @@
 
 #include "runs/raddle-run-private.h"
 
-#include "events/raddle-ascii.h"
-#include "events/raddle-json-copy.h"
+#include "events/raddle-messages.h"
 #include "raddle/raddle-error.h"
-
-static gboolean
-check_utf8_of_length (const char *what,
-                      const char *text,
-                      gsize length,
-                      GError **error)
-{
-  const char *end;
-
-  if (raddle_is_ascii (text, length) || g_utf8_validate_len (text, length, &end))
-    return TRUE;
-
-  g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_REQUEST,
-               "The %s is not UTF-8 (byte 0x%02x at offset %td); convert it first", what,
-               (guchar) *end, end - text);
-  return FALSE;
-}
-
-static gboolean
-check_utf8 (const char *what,
-            const char *text,
-            GError **error)
-{
-  return check_utf8_of_length (what, text, strlen (text), error);
-}
-
-/* NULL unless @data is a string. */
-static const char *
-get_text (JsonNode *data)
-{
-  if (data == NULL || !JSON_NODE_HOLDS_VALUE (data))
-    return NULL;
-  return json_node_get_string (data);
-}
-
-static gboolean
-check_data (const char *what,
-            JsonNode *data,
-            GError **error)
-{
-  const char *text = get_text (data);
-
-  return text == NULL || check_utf8 (what, text, error);
-}
-
-static JsonNode *
-copy_data (JsonNode *data)
-{
-  JsonNode *copy = data != NULL ? raddle_json_copy_node (data) : NULL;
-
-  if (copy != NULL)
-    json_node_seal (copy);
-  return copy;
-}
+#include "runs/raddle-run-check.h"
 
 /* ---- start ---- */
 
@@ -79,6 +25,8 @@ get_start_type (RaddleRunKind kind)
       return RADDLE_EVENT_TOOL_START;
     case RADDLE_RUN_RETRIEVER:
       return RADDLE_EVENT_RETRIEVER_START;
+    case RADDLE_RUN_CHAT_MODEL:
+      return RADDLE_EVENT_CHAT_MODEL_START;
     case RADDLE_RUN_ANY:
       break;
     }
@@ -86,18 +34,53 @@ get_start_type (RaddleRunKind kind)
 }
 
 static RaddleBatch *
-make_start (RaddleRunRecord *record,
-            JsonNode *inputs)
+make_start_of_type (RaddleRunRecord *record,
+                    RaddleEventType type,
+                    const char *text,
+                    JsonNode *inputs)
 {
   RaddleEventDetail *detail = NULL;
 
   if (inputs != NULL)
     {
       detail = g_new0 (RaddleEventDetail, 1);
-      detail->data = copy_data (inputs);
+      detail->data = raddle_run_copy_data (inputs);
     }
-  return raddle_batch_new_single (&record->info, get_start_type (record->info.kind),
-                                  get_text (inputs), detail);
+  return raddle_batch_new_single (&record->info, type, text, detail);
+}
+
+static RaddleBatch *
+make_chat_start (RaddleRunRecord *record,
+                 JsonNode *messages)
+{
+  g_autofree char *prompt =
+    raddle_messages_make_prompt (NULL, json_node_get_array (messages));
+  RaddleBatch *start =
+    make_start_of_type (record, RADDLE_EVENT_CHAT_MODEL_START, prompt, messages);
+
+  start->fallback = make_start_of_type (record, RADDLE_EVENT_LLM_START, prompt, messages);
+  return start;
+}
+
+static RaddleBatch *
+make_start (RaddleRunRecord *record,
+            RaddleRunKind kind,
+            JsonNode *inputs)
+{
+  if (kind == RADDLE_RUN_CHAT_MODEL)
+    return make_chat_start (record, inputs);
+  return make_start_of_type (record, get_start_type (kind),
+                             raddle_run_get_data_text (inputs), inputs);
+}
+
+static gboolean
+check_inputs (RaddleRunKind kind,
+              JsonNode *inputs,
+              GError **error)
+{
+  if (kind == RADDLE_RUN_CHAT_MODEL)
+    return raddle_messages_check (inputs, error);
+  return raddle_run_check_data ("input", inputs, error);
 }
 
 /* @parent and @inputs may be NULL. Transfer full. */
@@ -111,7 +94,8 @@ raddle_run_start_by_hand (RaddleRunSink *sink,
 {
   g_autoptr (RaddleRunRecord) record = NULL;
 
-  if (!check_utf8 ("name of the run", name, error) || !check_data ("input", inputs, error))
+  if (!raddle_run_check_utf8 ("name of the run", name, error) ||
+      !check_inputs (kind, inputs, error))
     return NULL;
   if (g_atomic_int_get (&sink->closed))
     {
@@ -120,16 +104,18 @@ raddle_run_start_by_hand (RaddleRunSink *sink,
       return NULL;
     }
 
-  record = raddle_run_record_new (sink, kind, name, parent);
-  if (!raddle_run_record_start (record, make_start (record, inputs), error))
+  record = raddle_run_record_new (
+    sink, kind == RADDLE_RUN_CHAT_MODEL ? RADDLE_RUN_LLM : kind, name, parent);
+  if (!raddle_run_record_start (record, make_start (record, kind, inputs), error))
     return NULL;
   return raddle_run_new_for_record (record, TRUE);
 }
 
-static gboolean
-is_kind (RaddleRunKind kind)
+/* Whether a run of @kind can be started. */
+gboolean
+raddle_run_can_start (RaddleRunKind kind)
 {
-  return kind >= RADDLE_RUN_LLM && kind <= RADDLE_RUN_RETRIEVER;
+  return kind >= RADDLE_RUN_LLM && kind <= RADDLE_RUN_CHAT_MODEL;
 }
 
 /**
@@ -145,8 +131,15 @@ is_kind (RaddleRunKind kind)
  * with @kind; for %RADDLE_RUN_LLM that is `llm-start`. Never waits: raddle_run_settle_async()
  * tells when the handlers have got it. Any thread.
  *
+ * With %RADDLE_RUN_CHAT_MODEL the run is a %RADDLE_RUN_LLM whose start is
+ * `chat-model-start`. Then @inputs must be an array of messages: objects with `role`, a
+ * string, and `content`, a string, an array of objects with `type`, or null. Handlers that
+ * know no `chat-model-start` get `llm-start`; in both the text is the conversation as one
+ * prompt, such as `Human: Hello`.
+ *
  * Returns: (transfer full): the run; %NULL with %RADDLE_ERROR_CLOSED set if @parent has
- *   ended or the host was closed, or %RADDLE_ERROR_REQUEST if a text is not UTF-8
+ *   ended or the host was closed, or %RADDLE_ERROR_REQUEST if a text is not UTF-8 or the
+ *   messages are none
  *
  * Since: 0.1
  */
@@ -160,7 +153,7 @@ raddle_run_new_child (RaddleRun *parent,
   RaddleRunRecord *record;
 
   g_return_val_if_fail (RADDLE_IS_RUN (parent), NULL);
-  g_return_val_if_fail (is_kind (kind), NULL);
+  g_return_val_if_fail (raddle_run_can_start (kind), NULL);
   g_return_val_if_fail (name != NULL, NULL);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
@@ -176,7 +169,7 @@ check_texts (const char *const *texts,
              GError **error)
 {
   for (gsize i = 0; i < n_texts; i++)
-    if (!check_utf8 ("text", texts[i], error))
+    if (!raddle_run_check_utf8 ("text", texts[i], error))
       return FALSE;
   return TRUE;
 }
@@ -211,7 +204,7 @@ make_batch (RaddleRunRecord *record,
     {
       gsize length = strlen (texts[i]);
 
-      if (!check_utf8_of_length ("text", texts[i], length, error))
+      if (!raddle_run_check_utf8_of_length ("text", texts[i], length, error))
         return NULL;
       raddle_batch_add (batch, type, texts[i], length);
     }
@@ -227,7 +220,7 @@ count_one (RaddleRunRecord *record,
 {
   gsize length = strlen (text);
 
-  return check_utf8_of_length ("text", text, length, error) &&
+  return raddle_run_check_utf8_of_length ("text", text, length, error) &&
          raddle_run_record_count_one (record, type, text, length, error);
 }
 
@@ -395,10 +388,11 @@ raddle_run_end (RaddleRun *self,
   g_return_val_if_fail (RADDLE_IS_RUN (self), FALSE);
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
-  if (!raddle_run_check_owner (self, error) || !check_data ("output", outputs, error))
+  if (!raddle_run_check_owner (self, error) ||
+      !raddle_run_check_data ("output", outputs, error))
     return FALSE;
   detail = g_new0 (RaddleEventDetail, 1);
-  detail->data = copy_data (outputs);
+  detail->data = raddle_run_copy_data (outputs);
 
   return end (self, RADDLE_OUTCOME_COMPLETE, detail, error);
 }

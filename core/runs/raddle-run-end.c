@@ -12,6 +12,7 @@
 #include "events/raddle-lock.h"
 #include "events/raddle-result-private.h"
 #include "raddle/raddle-error.h"
+#include "runs/raddle-run-check.h"
 
 static RaddleEventType
 end_type (RaddleRunKind kind,
@@ -27,6 +28,7 @@ end_type (RaddleRunKind kind,
       return complete ? RADDLE_EVENT_TOOL_END : RADDLE_EVENT_TOOL_ERROR;
     case RADDLE_RUN_RETRIEVER:
       return complete ? RADDLE_EVENT_RETRIEVER_END : RADDLE_EVENT_RETRIEVER_ERROR;
+    case RADDLE_RUN_CHAT_MODEL:
     case RADDLE_RUN_ANY:
       break;
     }
@@ -90,15 +92,6 @@ leave_parent (RaddleRunRecord *self)
     }
 }
 
-/* What a run gave, if it is a string. */
-static const char *
-get_given_text (RaddleEventDetail *detail)
-{
-  if (detail->data == NULL || !JSON_NODE_HOLDS_VALUE (detail->data))
-    return NULL;
-  return json_node_get_string (detail->data);
-}
-
 /* The last event of the run; takes @detail. Of a model call the text is in the result. */
 static RaddleBatch *
 make_end (RaddleRunRecord *self,
@@ -110,7 +103,7 @@ make_end (RaddleRunRecord *self,
   detail->outcome = outcome;
   return raddle_batch_new_single (
     &self->info, end_type (self->info.kind, outcome == RADDLE_OUTCOME_COMPLETE),
-    is_call ? NULL : get_given_text (detail), detail);
+    is_call ? NULL : raddle_run_get_data_text (detail->data), detail);
 }
 
 /* The end of a model call always has a result. */
@@ -119,10 +112,13 @@ add_result_locked (RaddleRunRecord *self,
                    RaddleOutcome outcome,
                    RaddleEventDetail *detail)
 {
-  if (self->info.kind == RADDLE_RUN_LLM && detail->result == NULL)
-    detail->result =
-      raddle_run_tokens_make_result (&self->tokens, &self->info, self->created, outcome,
-                                     get_given_text (detail));
+  if (self->info.kind != RADDLE_RUN_LLM || detail->result != NULL)
+    return;
+  detail->result =
+    raddle_run_tokens_make_result (&self->tokens, &self->info, self->created, outcome,
+                                   raddle_run_get_data_text (detail->data));
+  if (self->answer != NULL)
+    raddle_run_answer_fill (self->answer, detail->result, self->created);
 }
 
 /* One that was asked to end early ends like that, unless its driver knows better. It took

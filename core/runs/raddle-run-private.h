@@ -36,11 +36,18 @@ raddle_run_check_owner (RaddleRun *self,
 }
 
 /* raddle-run-by-hand.c */
+gboolean         raddle_run_can_start      (RaddleRunKind    kind);
 RaddleRun       *raddle_run_start_by_hand  (RaddleRunSink   *sink,
                                             RaddleRunKind    kind,
                                             const char      *name,
                                             RaddleRunRecord *parent,
                                             JsonNode        *inputs,
+                                            GError         **error);
+
+/* raddle-run-events.c */
+gboolean         raddle_run_emit_custom_in (RaddleRunRecord *record,
+                                            const char      *name,
+                                            JsonNode        *data,
                                             GError         **error);
 
 G_END_DECLS

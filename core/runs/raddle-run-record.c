@@ -27,6 +27,7 @@ raddle_run_record_free (RaddleRunInfo *info)
     raddle_batch_unref (batch);
   g_clear_pointer (&self->children, g_ptr_array_unref);
   raddle_run_tokens_clear (&self->tokens);
+  g_clear_pointer (&self->answer, raddle_run_answer_free);
   g_clear_pointer (&self->parent, raddle_run_record_unref);
   g_clear_pointer (&info->metadata, json_object_unref);
   g_strfreev (info->tags);
@@ -274,6 +275,76 @@ raddle_run_record_offer (RaddleRunRecord *self,
       raddle_run_record_set_refusal (self, error);
     }
   return accepted;
+}
+
+static gboolean
+take_delta_locked (RaddleRunRecord *self,
+                   const RaddleRunDelta *delta,
+                   GError **error)
+{
+  if (self->answer == NULL)
+    self->answer = raddle_run_answer_new ();
+  if (!raddle_run_answer_take (self->answer, delta, error))
+    return FALSE;
+  if (delta->kind == RADDLE_DELTA_TEXT)
+    raddle_run_tokens_add (&self->tokens, delta->text, strlen (delta->text));
+  return TRUE;
+}
+
+/* As an offer, for the events of @delta, which need not be any: nobody may want them. It is
+ * refused too where it does not fit to those before it. */
+gboolean
+raddle_run_record_offer_delta (RaddleRunRecord *self,
+                               const RaddleRunDelta *delta,
+                               RaddleBatch *batch,
+                               GError **error)
+{
+  guint max_pending = g_atomic_int_get (&self->sink->max_pending);
+  gboolean has_events = batch->n_events > 0;
+  g_autoptr (GError) misfit = NULL;
+  gboolean accepted;
+
+  raddle_lock (&self->lock);
+  accepted = self->state == RADDLE_RUN_RECORD_RUNNING &&
+             (!has_events ||
+              (guint) g_atomic_int_get (&self->sink->n_pending) < max_pending) &&
+             take_delta_locked (self, delta, &misfit);
+  if (accepted)
+    raddle_run_record_queue_locked (self, batch);
+  raddle_unlock (&self->lock);
+
+  if (accepted && has_events)
+    self->sink->pending (self->sink, self);
+  if (accepted)
+    return TRUE;
+
+  raddle_batch_unref (batch);
+  if (misfit != NULL)
+    g_propagate_error (error, g_steal_pointer (&misfit));
+  else
+    raddle_run_record_set_refusal (self, error);
+  return FALSE;
+}
+
+/* What the program says that a model call took. FALSE when the run has ended. */
+gboolean
+raddle_run_record_set_usage (RaddleRunRecord *self,
+                             const RaddleUsage *usage,
+                             GError **error)
+{
+  gboolean running;
+
+  raddle_lock (&self->lock);
+  running = self->state == RADDLE_RUN_RECORD_RUNNING;
+  if (running && self->answer == NULL)
+    self->answer = raddle_run_answer_new ();
+  if (running)
+    self->answer->usage = *usage;
+  raddle_unlock (&self->lock);
+
+  if (!running)
+    raddle_run_record_set_refusal (self, error);
+  return running;
 }
 
 /* Counts events of @type that nobody wants, so that they need not be built. */

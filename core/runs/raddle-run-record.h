@@ -9,6 +9,7 @@
 
 #include "events/raddle-batch.h"
 #include "events/raddle-run-info.h"
+#include "runs/raddle-run-answer.h"
 #include "runs/raddle-run-tokens.h"
 
 G_BEGIN_DECLS
@@ -71,6 +72,7 @@ struct _RaddleRunRecord
   guint n_pending;            /* lock: flow events in them */
   gboolean stop_wanted;       /* lock: the driver has not been called yet */
   RaddleRunTokens tokens;     /* lock: of a model call's run by hand */
+  RaddleRunAnswer *answer;    /* lock: what else was told of it; NULL: nothing */
   RaddleRunRecord *parent;    /* NULL at the root */
 
   gpointer origin;            /* immutable: the handler in whose call it was made, or
@@ -114,6 +116,13 @@ gboolean         raddle_run_record_count_one    (RaddleRunRecord    *self,
                                                  RaddleEventType     type,
                                                  const char         *text,
                                                  gsize               length,
+                                                 GError            **error);
+gboolean         raddle_run_record_offer_delta  (RaddleRunRecord    *self,
+                                                 const RaddleRunDelta *delta,
+                                                 RaddleBatch        *batch,
+                                                 GError            **error);
+gboolean         raddle_run_record_set_usage    (RaddleRunRecord    *self,
+                                                 const RaddleUsage  *usage,
                                                  GError            **error);
 void             raddle_run_record_set_refusal  (RaddleRunRecord    *self,
                                                  GError            **error);

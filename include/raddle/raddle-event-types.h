@@ -3,8 +3,7 @@
 /* The one table of events. The enumeration, the names, the symbols that a plugin exports,
  * the kind of run an event belongs to and how it is delivered all come from here.
  *
- * Entries are part of the ABI: a new one goes at the end. This version has nothing yet that
- * sends `retry` and `custom`.
+ * Entries are part of the ABI: a new one goes at the end.
  */
 
 #pragma once
@@ -53,6 +52,8 @@ G_BEGIN_DECLS
  * @RADDLE_RUN_CHAIN: a piece of work made of others
  * @RADDLE_RUN_TOOL: a call of a tool
  * @RADDLE_RUN_RETRIEVER: a look-up of documents
+ * @RADDLE_RUN_CHAT_MODEL: a call of a language model that is asked with messages; only to
+ *   start one: the run is a %RADDLE_RUN_LLM
  *
  * What a run does.
  *
@@ -65,6 +66,7 @@ typedef enum
   RADDLE_RUN_CHAIN,
   RADDLE_RUN_TOOL,
   RADDLE_RUN_RETRIEVER,
+  RADDLE_RUN_CHAT_MODEL,
 } RaddleRunKind;
 
 /**

@@ -66,6 +66,11 @@ RaddleRun   *raddle_host_start_run         (RaddleHost           *self,
                                             JsonNode             *inputs,
                                             GError              **error);
 RADDLE_PUBLIC
+gboolean     raddle_host_emit_custom       (RaddleHost           *self,
+                                            const char           *name,
+                                            JsonNode             *data,
+                                            GError              **error);
+RADDLE_PUBLIC
 void         raddle_host_close_async       (RaddleHost           *self,
                                             GCancellable         *cancellable,
                                             GAsyncReadyCallback   callback,

@@ -4,6 +4,7 @@
 
 #include <raddle/raddle-types.h>
 #include <raddle/raddle-event-types.h>
+#include <raddle/raddle-result.h>
 
 G_BEGIN_DECLS
 
@@ -58,6 +59,28 @@ RADDLE_PUBLIC
 gboolean       raddle_run_emit_agent_finish (RaddleRun      *self,
                                        JsonNode             *outputs,
                                        const char           *log,
+                                       GError              **error);
+RADDLE_PUBLIC
+gboolean       raddle_run_emit_retry  (RaddleRun            *self,
+                                       guint                 attempt,
+                                       gint64                delay,
+                                       const GError         *reason,
+                                       GError              **error);
+RADDLE_PUBLIC
+gboolean       raddle_run_emit_custom (RaddleRun            *self,
+                                       const char           *name,
+                                       JsonNode             *data,
+                                       GError              **error);
+RADDLE_PUBLIC
+gboolean       raddle_run_emit_delta  (RaddleRun            *self,
+                                       RaddleDeltaKind       kind,
+                                       int                   block,
+                                       const char           *text,
+                                       JsonNode             *data,
+                                       GError              **error);
+RADDLE_PUBLIC
+gboolean       raddle_run_set_usage   (RaddleRun            *self,
+                                       const RaddleUsage    *usage,
                                        GError              **error);
 RADDLE_PUBLIC
 gboolean       raddle_run_end         (RaddleRun            *self,

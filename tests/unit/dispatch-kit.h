@@ -972,6 +972,7 @@ get_start_type (RaddleRunKind kind)
       return RADDLE_EVENT_TOOL_START;
     case RADDLE_RUN_RETRIEVER:
       return RADDLE_EVENT_RETRIEVER_START;
+    case RADDLE_RUN_CHAT_MODEL:
     case RADDLE_RUN_ANY:
       break;
     }

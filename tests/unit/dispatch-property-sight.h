@@ -153,6 +153,7 @@ get_end_type (Work *work)
       return good ? RADDLE_EVENT_TOOL_END : RADDLE_EVENT_TOOL_ERROR;
     case RADDLE_RUN_RETRIEVER:
       return good ? RADDLE_EVENT_RETRIEVER_END : RADDLE_EVENT_RETRIEVER_ERROR;
+    case RADDLE_RUN_CHAT_MODEL:
     case RADDLE_RUN_ANY:
       break;
     }
