@@ -9,6 +9,7 @@
 #include "models/raddle-model-private.h"
 #include "raddle/raddle-error.h"
 #include "raddle/raddle-host.h"
+#include "runs/raddle-run-current.h"
 
 #define DEFAULT_MAX_ROUNDS 10
 
@@ -275,7 +276,7 @@ raddle_agent_run_async (RaddleAgent *self,
   g_return_if_fail (RADDLE_IS_REQUEST (request));
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
-  task = g_task_new (self, cancellable, callback, user_data);
+  task = raddle_run_task_new (self, cancellable, callback, user_data);
   g_task_set_source_tag (task, raddle_agent_run_async);
   /* The run tells by itself how it ended. */
   g_task_set_check_cancellable (task, FALSE);

@@ -311,10 +311,13 @@ static void
 call_in_thread (gpointer user_data)
 {
   RaddleToolUse *self = user_data;
+  g_autoptr (RaddleRunPusher) pusher = NULL;
 
   raddle_sync_acquire (self);
+  pusher = raddle_run_pusher_new (self->handle);
   self->returned_output = raddle_tool_call (self->tool, self->input, self->handle,
                                             self->cancellable, &self->returned_error);
+  g_clear_pointer (&pusher, raddle_run_pusher_free);
   post_return (self);
 }
 
@@ -335,8 +338,12 @@ call_tool (RaddleToolUse *self)
 {
   raddle_tool_use_ref (self);
   if (raddle_tool_is_async (self->tool))
-    raddle_tool_call_async (self->tool, self->input, self->handle, self->cancellable,
-                            tool_ready_cb, self);
+    {
+      G_GNUC_UNUSED g_autoptr (RaddleRunPusher) pusher = raddle_run_pusher_new (self->handle);
+
+      raddle_tool_call_async (self->tool, self->input, self->handle, self->cancellable,
+                              tool_ready_cb, self);
+    }
   else
     {
       raddle_sync_release (self);

@@ -50,5 +50,5 @@ raddle_threads_run (RaddleThreadsFunc func,
   *work = (RaddleThreadsWork) { func, user_data };
   raddle_sync_release (work);
   if (!g_thread_pool_push (get_pool (), work, &error))
-    g_warning ("A tool has to wait for a thread: %s", error->message);
+    g_message ("A tool or a run's function has to wait for a thread: %s", error->message);
 }

@@ -93,12 +93,13 @@ static gboolean
 finish_call (RaddleCall *self)
 {
   const RaddleHandlerCalls *functions = raddle_handler_get_calls (self->handler);
-  gpointer origin = raddle_run_origin_push (raddle_handler_get_origin (self->handler));
+  RaddleRunPlace place =
+    raddle_run_origin_push (raddle_handler_get_origin (self->handler));
   g_autoptr (GError) error = NULL;
   gboolean good;
 
   good = functions->finish[self->event->type](self->handler, self->result, &error);
-  raddle_run_origin_pop (origin);
+  raddle_run_origin_pop (place);
   if (!good && !self->cancelled)
     raddle_handler_failed_in (self->handler, self->event->batch->run, self->event->type,
                               error);

@@ -481,7 +481,7 @@ gboolean
 raddle_handler_setup (RaddleHandler *self)
 {
   RaddleHandlerPrivate *priv = raddle_handler_get_private (self);
-  gpointer previous = raddle_run_origin_push (priv->origin);
+  RaddleRunPlace previous = raddle_run_origin_push (priv->origin);
   g_autoptr (GError) error = NULL;
   gboolean good = priv->calls->setup == NULL || priv->calls->setup (self, &error);
 
@@ -506,18 +506,18 @@ void
 raddle_handler_teardown (RaddleHandler *self)
 {
   RaddleHandlerPrivate *priv = raddle_handler_get_private (self);
-  gpointer previous = raddle_run_origin_push (priv->origin);
+  RaddleRunPlace previous = raddle_run_origin_push (priv->origin);
   RaddleHandlerData data;
 
   if (priv->calls->teardown != NULL)
     priv->calls->teardown (self);
-  raddle_run_origin_pop (previous);
 
   raddle_lock (&priv->lock);
   data = priv->data;
   __atomic_store_n (&priv->data.data, NULL, __ATOMIC_RELEASE);
   raddle_unlock (&priv->lock);
   raddle_handler_data_clear (&data);
+  raddle_run_origin_pop (previous);
 
   raddle_handler_set_state (self, RADDLE_HANDLER_STOPPED, NULL);
 }

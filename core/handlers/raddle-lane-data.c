@@ -10,6 +10,7 @@
 #include "handlers/raddle-lane-private.h"
 
 #include "events/raddle-lock.h"
+#include "runs/raddle-run-origin.h"
 
 /* How many runs' data a turn on the pool frees before it goes on. */
 #define POOL_RUNS 64
@@ -93,9 +94,12 @@ free_data (RaddleLane *self,
            RaddleSlot *slot,
            RaddleLaneTidings *tidings)
 {
+  RaddleRunPlace place =
+    raddle_run_origin_push (raddle_handler_get_origin (self->handler));
   g_autoptr (RaddleSlot) before = NULL;
 
   raddle_handler_data_free (slot->data);
+  raddle_run_origin_pop (place);
 
   raddle_lock (&self->lock);
   slot->data = NULL;

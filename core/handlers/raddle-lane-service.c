@@ -367,7 +367,8 @@ serve_slot (RaddleLane *self,
             RaddleService *service)
 {
   RaddleTurn *turn = service->turn;
-  gpointer origin = raddle_run_origin_push (raddle_handler_get_origin (self->handler));
+  RaddleRunPlace place =
+    raddle_run_origin_push (raddle_handler_get_origin (self->handler));
   gint64 now;
 
   take_merged (self, service->entry);
@@ -377,7 +378,7 @@ serve_slot (RaddleLane *self,
   service->noted = service->began;
   call_events (self, service);
   raddle_turn_leave_call (turn);
-  raddle_run_origin_pop (origin);
+  raddle_run_origin_pop (place);
 
   now = service->ended = g_get_monotonic_time ();
   note_times (self, service, now);

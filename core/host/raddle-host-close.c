@@ -9,6 +9,7 @@
 
 #include "events/raddle-lock.h"
 #include "raddle/raddle-error.h"
+#include "runs/raddle-run-current.h"
 
 /* ---- what was not delivered ---- */
 
@@ -260,7 +261,7 @@ raddle_host_close_async (RaddleHost *self,
   g_return_if_fail (RADDLE_IS_HOST (self));
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
-  task = g_task_new (self, cancellable, callback, user_data);
+  task = raddle_run_task_new (self, cancellable, callback, user_data);
   g_task_set_source_tag (task, raddle_host_close_async);
   g_task_set_check_cancellable (task, FALSE); /* its error says less than ours */
 

@@ -6,6 +6,7 @@
 
 #include "host/raddle-host-private.h"
 
+#include "raddle/raddle-error.h"
 #include "runs/raddle-run-private.h"
 
 /**
@@ -45,6 +46,33 @@ raddle_host_start_run (RaddleHost *self,
                                    name, NULL, inputs, error);
 }
 
+/* FALSE with @error set; @adopted tells whether a run was there to take it. */
+static gboolean
+emit_in_current (RaddleRunSink *sink,
+                 const char *name,
+                 JsonNode *data,
+                 gboolean *adopted,
+                 GError **error)
+{
+  for (;;)
+    {
+      g_autoptr (RaddleRunRecord) run = raddle_run_record_find_current (sink);
+      g_autoptr (GError) reason = NULL;
+
+      *adopted = run != NULL;
+      if (run == NULL)
+        return FALSE;
+      if (raddle_run_emit_custom_in (run, name, data, &reason))
+        return TRUE;
+      /* One that has just ended by itself leaves it to the one above. */
+      if (g_error_matches (reason, RADDLE_ERROR, RADDLE_ERROR_CLOSED) &&
+          raddle_run_record_has_ended_by_itself (run))
+        continue;
+      g_propagate_error (error, g_steal_pointer (&reason));
+      return FALSE;
+    }
+}
+
 /* One that is refused fails its run too. */
 static gboolean
 emit_at_root (RaddleHost *self,
@@ -73,12 +101,12 @@ emit_at_root (RaddleHost *self,
  * @data: (nullable): what it is about; copied. A string is the text of the event too
  * @error: return location for an error
  *
- * Passes a `custom` event to the handlers: in a run of its own of the kind
- * %RADDLE_RUN_CHAIN and the name @name, which is started and ended around it. Never waits.
- * Any thread.
+ * Passes a `custom` event to the handlers: in the run that is current in this thread, see
+ * raddle_run_push_current(), or else in a run of its own of the kind %RADDLE_RUN_CHAIN and
+ * the name @name, which is started and ended around it. Never waits. Any thread.
  *
  * Returns: %FALSE with @error set if it was not taken: as raddle_run_emit_custom(), or
- *   %RADDLE_ERROR_CLOSED if the host was closed. The run then fails with @error
+ *   %RADDLE_ERROR_CLOSED if the host was closed. A run of its own then fails with @error
  *
  * Since: 0.1
  */
@@ -88,10 +116,15 @@ raddle_host_emit_custom (RaddleHost *self,
                          JsonNode *data,
                          GError **error)
 {
+  gboolean adopted;
+
   g_return_val_if_fail (RADDLE_IS_HOST (self), FALSE);
   g_return_val_if_fail (self->dispatcher != NULL, FALSE);
   g_return_val_if_fail (name != NULL, FALSE);
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
-  return emit_at_root (self, name, data, error);
+  if (emit_in_current (raddle_dispatcher_get_sink (self->dispatcher), name, data, &adopted,
+                       error))
+    return TRUE;
+  return !adopted && emit_at_root (self, name, data, error);
 }

@@ -10,6 +10,7 @@
 #include "models/raddle-cassette-transport.h"
 #include "models/raddle-http-transport.h"
 #include "raddle/raddle-error.h"
+#include "runs/raddle-run-current.h"
 
 #define CONNECT_TIMEOUT_US (10 * G_USEC_PER_SEC)
 
@@ -252,7 +253,7 @@ raddle_model_generate_async (RaddleModel *self,
   g_return_if_fail (RADDLE_IS_REQUEST (request));
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
-  task = g_task_new (self, cancellable, callback, user_data);
+  task = raddle_run_task_new (self, cancellable, callback, user_data);
   g_task_set_source_tag (task, raddle_model_generate_async);
   /* The call tells by itself how it ended. */
   g_task_set_check_cancellable (task, FALSE);

@@ -1,31 +1,41 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Owns one pointer per thread: whose call the thread is in; NULL outside of all calls. Any
- * thread; it must never look behind the pointer.
+/* Owns two pointers per thread: whose call the thread is in, and the runs that were pushed
+ * since the call began. Any thread; it must never look behind the first one.
  */
 
 #include "runs/raddle-run-origin.h"
 
-static _Thread_local gpointer current;
+#include "runs/raddle-run-current.h"
+
+static _Thread_local RaddleRunPlace place;
 
 /* Returns what was there before. */
-gpointer
+RaddleRunPlace
 raddle_run_origin_push (gpointer origin)
 {
-  gpointer previous = current;
+  RaddleRunPlace previous = place;
 
-  current = origin;
+  place = (RaddleRunPlace) { origin, NULL };
   return previous;
 }
 
 void
-raddle_run_origin_pop (gpointer previous)
+raddle_run_origin_pop (RaddleRunPlace previous)
 {
-  current = previous;
+  if (G_UNLIKELY (place.pushed != NULL))
+    raddle_run_current_forget_pushed ();
+  place = previous;
 }
 
 gpointer
 raddle_run_origin_get (void)
 {
-  return current;
+  return place.origin;
+}
+
+RaddleRunPusher **
+raddle_run_origin_get_pushed (void)
+{
+  return &place.pushed;
 }

@@ -11,6 +11,7 @@
 #include "events/raddle-json-copy.h"
 #include "events/raddle-lock.h"
 #include "raddle/raddle-error.h"
+#include "runs/raddle-run-current.h"
 #include "runs/raddle-run-origin.h"
 #include "runs/raddle-uuid.h"
 
@@ -51,6 +52,63 @@ choose_origin (RaddleRunRecord *parent)
   return raddle_run_origin_get ();
 }
 
+/* Neither asked to end early nor failed by a handler. */
+gboolean
+raddle_run_record_has_ended_by_itself (RaddleRunRecord *self)
+{
+  gboolean ended;
+
+  raddle_lock (&self->lock);
+  ended = self->state == RADDLE_RUN_RECORD_ENDED && self->raised == NULL &&
+          (self->outcome == RADDLE_OUTCOME_COMPLETE ||
+           self->outcome == RADDLE_OUTCOME_ERROR);
+  raddle_unlock (&self->lock);
+
+  return ended;
+}
+
+/* The run that what nobody has named a run for is a part of: of those that are current in
+ * this thread, from the innermost upwards, the first that goes on, or that says no because
+ * it was made to end. Transfer full; NULL: none, or not one of @sink. */
+RaddleRunRecord *
+raddle_run_record_find_current (RaddleRunSink *sink)
+{
+  RaddleRunRecord *run = raddle_run_current_get_record ();
+
+  if (run == NULL || run->sink != sink)
+    return NULL;
+  while (run != NULL && raddle_run_record_has_ended_by_itself (run))
+    run = run->parent;
+  return run != NULL ? raddle_run_record_ref (run) : NULL;
+}
+
+static void
+adopt_parent (RaddleRunRecord *self,
+              RaddleRunRecord *above)
+{
+  G_GNUC_UNUSED g_autoptr (RaddleRunRecord) before = g_steal_pointer (&self->parent);
+
+  g_clear_pointer (&self->info.parent_id, g_free);
+  self->adopted = above != NULL;
+  if (above != NULL)
+    {
+      self->parent = raddle_run_record_ref (above);
+      self->info.parent_id = g_strdup (above->info.id);
+    }
+  self->origin = choose_origin (above);
+}
+
+/* What is current in this thread, if it is of the same host. */
+static void
+adopt_current (RaddleRunRecord *self)
+{
+  g_autoptr (RaddleRunRecord) current = raddle_run_record_find_current (self->sink);
+
+  if (current != NULL)
+    adopt_parent (self, current);
+}
+
+/* Without a @parent it is the run that is current in this thread, if there is one. */
 RaddleRunRecord *
 raddle_run_record_new (RaddleRunSink *sink,
                        RaddleRunKind kind,
@@ -74,6 +132,8 @@ raddle_run_record_new (RaddleRunSink *sink,
   self->origin = choose_origin (parent);
   self->created = g_get_monotonic_time ();
   g_mutex_init (&self->lock);
+  if (parent == NULL)
+    adopt_current (self);
 
   return self;
 }
@@ -179,6 +239,35 @@ begin_below (RaddleRunRecord *parent,
   return running;
 }
 
+/* An adopted parent that has just ended by itself leaves the run to the one above it. */
+static gboolean
+find_other_parent (RaddleRunRecord *self)
+{
+  if (!self->adopted || !raddle_run_record_has_ended_by_itself (self->parent))
+    return FALSE;
+  adopt_parent (self, self->parent->parent);
+  return TRUE;
+}
+
+static void
+set_parent_refusal (RaddleRunRecord *self,
+                    GError **error)
+{
+  RaddleRunRecord *parent = self->parent;
+
+  if (self->adopted)
+    g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_CLOSED,
+                 "The run '%s' (%s), which is current here, was made to end (%s) and takes "
+                 "no more children; push NULL as the current run to start one at the root",
+                 parent->info.name, parent->info.id,
+                 raddle_outcome_get_nick (raddle_run_record_get_outcome (parent)));
+  else
+    g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_CLOSED,
+                 "The run '%s' (%s) has ended and takes no more children; "
+                 "start the run without a parent or before its parent ends",
+                 parent->info.name, parent->info.id);
+}
+
 /* Takes @start. Fails when the parent has ended or is about to. */
 gboolean
 raddle_run_record_start (RaddleRunRecord *self,
@@ -187,17 +276,15 @@ raddle_run_record_start (RaddleRunRecord *self,
 {
   g_assert (start->event_class == RADDLE_EVENT_CLASS_START);
 
+  while (self->parent != NULL && !begin_below (self->parent, self, start))
+    if (!find_other_parent (self))
+      {
+        set_parent_refusal (self, error);
+        raddle_batch_unref (start);
+        return FALSE;
+      }
   if (self->parent == NULL)
     begin (self, start);
-  else if (!begin_below (self->parent, self, start))
-    {
-      g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_CLOSED,
-                   "The run '%s' (%s) has ended and takes no more children; "
-                   "start the run without a parent or before its parent ends",
-                   self->parent->info.name, self->parent->info.id);
-      raddle_batch_unref (start);
-      return FALSE;
-    }
 
   self->sink->pending (self->sink, self);
   return TRUE;

@@ -73,10 +73,11 @@ struct _RaddleRunRecord
   gboolean stop_wanted;       /* lock: the driver has not been called yet */
   RaddleRunTokens tokens;     /* lock: of a model call's run by hand */
   RaddleRunAnswer *answer;    /* lock: what else was told of it; NULL: nothing */
-  RaddleRunRecord *parent;    /* NULL at the root */
+  RaddleRunRecord *parent;    /* NULL at the root; immutable once started */
 
-  gpointer origin;            /* immutable: the handler in whose call it was made, or
-                               * NULL */
+  gpointer origin;            /* immutable once started: the handler in whose call it was
+                               * made, or NULL */
+  gboolean adopted;           /* the same: the parent was current, and nobody named it */
   gint64 created;             /* us, monotonic */
   RaddleOutcome outcome;      /* lock: set when stopping or ended */
   char *stop_reason;          /* lock */
@@ -95,6 +96,7 @@ RaddleRunRecord *raddle_run_record_new          (RaddleRunSink      *sink,
                                                  RaddleRunRecord    *parent);
 RaddleRunRecord *raddle_run_record_ref          (RaddleRunRecord    *self);
 void             raddle_run_record_unref        (RaddleRunRecord    *self);
+RaddleRunRecord *raddle_run_record_find_current (RaddleRunSink      *sink);
 void             raddle_run_record_set_tags     (RaddleRunRecord    *self,
                                                  const char * const *tags);
 void             raddle_run_record_set_metadata (RaddleRunRecord    *self,
@@ -136,6 +138,7 @@ void             raddle_run_record_raise        (RaddleRunRecord    *self,
                                                  GError             *error);
 GError          *raddle_run_record_dup_raised_error (RaddleRunRecord *self);
 gboolean         raddle_run_record_is_over      (RaddleRunRecord    *self);
+gboolean         raddle_run_record_has_ended_by_itself (RaddleRunRecord *self);
 gboolean         raddle_run_record_is_stopping  (RaddleRunRecord    *self);
 RaddleOutcome    raddle_run_record_get_outcome  (RaddleRunRecord    *self);
 GError          *raddle_run_record_make_early_error (RaddleRunRecord *self);

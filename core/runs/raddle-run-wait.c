@@ -9,6 +9,7 @@
 
 #include "raddle/raddle-error.h"
 #include "runs/raddle-cancel-watch.h"
+#include "runs/raddle-run-current.h"
 
 typedef struct
 {
@@ -138,7 +139,7 @@ raddle_run_settle_async (RaddleRun *self,
   g_return_if_fail (RADDLE_IS_RUN (self));
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
-  task = g_task_new (self, cancellable, callback, user_data);
+  task = raddle_run_task_new (self, cancellable, callback, user_data);
   g_task_set_source_tag (task, raddle_run_settle_async);
   record = raddle_run_get_record (self);
   record->sink->settle (record->sink, record, settled_cb, raddle_run_wait_new (task));
@@ -196,7 +197,7 @@ raddle_run_ready_async (RaddleRun *self,
   g_return_if_fail (RADDLE_IS_RUN (self));
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
-  task = g_task_new (self, cancellable, callback, user_data);
+  task = raddle_run_task_new (self, cancellable, callback, user_data);
   g_task_set_source_tag (task, raddle_run_ready_async);
   if (!raddle_run_check_owner (self, &error))
     {

@@ -19,10 +19,13 @@
  *
  * Model calls make runs by themselves. A program makes one by hand with
  * raddle_host_start_run() or raddle_run_new_child(), tells what happens in it with
- * raddle_run_emit_tokens() and raddle_run_emit_text(), and ends it with raddle_run_end() or
- * raddle_run_fail(); when the last handle goes before that, the run ends with
+ * raddle_run_emit_tokens(), raddle_run_emit_text() and their like, and ends it with
+ * raddle_run_end() or raddle_run_fail(); when the last handle goes before that, the run ends with
  * %RADDLE_OUTCOME_DROPPED. None of these waits for a handler: raddle_run_settle_async()
  * does, and raddle_run_ready_async() waits for room.
+ *
+ * What is started without a parent becomes a part of the run that is current in the thread:
+ * see raddle_run_push_current().
  *
  * A run that is started inside a call of a handler is not delivered to that handler, and
  * nobody waits for handlers at its start and end; the other handlers get it in order. So it

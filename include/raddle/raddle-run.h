@@ -109,4 +109,39 @@ gboolean       raddle_run_ready_finish (RaddleRun           *self,
                                        GAsyncResult         *result,
                                        GError              **error);
 
+/* The run that what is started in this thread becomes a part of. */
+RADDLE_PUBLIC
+void             raddle_run_push_current (RaddleRun       *run);
+RADDLE_PUBLIC
+void             raddle_run_pop_current  (RaddleRun       *run);
+RADDLE_PUBLIC
+RaddleRun       *raddle_run_dup_current  (void);
+
+typedef struct _RaddleRunPusher RaddleRunPusher;
+
+RADDLE_PUBLIC
+RaddleRunPusher *raddle_run_pusher_new   (RaddleRun       *run);
+RADDLE_PUBLIC
+void             raddle_run_pusher_free  (RaddleRunPusher *self);
+
+typedef JsonNode *(*RaddleRunThreadFunc) (RaddleRun     *run,
+                                          GCancellable  *cancellable,
+                                          gpointer       user_data,
+                                          GError       **error);
+
+RADDLE_PUBLIC
+void             raddle_run_thread_async  (RaddleRun           *run,
+                                           RaddleRunThreadFunc  func,
+                                           gpointer             user_data,
+                                           GDestroyNotify       destroy,
+                                           GCancellable        *cancellable,
+                                           GAsyncReadyCallback  callback,
+                                           gpointer             callback_data);
+RADDLE_PUBLIC
+JsonNode        *raddle_run_thread_finish (RaddleRun           *run,
+                                           GAsyncResult        *result,
+                                           GError             **error);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (RaddleRunPusher, raddle_run_pusher_free)
+
 G_END_DECLS

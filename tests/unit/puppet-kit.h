@@ -82,6 +82,7 @@ struct _Stage
   GPtrArray *threads; /* of GThread, owned: joined at the end */
   GMutex lock;
   GPtrArray *kept;    /* lock: of GObject, owned: freed by the test's thread */
+  GPtrArray *contexts; /* lock: of GMainContext, owned: the same, those of threads */
   RaddleHost *host;
 };
 
@@ -228,6 +229,15 @@ stage_keep (Stage *self,
 {
   raddle_lock (&self->lock);
   g_ptr_array_add (self->kept, object);
+  raddle_unlock (&self->lock);
+}
+
+static G_GNUC_UNUSED void
+stage_keep_context (Stage *self,
+                    GMainContext *context)
+{
+  raddle_lock (&self->lock);
+  g_ptr_array_add (self->contexts, context);
   raddle_unlock (&self->lock);
 }
 
@@ -424,6 +434,7 @@ stage_new (guint n_threads)
   self->puppets = g_ptr_array_new_with_free_func (puppet_free);
   self->threads = g_ptr_array_new_with_free_func ((GDestroyNotify) g_thread_join);
   self->kept = g_ptr_array_new_with_free_func (g_object_unref);
+  self->contexts = g_ptr_array_new_with_free_func ((GDestroyNotify) g_main_context_unref);
   g_mutex_init (&self->lock);
   self->host = raddle_host_new ();
 
@@ -549,6 +560,7 @@ stage_free (Stage *self)
     ;
   raddle_lock (&self->lock);
   g_ptr_array_unref (self->kept);
+  g_ptr_array_unref (self->contexts);
   raddle_unlock (&self->lock);
   g_ptr_array_unref (self->puppets);
   g_mutex_clear (&self->lock);

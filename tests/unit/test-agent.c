@@ -345,8 +345,10 @@ sync_tool (RaddleTool *tool,
 {
   Stage *self = user_data;
   JsonObject *object = json_node_get_object (arguments);
+  g_autoptr (RaddleRun) current = raddle_run_dup_current ();
 
   g_assert_false (g_main_context_is_owner (self->context));
+  g_assert_true (current == run);
   raddle_lock (&self->lock);
   self->n_inside++;
   g_cond_broadcast (&self->changed);
@@ -385,7 +387,9 @@ async_tool (RaddleTool *tool,
 {
   Stage *self = user_data;
   g_autoptr (GTask) task = g_task_new (tool, cancellable, callback, callback_data);
+  g_autoptr (RaddleRun) current = raddle_run_dup_current ();
 
+  g_assert_true (current == run);
   g_assert_true (g_main_context_get_thread_default () == self->context);
   if (self->hold)
     self->held = g_steal_pointer (&task);

@@ -490,10 +490,11 @@ test_block_by_another_lane (void)
   Probe *a =
     add_limited (kit, "a", &kinds[0], KIT_ALL_TYPES, RADDLE_OVERFLOW_BLOCK, 1, MUCH);
   RaddleRunRecord *run = start_held (kit, a);
-  gpointer origin = raddle_run_origin_push (raddle_handler_get_origin (a->handler));
+  RaddleRunPlace place =
+    raddle_run_origin_push (raddle_handler_get_origin (a->handler));
   RaddleRunRecord *own = kit_start (kit, RADDLE_RUN_LLM, "S", NULL);
 
-  raddle_run_origin_pop (origin);
+  raddle_run_origin_pop (place);
   kit_wait (kit, "b<" FIRST);
   push_numbers (run, 1, 20, 19);
   kit_let_pass (kit, 2);

@@ -1421,17 +1421,19 @@ test_origins (void)
   g_autoptr (RaddleRun) inside = NULL;
   g_autoptr (RaddleRun) child = NULL;
   g_autoptr (RaddleRun) child_inside = NULL;
-  gpointer first = &first, second = &second, previous;
+  gpointer first = &first, second = &second;
+  RaddleRunPlace outer, previous;
 
   g_assert_null (raddle_run_origin_get ());
-  g_assert_null (raddle_run_origin_push (first));
+  outer = raddle_run_origin_push (first);
+  g_assert_null (outer.origin);
   previous = raddle_run_origin_push (second);
-  g_assert_true (previous == first && raddle_run_origin_get () == second);
+  g_assert_true (previous.origin == first && raddle_run_origin_get () == second);
   g_assert_null (g_thread_join (g_thread_new ("origin", get_origin_worker, NULL)));
   raddle_run_origin_pop (previous);
   inside = start (stage, RADDLE_RUN_CHAIN, "I");
   child_inside = start_child (outside, RADDLE_RUN_CHAIN, "C");
-  raddle_run_origin_pop (NULL);
+  raddle_run_origin_pop (outer);
   child = start_child (inside, RADDLE_RUN_CHAIN, "D");
 
   g_assert_null (raddle_run_get_record (outside)->origin);

@@ -1078,12 +1078,46 @@ static void
 test_host_custom (void)
 {
   g_autoptr (Stage) stage = stage_new_started ();
+  g_autoptr (GPtrArray) events = add_keeper (stage, TYPE (CUSTOM));
+  g_autoptr (RaddleRun) outer = start_run (stage, RADDLE_RUN_CHAIN, "outer");
+  g_autoptr (RaddleRun) inner =
+    raddle_run_new_child (outer, RADDLE_RUN_TOOL, "inner", NULL, NULL);
   g_autoptr (GError) error = NULL;
 
-  g_assert_true (raddle_host_emit_custom (stage->host, "note", NULL, &error));
+  raddle_run_push_current (inner);
+  g_assert_true (raddle_host_emit_custom (stage->host, "one", NULL, &error));
+  end_run (inner);
+  g_assert_true (raddle_host_emit_custom (stage->host, "two", NULL, &error));
+  end_run (outer);
+  g_assert_true (raddle_host_emit_custom (stage->host, "three", NULL, &error));
+  raddle_run_pop_current (inner);
+  g_assert_true (raddle_host_emit_custom (stage->host, "four", NULL, &error));
+  stage_iterate_until (stage, events->len == 4);
+  g_assert_cmpstr (raddle_event_get_run_name (events->pdata[0]), ==, "inner");
+  g_assert_cmpstr (raddle_event_get_run_name (events->pdata[1]), ==, "outer");
+  g_assert_cmpstr (raddle_event_get_run_name (events->pdata[2]), ==, "three");
+  g_assert_null (raddle_event_get_parent_id (events->pdata[2]));
+  g_assert_cmpstr (raddle_event_get_label (events->pdata[3]), ==, "four");
   stage_close (stage);
+
   g_assert_false (raddle_host_emit_custom (stage->host, "late", NULL, &error));
   g_assert_error (error, RADDLE_ERROR, RADDLE_ERROR_CLOSED);
+}
+
+static void
+test_host_custom_cancelled (void)
+{
+  g_autoptr (Stage) stage = stage_new_started ();
+  g_autoptr (GPtrArray) events = add_keeper (stage, TYPE (CUSTOM));
+  g_autoptr (RaddleRun) run = start_run (stage, RADDLE_RUN_CHAIN, "R");
+  G_GNUC_UNUSED g_autoptr (RaddleRunPusher) pusher = raddle_run_pusher_new (run);
+  g_autoptr (GError) error = NULL;
+
+  raddle_run_cancel (run);
+  g_assert_false (raddle_host_emit_custom (stage->host, "note", NULL, &error));
+  g_assert_error (error, RADDLE_ERROR, RADDLE_ERROR_CLOSED);
+  stage_close (stage);
+  g_assert_cmpuint (events->len, ==, 0);
 }
 
 /* As many as wait for a context that nobody iterates; what is refused fails its run. */
@@ -1201,6 +1235,7 @@ main (int argc,
   ADD ("result/empty", test_empty_result);
   ADD ("result/first-piece", test_first_piece);
   ADD ("host-custom", test_host_custom);
+  ADD ("host-custom/cancelled", test_host_custom_cancelled);
   ADD ("host-custom/no-room", test_host_custom_no_room);
   ADD ("threads", test_threads);
 #undef ADD
