@@ -2,7 +2,8 @@
 
 /* Owns copies of JSON that share nothing with the original: json_node_copy () only takes
  * a reference to an object or an array, so that to seal or to change the copy is to seal
- * or to change the original. Any thread; the original must not change meanwhile.
+ * or to change the original; and those to a value it does not even count atomically. Any
+ * thread, and any number of them at once; the original must not change meanwhile.
  */
 
 #include "events/raddle-json-copy.h"
@@ -37,6 +38,19 @@ raddle_json_copy_array (JsonArray *array)
   return copy;
 }
 
+static JsonNode *
+copy_value (JsonNode *node)
+{
+  JsonNode *copy = json_node_new (JSON_NODE_VALUE);
+  g_auto (GValue) value = G_VALUE_INIT;
+
+  json_node_get_value (node, &value);
+  if (G_IS_VALUE (&value))
+    json_node_set_value (copy, &value);
+
+  return copy;
+}
+
 /* Transfer full. */
 JsonNode *
 raddle_json_copy_node (JsonNode *node)
@@ -54,8 +68,9 @@ raddle_json_copy_node (JsonNode *node)
       json_node_take_array (copy, raddle_json_copy_array (json_node_get_array (node)));
       return copy;
     case JSON_NODE_VALUE:
+      return copy_value (node);
     case JSON_NODE_NULL:
       break;
     }
-  return json_node_copy (node);
+  return json_node_new (JSON_NODE_NULL);
 }

@@ -318,8 +318,8 @@ make_tool_call (const Block *block)
 {
   JsonObject *call = json_object_new ();
 
-  json_object_set_member (call, "id",
-                          json_node_copy (json_object_get_member (block->object, "id")));
+  json_object_set_member (
+    call, "id", raddle_json_copy_node (json_object_get_member (block->object, "id")));
   json_object_set_string_member (call, "name",
                                  json_object_get_string_member (block->object, "name"));
   if (block->raw != NULL)

@@ -201,7 +201,7 @@ add_call_block (JsonArray *blocks,
 
   json_object_set_string_member (block, "type", "tool_use");
   json_object_set_member (block, "id",
-                          json_node_copy (json_object_get_member (call, "id")));
+                          raddle_json_copy_node (json_object_get_member (call, "id")));
   json_object_set_string_member (block, "name",
                                  json_object_get_string_member (call, "name"));
   if (input != NULL && JSON_NODE_HOLDS_OBJECT (input))

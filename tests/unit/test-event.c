@@ -4,7 +4,7 @@
  * replays, and the JSON forms of events and results. */
 
 #include "events/raddle-batch.h"
-
+#include "events/raddle-json-copy.h"
 #include "events/raddle-result-private.h"
 #include "raddle/raddle-enum-types.h"
 #include "raddle/raddle-error.h"
@@ -517,6 +517,40 @@ test_result_known (void)
   g_assert_cmpstr (text, ==, text_again);
 }
 
+/* ---- copies in many threads ---- */
+
+#define VALUES                                                                           \
+  "{\"text\":\"x\",\"list\":[1,2.5,true,null,\"y\"],\"deep\":{\"a\":\"\"}}"
+#define N_COPIES 4000
+
+static gpointer
+copy_worker (gpointer user_data)
+{
+  for (guint i = 0; i < N_COPIES; i++)
+    {
+      g_autoptr (JsonNode) copy = raddle_json_copy_node (user_data);
+      g_autofree char *text = json_to_string (copy, FALSE);
+
+      g_assert_cmpstr (text, ==, VALUES);
+    }
+  return NULL;
+}
+
+/* As handlers of one event do that make JSON of it. */
+static void
+test_copies_in_threads (void)
+{
+  g_autoptr (JsonNode) node = json_from_string (VALUES, NULL);
+  GThread *threads[4];
+
+  json_node_seal (node);
+  for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
+    threads[i] = g_thread_new ("copy", copy_worker, node);
+  for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
+    g_thread_join (threads[i]);
+  copy_worker (node);
+}
+
 int
 main (int argc,
       char **argv)
@@ -536,6 +570,7 @@ main (int argc,
   g_test_add_func ("/event/replay", test_replay);
   g_test_add_func ("/event/json/token", test_json_of_a_token);
   g_test_add_func ("/event/json/shares-nothing", test_json_shares_nothing);
+  g_test_add_func ("/event/json/copies-in-threads", test_copies_in_threads);
   g_test_add_func ("/event/json/end", test_json_of_an_end);
   g_test_add_func ("/event/json/retry", test_json_of_a_retry);
   g_test_add_func ("/event/result/unknown", test_result_unknown);
