@@ -20,7 +20,8 @@ G_DEFINE_ENUM_TYPE (RaddleRunKind, raddle_run_kind,
                     G_DEFINE_ENUM_VALUE (RADDLE_RUN_LLM, "llm"),
                     G_DEFINE_ENUM_VALUE (RADDLE_RUN_CHAIN, "chain"),
                     G_DEFINE_ENUM_VALUE (RADDLE_RUN_TOOL, "tool"),
-                    G_DEFINE_ENUM_VALUE (RADDLE_RUN_RETRIEVER, "retriever"))
+                    G_DEFINE_ENUM_VALUE (RADDLE_RUN_RETRIEVER, "retriever"),
+                    G_DEFINE_ENUM_VALUE (RADDLE_RUN_CHAT_MODEL, "chat-model"))
 
 G_DEFINE_ENUM_TYPE (RaddleEventClass, raddle_event_class,
                     G_DEFINE_ENUM_VALUE (RADDLE_EVENT_CLASS_START, "start"),

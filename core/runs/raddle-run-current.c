@@ -111,7 +111,7 @@ raddle_run_pop_current (RaddleRun *run)
 }
 
 /**
- * raddle_run_dup_current: (method)
+ * raddle_run_dup_current:
  *
  * Gets the current run of this thread; see raddle_run_push_current().
  *
