@@ -42,6 +42,17 @@ struct _RaddleEvent
   RaddleEventDetail *detail;
 };
 
+/* What the events of some types in a batch come to. */
+typedef struct
+{
+  guint32 types;      /* 0: not known yet */
+  guint first;        /* the first and the last of them */
+  guint last;
+  guint n_events;
+  gsize n_bytes;      /* that they take while they wait */
+  gboolean alike;     /* all are pieces of one type, delta and block */
+} RaddleBatchDigest;
+
 struct _RaddleBatch
 {
   int ref_count;      /* atomic */
@@ -62,6 +73,7 @@ struct _RaddleBatch
   gint64 wall_time;   /* us since 1970 */
   RaddleBatch *fallback; /* of a chat-model-start: the same as llm-start */
   RaddleBatch *next;  /* of whoever has it in a list, before it is shared */
+  RaddleBatchDigest digest; /* loop: of the types that were asked for last */
 };
 
 /* What waits to be taken, in order; links the batches themselves. */

@@ -97,6 +97,92 @@ raddle_merge_tail_add (RaddleMergeTail *self,
   return 1;
 }
 
+static gboolean
+are_alike (const RaddleEvent *a,
+           const RaddleEvent *b)
+{
+  return a->type == b->type && a->delta == b->delta && a->block == b->block;
+}
+
+static RaddleBatchDigest
+make_digest (RaddleBatch *batch,
+             guint32 types)
+{
+  RaddleBatchDigest digest = { .types = types, .alike = TRUE };
+
+  for (guint i = 0; i < batch->n_events; i++)
+    {
+      const RaddleEvent *event = &batch->events[i];
+
+      if (!(types & RADDLE_EVENT_MASK (event->type)))
+        continue;
+      if (digest.n_events++ == 0)
+        digest.first = i;
+      digest.last = i;
+      digest.n_bytes += raddle_event_get_size (event);
+      digest.alike &= raddle_merger_is_piece (event) &&
+                      are_alike (event, &batch->events[digest.first]);
+    }
+  return digest;
+}
+
+/* What the events of @types come to in @batch, some of which it has. Looked at by each
+ * lane that the batch comes to, and mostly the same for all. Loop. */
+const RaddleBatchDigest *
+raddle_merger_digest (RaddleBatch *batch,
+                      guint32 types)
+{
+  types &= batch->types;
+  if (batch->digest.types != types)
+    batch->digest = make_digest (batch, types);
+  return &batch->digest;
+}
+
+/* Pieces that are alike: once two of them have been added, the rest are only longer
+ * texts. */
+static guint
+add_alike (RaddleMergeTail *self,
+           RaddleBatch *batch,
+           const RaddleBatchDigest *digest,
+           gboolean tell,
+           gsize *n_bytes)
+{
+  const RaddleEvent *first = &batch->events[digest->first];
+  const RaddleEvent *last = &batch->events[digest->last];
+  gsize text_length = digest->n_bytes - digest->n_events * (sizeof *first + 1);
+  guint n_events = raddle_merge_tail_add (self, first, tell, n_bytes);
+
+  if (digest->n_events > 1)
+    {
+      n_events += raddle_merge_tail_add (self, last, tell, n_bytes);
+      *n_bytes += text_length - first->text_length - last->text_length;
+    }
+  return n_events;
+}
+
+/* What raddle_merge_tail_add () comes to for those of the events @first to @end of @batch
+ * that are of @types. Loop. */
+guint
+raddle_merge_tail_add_batch (RaddleMergeTail *self,
+                             RaddleBatch *batch,
+                             guint32 types,
+                             guint first,
+                             guint end,
+                             gboolean tell,
+                             gsize *n_bytes)
+{
+  const RaddleBatchDigest *digest = raddle_merger_digest (batch, types);
+  guint n_events = 0;
+
+  if (digest->alike && digest->n_events > 0 && first <= digest->first &&
+      digest->last < end)
+    return add_alike (self, batch, digest, tell, n_bytes);
+  for (guint i = first; i < end; i++)
+    if (types & RADDLE_EVENT_MASK (batch->events[i].type))
+      n_events += raddle_merge_tail_add (self, &batch->events[i], tell, n_bytes);
+  return n_events;
+}
+
 /* ---- merging ---- */
 
 /* @like: a batch of the run, with the time of the first event. */

@@ -41,6 +41,16 @@ guint         raddle_merge_tail_add (RaddleMergeTail *self,
                                     const RaddleEvent *event,
                                     gboolean           tell,
                                     gsize             *n_bytes);
+guint         raddle_merge_tail_add_batch (RaddleMergeTail   *self,
+                                           RaddleBatch       *batch,
+                                           guint32            types,
+                                           guint              first,
+                                           guint              end,
+                                           gboolean           tell,
+                                           gsize             *n_bytes);
+
+const RaddleBatchDigest *raddle_merger_digest (RaddleBatch       *batch,
+                                               guint32            types);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (RaddleMerger, raddle_merger_free)
 

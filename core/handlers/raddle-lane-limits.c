@@ -38,7 +38,7 @@ raddle_lane_find_wanted (RaddleLane *self,
   return from;
 }
 
-/* How many, and the bytes they count for. Any thread. */
+/* How many, and the bytes they count for. Loop. */
 guint
 raddle_lane_count_wanted (RaddleLane *self,
                           RaddleBatch *batch,
@@ -46,24 +46,27 @@ raddle_lane_count_wanted (RaddleLane *self,
                           guint end,
                           gsize *n_bytes)
 {
+  const RaddleBatchDigest *digest;
   guint n_wanted = 0;
-  gsize size = 0;
 
+  *n_bytes = 0;
   if (first == 0 && end == batch->n_events && (batch->types & ~self->types) == 0)
     {
-      if (n_bytes != NULL)
-        *n_bytes = end * sizeof (RaddleEvent) + batch->text_length;
+      *n_bytes = end * sizeof (RaddleEvent) + batch->text_length;
       return end;
+    }
+  digest = raddle_merger_digest (batch, self->types);
+  if (first <= digest->first && digest->last < end)
+    {
+      *n_bytes = digest->n_bytes;
+      return digest->n_events;
     }
   for (guint i = raddle_lane_find_wanted (self, batch, first, end); i < end;
        i = raddle_lane_find_wanted (self, batch, i + 1, end))
     {
       n_wanted++;
-      size += raddle_event_get_size (&batch->events[i]);
+      *n_bytes += raddle_event_get_size (&batch->events[i]);
     }
-
-  if (n_bytes != NULL)
-    *n_bytes = size;
   return n_wanted;
 }
 
@@ -180,6 +183,26 @@ add_to_load (RaddleLane *self,
   load->n_bytes += raddle_event_get_size (event);
 }
 
+/* Whether all of it fits, which mostly is seen without a look at each event. */
+static gboolean
+fits_whole_locked (RaddleLane *self,
+                   const Load *load,
+                   RaddleBatch *batch,
+                   guint first,
+                   guint end)
+{
+  Load after = *load;
+
+  if (self->settings.overflow != RADDLE_OVERFLOW_COALESCE ||
+      !raddle_merger_digest (batch, self->types)->alike)
+    return FALSE;
+  after.n_events += raddle_merge_tail_add_batch (&after.tail, batch, self->types, first,
+                                                 end, raddle_lane_tells_gaps (self),
+                                                 &after.n_bytes);
+  return after.n_events <= raddle_lane_get_max_events (self) &&
+         after.n_bytes <= self->settings.max_bytes;
+}
+
 /* How far the handler could be given the events @first to @end now, when they merge with
  * @tail. What is larger than the limit can only be taken alone. */
 static guint
@@ -192,6 +215,8 @@ fit_locked (RaddleLane *self,
   Load load = { self->n_queued, self->n_bytes, tail };
   gboolean has_some = FALSE;
 
+  if (fits_whole_locked (self, &load, batch, first, end))
+    return end;
   for (guint i = raddle_lane_find_wanted (self, batch, first, end); i < end;
        i = raddle_lane_find_wanted (self, batch, i + 1, end))
     {

@@ -98,20 +98,12 @@ count_merged_locked (RaddleLane *self,
                      const RaddleLanePart *part,
                      gsize *n_bytes)
 {
-  gboolean tell = raddle_lane_tells_gaps (self);
-  RaddleBatch *batch = part->batch;
-  guint n_events = 0;
   gsize n_merged_bytes = 0;
 
-  for (guint i = part->first; i < part->end;
-       i = raddle_lane_find_wanted (self, batch, i + 1, part->end))
-    {
-      const RaddleEvent *event = &batch->events[i];
-
-      n_events += raddle_merge_tail_add (&entry->tail, event, tell, &n_merged_bytes);
-      *n_bytes += raddle_event_get_size (event);
-    }
-  return n_events;
+  raddle_lane_count_wanted (self, part->batch, part->first, part->end, n_bytes);
+  return raddle_merge_tail_add_batch (&entry->tail, part->batch, self->types, part->first,
+                                      part->end, raddle_lane_tells_gaps (self),
+                                      &n_merged_bytes);
 }
 
 /* Returns by how many bytes the entry has grown since it was counted last: less than 0

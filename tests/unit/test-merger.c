@@ -477,6 +477,138 @@ test_tail (void)
     }
 }
 
+/* As it is counted without the digest. */
+static guint
+add_one_by_one (RaddleMergeTail *tail,
+                RaddleBatch *batch,
+                guint32 types,
+                guint first,
+                guint end,
+                gboolean tell,
+                gsize *n_bytes)
+{
+  guint n_events = 0;
+
+  for (guint i = first; i < end; i++)
+    if (types & RADDLE_EVENT_MASK (batch->events[i].type))
+      n_events += raddle_merge_tail_add (tail, &batch->events[i], tell, n_bytes);
+  return n_events;
+}
+
+static void
+assert_same_tail (const RaddleMergeTail *a,
+                  const RaddleMergeTail *b)
+{
+  g_assert_cmpuint (a->n_pieces, ==, b->n_pieces);
+  g_assert_cmpint (a->merged, ==, b->merged);
+  for (guint i = 0; i < a->n_pieces; i++)
+    {
+      g_assert_cmpint (a->pieces[i].type, ==, b->pieces[i].type);
+      g_assert_cmpint (a->pieces[i].delta, ==, b->pieces[i].delta);
+      g_assert_cmpint (a->pieces[i].block, ==, b->pieces[i].block);
+    }
+}
+
+/* Mostly of one kind, but for what a handler may not want. */
+static RaddleBatch *
+make_like_batch (void)
+{
+  g_autoptr (GString) words = g_string_new (NULL);
+  guint kind = g_test_rand_int_range (0, 6), other = g_test_rand_int_range (0, 6);
+  guint block = g_test_rand_int_range (0, 2), n_words = g_test_rand_int_range (1, 9);
+  gboolean mixed = g_test_rand_int_range (0, 2);
+
+  for (guint i = 0; i < n_words; i++)
+    {
+      guint chosen = mixed && g_test_rand_int_range (0, 3) == 0 ? other : kind;
+
+      g_string_append_printf (words, "%s%c%u", i > 0 ? " " : "", kinds[chosen].letter,
+                              block);
+      if (g_test_rand_int_range (0, 40) > 0)
+        g_string_append_printf (words, ":%.*s", g_test_rand_int_range (0, 4), "abc");
+    }
+  return make_batch (0, words->str);
+}
+
+static guint32
+make_random_types (void)
+{
+  guint32 types = RADDLE_EVENT_MASK (RADDLE_EVENT_LLM_NEW_TOKEN);
+
+  if (g_test_rand_int_range (0, 3) == 0)
+    types = RADDLE_EVENT_MASK (RADDLE_EVENT_TEXT);
+  if (g_test_rand_int_range (0, 2))
+    types |= RADDLE_EVENT_MASK (RADDLE_EVENT_STREAM_EVENT);
+  return types;
+}
+
+/* Batches that come one after the other, some of them in two parts, count the same by
+ * their digests as event by event. Returns how many were alike. */
+static guint
+check_batches (guint32 types,
+               gboolean tell)
+{
+  RaddleMergeTail tail = { 0 }, expected_tail = { 0 };
+  gsize n_bytes = 0, expected_bytes = 0;
+  guint n_alike = 0;
+
+  for (guint i = 0; i < 6; i++)
+    {
+      g_autoptr (RaddleBatch) batch = make_like_batch ();
+      guint cut = g_test_rand_int_range (0, batch->n_events + 1);
+      guint bounds[] = { 0, cut, batch->n_events };
+
+      for (guint k = 0; k < 2; k++)
+        {
+          guint n_expected =
+            add_one_by_one (&expected_tail, batch, types, bounds[k], bounds[k + 1], tell,
+                            &expected_bytes);
+
+          g_assert_cmpuint (raddle_merge_tail_add_batch (&tail, batch, types, bounds[k],
+                                                         bounds[k + 1], tell, &n_bytes),
+                            ==, n_expected);
+          g_assert_cmpuint (n_bytes, ==, expected_bytes);
+          assert_same_tail (&tail, &expected_tail);
+        }
+      n_alike += batch->digest.alike && batch->digest.n_events > 1;
+    }
+  return n_alike;
+}
+
+static void
+test_tail_of_batches (void)
+{
+  guint n_alike = 0;
+
+  for (guint i = 0; i < 5000; i++)
+    n_alike += check_batches (make_random_types (), g_test_rand_int_range (0, 2));
+  g_assert_cmpuint (n_alike, >, 1000);
+}
+
+/* One for each set of types that is asked for, also those of which there are none. */
+static void
+test_digest (void)
+{
+  const guint32 token = RADDLE_EVENT_MASK (RADDLE_EVENT_LLM_NEW_TOKEN);
+  const guint32 stream = RADDLE_EVENT_MASK (RADDLE_EVENT_STREAM_EVENT);
+  g_autoptr (RaddleBatch) batch = make_batch (0, "d0:a k0:bc d1:d k0:");
+  const RaddleBatchDigest *digest = raddle_merger_digest (batch, token);
+
+  g_assert_cmpuint (digest->first, ==, 1);
+  g_assert_cmpuint (digest->last, ==, 3);
+  g_assert_cmpuint (digest->n_events, ==, 2);
+  g_assert_cmpuint (digest->n_bytes, ==, 2 * sizeof (RaddleEvent) + 3 + 1);
+  g_assert_true (digest->alike);
+  digest = raddle_merger_digest (batch, token | stream);
+  g_assert_cmpuint (digest->n_events, ==, 4);
+  g_assert_false (digest->alike);
+  digest = raddle_merger_digest (batch, stream);
+  g_assert_cmpuint (digest->last, ==, 2);
+  g_assert_false (digest->alike);
+  digest = raddle_merger_digest (batch, RADDLE_EVENT_MASK (RADDLE_EVENT_TEXT));
+  g_assert_cmpuint (digest->n_events, ==, 0);
+}
+
 int
 main (int argc,
       char **argv)
@@ -496,6 +628,8 @@ main (int argc,
   g_test_add_func ("/merger/freed-unfinished", test_freed_unfinished);
   g_test_add_func ("/merger/adds-up", test_adds_up);
   g_test_add_func ("/merger/tail", test_tail);
+  g_test_add_func ("/merger/tail-of-batches", test_tail_of_batches);
+  g_test_add_func ("/merger/digest", test_digest);
 
   return g_test_run ();
 }
