@@ -14,6 +14,7 @@
 #include "raddle/raddle-plugin-info.h"
 #include "raddle/raddle-plugin.h"
 #include "raddle/raddle-result.h"
+#include "raddle/raddle-scope.h"
 
 G_DEFINE_ENUM_TYPE (RaddleRunKind, raddle_run_kind,
                     G_DEFINE_ENUM_VALUE (RADDLE_RUN_ANY, "any"),
@@ -22,6 +23,10 @@ G_DEFINE_ENUM_TYPE (RaddleRunKind, raddle_run_kind,
                     G_DEFINE_ENUM_VALUE (RADDLE_RUN_TOOL, "tool"),
                     G_DEFINE_ENUM_VALUE (RADDLE_RUN_RETRIEVER, "retriever"),
                     G_DEFINE_ENUM_VALUE (RADDLE_RUN_CHAT_MODEL, "chat-model"))
+
+G_DEFINE_ENUM_TYPE (RaddleReach, raddle_reach,
+                    G_DEFINE_ENUM_VALUE (RADDLE_REACH_RUN, "run"),
+                    G_DEFINE_ENUM_VALUE (RADDLE_REACH_TREE, "tree"))
 
 G_DEFINE_ENUM_TYPE (RaddleEventClass, raddle_event_class,
                     G_DEFINE_ENUM_VALUE (RADDLE_EVENT_CLASS_START, "start"),

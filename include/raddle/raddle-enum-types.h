@@ -20,6 +20,7 @@ G_BEGIN_DECLS
 #define RADDLE_TYPE_OVERFLOW (raddle_overflow_get_type ())
 #define RADDLE_TYPE_PLUGIN_FLAGS (raddle_plugin_flags_get_type ())
 #define RADDLE_TYPE_PLUGIN_STATE (raddle_plugin_state_get_type ())
+#define RADDLE_TYPE_REACH (raddle_reach_get_type ())
 #define RADDLE_TYPE_RUN_KIND (raddle_run_kind_get_type ())
 #define RADDLE_TYPE_STOP_REASON (raddle_stop_reason_get_type ())
 #define RADDLE_TYPE_USAGE_SOURCE (raddle_usage_source_get_type ())
@@ -48,6 +49,8 @@ RADDLE_PUBLIC
 GType raddle_plugin_flags_get_type  (void);
 RADDLE_PUBLIC
 GType raddle_plugin_state_get_type  (void);
+RADDLE_PUBLIC
+GType raddle_reach_get_type         (void);
 RADDLE_PUBLIC
 GType raddle_run_kind_get_type      (void);
 RADDLE_PUBLIC

@@ -26,5 +26,16 @@ typedef struct _RaddleRun       RaddleRun;
 typedef struct _RaddleRunNode   RaddleRunNode;
 typedef struct _RaddleStream    RaddleStream;
 typedef struct _RaddleTool      RaddleTool;
+typedef struct _RaddleAgent   RaddleAgent;
+typedef struct _RaddleEvent   RaddleEvent;
+typedef struct _RaddleHandler RaddleHandler;
+typedef struct _RaddleHost    RaddleHost;
+typedef struct _RaddleModel   RaddleModel;
+typedef struct _RaddlePlugin  RaddlePlugin;
+typedef struct _RaddleRequest RaddleRequest;
+typedef struct _RaddleResult  RaddleResult;
+typedef struct _RaddleRun     RaddleRun;
+typedef struct _RaddleScope   RaddleScope;
+typedef struct _RaddleTool    RaddleTool;
 
 G_END_DECLS

@@ -24,5 +24,6 @@
 #include <raddle/raddle-run-node.h>
 #include <raddle/raddle-run.h>
 #include <raddle/raddle-stream.h>
+#include <raddle/raddle-scope.h>
 #include <raddle/raddle-tool.h>
 #include <raddle/raddle-version.h>
