@@ -403,15 +403,11 @@ make_run (RaddleAgentRun *self,
 {
   RaddleRun *parent = raddle_request_get_parent (request);
   const char *name = raddle_request_get_run_name (request);
-  RaddleRunRecord *run = raddle_run_record_new (
+
+  return raddle_run_record_new (
     raddle_dispatcher_get_sink (self->dispatcher), RADDLE_RUN_CHAIN,
     name != NULL ? name : raddle_agent_get_name (self->agent),
     parent != NULL ? raddle_run_get_record (parent) : NULL);
-
-  raddle_run_record_set_tags (run, raddle_request_get_tags (request));
-  raddle_run_record_set_metadata (run, raddle_request_get_metadata (request));
-
-  return run;
 }
 
 static RaddleBatch *
@@ -460,6 +456,7 @@ raddle_agent_run_start (RaddleAgent *agent,
 
   raddle_run_record_set_driver (self->run, driver_cb, self);
   if (!raddle_agent_tell_tools (agent, self->request, &self->error) ||
+      !raddle_request_set_up_run (request, self->run, &self->error) ||
       !raddle_run_record_start (self->run, make_start (self), &self->error))
     {
       raddle_run_record_set_driver (self->run, NULL, NULL);

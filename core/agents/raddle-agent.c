@@ -250,8 +250,8 @@ raddle_agent_tell_tools (RaddleAgent *self,
 /**
  * raddle_agent_run_async:
  * @self: an agent
- * @request: what to ask; read now, and free to change afterwards. Name, tags, metadata and
- *   parent are the chain run's
+ * @request: what to ask; read now, and free to change afterwards. Name, scope, tags,
+ *   metadata and parent are the chain run's
  * @cancellable: (nullable): ends the run and all below it at once
  * @callback: called on the host's context when the answer is there and the handlers that
  *   are waited for have seen it

@@ -102,9 +102,11 @@ raddle_dispatcher_finish_closing (RaddleDispatcher *self)
   if (!self->closing || self->closed || self->tracks.length > 0)
     return;
 
+  self->tearing_down = TRUE;
   for (guint i = 0; i < self->lanes->len; i++)
     raddle_lane_close (self->lanes->pdata[i]);
-  if (self->lanes->len > 0 || self->leaving->len > 0)
+  raddle_dispatcher_close_named (self);
+  if (self->lanes->len > 0 || g_hash_table_size (self->named) > 0)
     return;
 
   self->closed = TRUE;
@@ -168,6 +170,12 @@ give_up_tracks (RaddleDispatcher *self,
   return self->tracks.tail == NULL;
 }
 
+static void
+abandon_lane (RaddleLane *lane)
+{
+  raddle_lane_abandon (lane);
+}
+
 /* Nobody waits for the handlers any longer; goes on in a later turn when there is much to
  * give up. */
 void
@@ -180,11 +188,8 @@ raddle_dispatcher_give_up (RaddleDispatcher *self,
       raddle_dispatcher_wake (self);
       return;
     }
-  for (guint i = 0; i < self->leaving->len; i++)
-    {
-      raddle_lane_abandon (self->leaving->pdata[i]);
-      raddle_lane_cancel_calls (self->leaving->pdata[i]);
-    }
+  raddle_dispatcher_foreach_named (self, abandon_lane);
+  raddle_dispatcher_foreach_named (self, raddle_lane_cancel_calls);
   for (guint i = 0; i < self->lanes->len; i++)
     raddle_lane_cancel_calls (self->lanes->pdata[i]);
 }
@@ -231,10 +236,11 @@ raddle_dispatcher_abandon (RaddleDispatcher *self)
   g_atomic_int_set (&self->sink.closed, TRUE);
   raddle_lock (&self->lock);
   self->abandoned = TRUE;
-  lanes = g_ptr_array_copy (self->lanes, (GCopyFunc) raddle_lane_ref, NULL);
+  lanes = raddle_dispatcher_copy_named (self);
+  for (guint i = 0; i < self->lanes->len; i++)
+    g_ptr_array_add (lanes, raddle_lane_ref (self->lanes->pdata[i]));
   raddle_unlock (&self->lock);
 
-  g_ptr_array_set_free_func (lanes, (GDestroyNotify) raddle_lane_unref);
   for (guint i = 0; i < lanes->len; i++)
     n_events += raddle_lane_abandon (lanes->pdata[i]);
   raddle_dispatcher_wake (self);

@@ -56,10 +56,10 @@ raddle_dispatcher_rejoin (RaddleDispatcher *self,
 
 /* The run was promised room only where it was. What the lane tells us meanwhile is left as
  * a note. */
-static void
-catch_up_track (RaddleDispatcher *self,
-                RaddleTrack *track,
-                RaddleLane *lane)
+void
+raddle_dispatcher_catch_up_track (RaddleDispatcher *self,
+                                  RaddleTrack *track,
+                                  RaddleLane *lane)
 {
   gboolean outermost = !self->advancing;
 
@@ -70,6 +70,7 @@ catch_up_track (RaddleDispatcher *self,
   raddle_track_catch_up (track, lane);
   if (outermost)
     self->advancing = FALSE;
+  raddle_dispatcher_retire (self, lane);
 }
 
 static GPtrArray *
@@ -92,7 +93,7 @@ catch_up_run (RaddleDispatcher *self,
   if (run->parent != NULL && run->parent->sink == &self->sink)
     catch_up_run (self, run->parent, lanes);
   for (guint i = 0; run->track != NULL && i < lanes->len; i++)
-    catch_up_track (self, run->track, lanes->pdata[i]);
+    raddle_dispatcher_catch_up_track (self, run->track, lanes->pdata[i]);
 }
 
 /* Before @run moves. */
@@ -116,10 +117,10 @@ take_step (RaddleDispatcher *self,
   g_autoptr (RaddleLane) lane = raddle_lane_ref (catch_up->lane);
   GList *link = catch_up->next;
 
-  if (link == NULL || !g_ptr_array_find (self->lanes, lane, NULL))
+  if (link == NULL || !raddle_dispatcher_has_lane (self, lane))
     return FALSE;
   catch_up->next = link->next;
-  catch_up_track (self, link->data, lane);
+  raddle_dispatcher_catch_up_track (self, link->data, lane);
   return TRUE;
 }
 

@@ -101,6 +101,7 @@ raddle_dispatcher_close_track (RaddleDispatcher *self,
   if (self->next_to_end == &track->link)
     self->next_to_end = track->link.prev;
   g_queue_unlink (&self->tracks, &track->link);
+  raddle_dispatcher_leave_all (self, track);
   track->run->track = NULL;
   raddle_track_free (track);
 }
@@ -141,7 +142,8 @@ raddle_dispatcher_take_run (RaddleDispatcher *self,
   RaddleTrack *track;
   RaddleBatch *batch;
 
-  if (run->track == NULL && run->parent != NULL && run->parent->sink == &self->sink)
+  if (run->track == NULL && run->parent != NULL && run->parent->sink == &self->sink &&
+      raddle_run_record_has_pending (run))
     raddle_dispatcher_take_run (self, run->parent);
   raddle_run_record_take_pending (run, &batches, &stop_wanted);
   told = batches.head != NULL;
@@ -150,6 +152,7 @@ raddle_dispatcher_take_run (RaddleDispatcher *self,
     track = open_track (self, run);
   else
     raddle_dispatcher_catch_up_run (self, run);
+  raddle_dispatcher_join_named (self, run);
   while ((batch = raddle_batch_list_pop (&batches)) != NULL)
     {
       if (batch->event_class == RADDLE_EVENT_CLASS_FLOW)
@@ -351,13 +354,14 @@ time_source_dispatch (GSource *source,
 {
   RaddleDispatcher *self = ((RaddleDispatcherSource *) source)->dispatcher;
   G_GNUC_UNUSED g_autoptr (RaddleDispatcher) keep = raddle_dispatcher_ref (self);
+  g_autoptr (GPtrArray) named = raddle_dispatcher_copy_named (self);
   gint64 now = g_get_monotonic_time ();
 
   g_source_set_ready_time (source, -1);
   self->next_time = G_MAXINT64;
   g_main_context_push_thread_default (self->owner.context);
   check_lanes (self, self->lanes, now);
-  check_lanes (self, self->leaving, now);
+  check_lanes (self, named, now);
   raddle_dispatcher_check_promises (self, now);
   g_main_context_pop_thread_default (self->owner.context);
 

@@ -134,13 +134,7 @@ take_news (RaddleDispatcher *self,
   raddle_handler_notify_state (raddle_lane_get_handler (lane));
   raddle_dispatcher_rejoin (self, lane);
   raddle_dispatcher_set_time (self, raddle_lane_get_retry_time (lane));
-  if (raddle_lane_is_closed (lane))
-    {
-      raddle_lock (&self->lock);
-      g_ptr_array_remove (self->lanes, lane);
-      raddle_unlock (&self->lock);
-      g_ptr_array_remove (self->leaving, lane);
-    }
+  raddle_dispatcher_let_go (self, lane);
   raddle_dispatcher_update_wanted (self);
 }
 

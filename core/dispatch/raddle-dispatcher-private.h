@@ -3,9 +3,10 @@
 /* What the files of the dispatcher share: raddle-dispatcher.c has its life and what other
  * threads may do, raddle-dispatcher-notes.c what they tell the loop,
  * raddle-dispatcher-loop.c the turns on it, raddle-dispatcher-joins.c what handlers get
- * that come late, raddle-dispatcher-runs.c what runs by hand ask, raddle-dispatcher-room.c
- * the waiting for room, raddle-dispatcher-close.c the end. The functions here are for the
- * loop, but for those of the sink and the waking. */
+ * that come late, raddle-dispatcher-named.c the handlers of single runs,
+ * raddle-dispatcher-runs.c what runs by hand ask, raddle-dispatcher-room.c the waiting
+ * for room, raddle-dispatcher-close.c the end. The functions here are for the loop, but
+ * for those of the sink and the waking. */
 
 #pragma once
 
@@ -45,6 +46,7 @@ struct _RaddleDispatcher
   RaddleRunSink sink;
   RaddleLaneOwner owner;
   int ref_count; /* atomic */
+  gpointer number; /* immutable: no other host has it, or will */
   GSource *source;     /* lock to change: brings notes to the loop */
   GSource *due_source; /* loop: calls programs back */
   GSource *time_source; /* loop: has lanes look at what is late */
@@ -56,10 +58,12 @@ struct _RaddleDispatcher
   gboolean awake;      /* lock: the source was woken */
   RaddleNotes notes;   /* lock: what other threads left */
   GQueue loop_work;    /* lock: of RaddleLane, owned: to be served on the loop */
-  GPtrArray *lanes;    /* lock to write, loop to read: of RaddleLane, owned */
+  GPtrArray *lanes;    /* lock to write, loop to read: of RaddleLane, owned: of handlers
+                        * that get all runs */
+  GHashTable *named;   /* lock to write, loop to read: of handlers to RaddleLane, owned:
+                        * those that get the runs that name them, or have left */
   gboolean abandoned;  /* lock */
 
-  GPtrArray *leaving;  /* loop: of RaddleLane, owned: removed, not yet torn down */
   GQueue tracks;       /* loop: by RaddleTrack.link */
   GQueue catch_ups;    /* loop: of RaddleCatchUp, owned */
   GList *next_to_end;  /* loop: of the tracks, at the close; NULL: all were asked to */
@@ -73,6 +77,7 @@ struct _RaddleDispatcher
   GQueue answers;      /* loop: by RaddleRoomWatcher.link: to be called in the next turn */
   gboolean advancing;  /* loop */
   gboolean closing;    /* loop */
+  gboolean tearing_down; /* loop: all lanes were closed, at the close */
   gboolean closed;     /* loop */
   RaddleTrackFunc closed_func; /* loop */
   gpointer closed_data;        /* loop */
@@ -123,6 +128,9 @@ void               raddle_dispatcher_begin_catch_up (RaddleDispatcher  *self,
                                                      RaddleLane        *lane);
 void               raddle_dispatcher_rejoin         (RaddleDispatcher  *self,
                                                      RaddleLane        *lane);
+void               raddle_dispatcher_catch_up_track (RaddleDispatcher  *self,
+                                                     RaddleTrack       *track,
+                                                     RaddleLane        *lane);
 void               raddle_dispatcher_catch_up_run   (RaddleDispatcher  *self,
                                                      RaddleRunRecord   *run);
 void               raddle_dispatcher_catch_up       (RaddleDispatcher  *self,
@@ -149,6 +157,8 @@ void               raddle_dispatcher_sink_when_room (RaddleRunSink     *sink,
 void               raddle_room_watcher_free         (RaddleRoomWatcher *self);
 void               raddle_dispatcher_review_askers  (RaddleDispatcher  *self,
                                                      RaddleTrack       *track);
+void               raddle_dispatcher_leave_line     (RaddleDispatcher  *self,
+                                                     RaddleTrack       *track);
 void               raddle_dispatcher_answer_askers  (RaddleDispatcher  *self,
                                                      RaddleLane        *lane);
 void               raddle_dispatcher_dismiss_askers (RaddleDispatcher  *self,
@@ -166,6 +176,31 @@ void               raddle_dispatcher_limit_promise  (RaddleDispatcher  *self,
 void               raddle_dispatcher_prolong_promise (RaddleRunRecord  *run);
 void               raddle_dispatcher_check_promises (RaddleDispatcher  *self,
                                                      gint64             now);
+
+/* raddle-dispatcher-named.c */
+gpointer           raddle_dispatcher_make_number    (void);
+gboolean           raddle_dispatcher_sink_claim     (RaddleRunSink     *sink,
+                                                     RaddleHandler     *handler,
+                                                     guint             *types,
+                                                     GError           **error);
+void               raddle_dispatcher_join_named     (RaddleDispatcher  *self,
+                                                     RaddleRunRecord   *run);
+void               raddle_dispatcher_leave_all      (RaddleDispatcher  *self,
+                                                     RaddleTrack       *track);
+gboolean           raddle_dispatcher_has_lane       (RaddleDispatcher  *self,
+                                                     RaddleLane        *lane);
+void               raddle_dispatcher_retire         (RaddleDispatcher  *self,
+                                                     RaddleLane        *lane);
+void               raddle_dispatcher_let_go         (RaddleDispatcher  *self,
+                                                     RaddleLane        *lane);
+RaddleLane        *raddle_dispatcher_steal_named    (RaddleDispatcher  *self,
+                                                     RaddleHandler     *handler);
+void               raddle_dispatcher_demote         (RaddleDispatcher  *self,
+                                                     RaddleLane        *lane);
+void               raddle_dispatcher_close_named    (RaddleDispatcher  *self);
+GPtrArray         *raddle_dispatcher_copy_named     (RaddleDispatcher  *self);
+void               raddle_dispatcher_foreach_named  (RaddleDispatcher  *self,
+                                                     void             (*func) (RaddleLane *lane));
 
 /* raddle-dispatcher-close.c */
 void               raddle_dispatcher_finish_closing (RaddleDispatcher  *self);

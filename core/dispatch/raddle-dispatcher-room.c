@@ -247,6 +247,15 @@ raddle_dispatcher_review_askers (RaddleDispatcher *self,
     }
 }
 
+/* The run has a lane less to wait for. */
+void
+raddle_dispatcher_leave_line (RaddleDispatcher *self,
+                              RaddleTrack *track)
+{
+  leave_line (track);
+  raddle_dispatcher_review_askers (self, track);
+}
+
 /* Who has asked first comes first, for as long as there are places. One that then waits
  * for another lane stands in that one's line. */
 void

@@ -173,6 +173,7 @@ raddle_dispatcher_new (GMainContext *context,
   RaddleDispatcher *self = g_new0 (RaddleDispatcher, 1);
 
   self->ref_count = 1;
+  self->number = raddle_dispatcher_make_number ();
   self->sink = (RaddleRunSink) {
     .pending = sink_pending,
     .ref = sink_ref,
@@ -180,6 +181,7 @@ raddle_dispatcher_new (GMainContext *context,
     .has_room = raddle_dispatcher_sink_has_room,
     .settle = raddle_dispatcher_sink_settle,
     .when_room = raddle_dispatcher_sink_when_room,
+    .claim = raddle_dispatcher_sink_claim,
     .max_pending = RADDLE_RUN_MAX_PENDING,
   };
   self->owner = (RaddleLaneOwner) {
@@ -197,7 +199,8 @@ raddle_dispatcher_new (GMainContext *context,
   };
   g_mutex_init (&self->lock);
   self->lanes = g_ptr_array_new_with_free_func ((GDestroyNotify) raddle_lane_unref);
-  self->leaving = g_ptr_array_new_with_free_func ((GDestroyNotify) raddle_lane_unref);
+  self->named =
+    g_hash_table_new_full (NULL, NULL, NULL, (GDestroyNotify) raddle_lane_unref);
   self->watchers =
     g_hash_table_new_full (NULL, NULL, NULL, (GDestroyNotify) raddle_room_watcher_free);
   self->pool = raddle_pool_new (n_threads, max_threads, serve_worker, self,
@@ -229,7 +232,7 @@ raddle_dispatcher_unref (RaddleDispatcher *self)
   g_queue_clear_full (&self->loop_work, (GDestroyNotify) raddle_lane_unref);
   g_queue_clear_full (&self->due, g_free);
   g_ptr_array_unref (self->lanes);
-  g_ptr_array_unref (self->leaving);
+  g_hash_table_unref (self->named);
   g_hash_table_unref (self->watchers);
   raddle_context_unref (self->owner.context);
   g_mutex_clear (&self->lock);
@@ -254,26 +257,38 @@ raddle_dispatcher_get_priority (RaddleDispatcher *self)
   return self->owner.priority;
 }
 
-/* The handler gets the runs that are under way too, each with its start again; those that
- * take too long now follow in later turns. */
+/* Takes @lane, which gets all runs from now on. */
+static void
+add_lane (RaddleDispatcher *self,
+          RaddleLane *lane)
+{
+  raddle_lock (&self->lock);
+  g_ptr_array_add (self->lanes, lane);
+  raddle_unlock (&self->lock);
+  raddle_dispatcher_update_wanted (self);
+}
+
+/* The handler gets the runs that are under way too, each with its start again, unless it
+ * has them; those that take too long now follow in later turns. */
 void
 raddle_dispatcher_add (RaddleDispatcher *self,
                        RaddleHandler *handler,
                        const RaddleLaneSettings *settings)
 {
-  RaddleLane *lane = raddle_lane_new (&self->owner, handler, settings);
+  RaddleLane *lane = raddle_dispatcher_steal_named (self, handler);
+  gboolean is_new = lane == NULL;
 
-  raddle_lock (&self->lock);
-  g_ptr_array_add (self->lanes, lane);
-  raddle_unlock (&self->lock);
-  raddle_dispatcher_update_wanted (self);
-
-  raddle_lane_open (lane);
+  if (is_new)
+    lane = raddle_lane_new (&self->owner, handler, settings);
+  add_lane (self, lane);
+  if (is_new)
+    raddle_lane_open (lane);
   raddle_dispatcher_begin_catch_up (self, lane);
   raddle_dispatcher_catch_up (self, g_get_monotonic_time () + RADDLE_DISPATCHER_TURN_US);
 }
 
-/* The handler gets what it was given before, and its teardown. */
+/* The handler gets what it was given before, and its teardown, unless there are runs
+ * under way that name it. */
 void
 raddle_dispatcher_remove (RaddleDispatcher *self,
                           RaddleHandler *handler)
@@ -284,11 +299,11 @@ raddle_dispatcher_remove (RaddleDispatcher *self,
 
       if (raddle_lane_get_handler (lane) != handler)
         continue;
-      g_ptr_array_add (self->leaving, raddle_lane_ref (lane));
-      raddle_lane_close (lane);
+      raddle_lane_ref (lane);
       raddle_lock (&self->lock);
       g_ptr_array_remove_index (self->lanes, i);
       raddle_unlock (&self->lock);
+      raddle_dispatcher_demote (self, lane);
       raddle_dispatcher_update_wanted (self);
       return;
     }

@@ -51,6 +51,10 @@ gboolean          raddle_dispatcher_is_closing  (RaddleDispatcher       *self);
 gboolean          raddle_dispatcher_is_closed   (RaddleDispatcher       *self);
 
 /* Any thread. */
+gboolean          raddle_dispatcher_claim       (RaddleDispatcher       *self,
+                                                 RaddleHandler          *handler,
+                                                 gboolean                for_all_runs);
+GPtrArray        *raddle_dispatcher_dup_named_handlers (RaddleDispatcher *self);
 gboolean          raddle_dispatcher_post        (RaddleDispatcher       *self,
                                                  RaddleTrackFunc         func,
                                                  gpointer                user_data);

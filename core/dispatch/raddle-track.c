@@ -8,6 +8,8 @@
 
 #include "dispatch/raddle-track.h"
 
+#include "runs/raddle-run-scope.h"
+
 /* What a run may have in hand before its stream is asked to pause. */
 #define MAX_EVENTS_IN_HAND 4096
 
@@ -39,6 +41,7 @@ raddle_track_free (RaddleTrack *self)
   g_assert (self->place == NULL && self->n_promised == 0 && self->late.length == 0);
 
   g_clear_pointer (&self->start, raddle_batch_unref);
+  g_clear_pointer (&self->left, g_ptr_array_unref);
   g_ptr_array_unref (self->slots);
   raddle_run_record_unref (self->run);
   g_free (self);
@@ -131,25 +134,37 @@ pop_waiter (RaddleTrack *self,
   g_free (item);
 }
 
-/* Counts those that the run waits for and that have something to do. */
 static guint
-arm_slots (RaddleTrack *self,
-           gboolean only_lockstep)
+arm_some (GPtrArray *slots,
+          gboolean only_lockstep)
 {
   guint n_armed = 0;
 
-  if (self->run->origin != NULL) /* a handler may wait for it in its call */
-    return 0;
-  for (guint i = 0; i < self->slots->len; i++)
+  for (guint i = 0; i < slots->len; i++)
     {
-      RaddleSlot *slot = self->slots->pdata[i];
+      RaddleSlot *slot = slots->pdata[i];
       RaddleLane *lane = raddle_slot_get_lane (slot);
 
       if (only_lockstep ? raddle_lane_is_lockstep (lane)
                         : raddle_lane_is_waited_for (lane))
         n_armed += raddle_slot_arm (slot);
     }
+  return n_armed;
+}
 
+/* Counts those that the run waits for and that have something to do; also those that have
+ * left and are still doing what they were given. */
+static guint
+arm_slots (RaddleTrack *self,
+           gboolean only_lockstep)
+{
+  guint n_armed;
+
+  if (self->run->origin != NULL) /* a handler may wait for it in its call */
+    return 0;
+  n_armed = arm_some (self->slots, only_lockstep);
+  if (self->left != NULL && !only_lockstep)
+    n_armed += arm_some (self->left, FALSE);
   return n_armed;
 }
 
@@ -357,6 +372,28 @@ is_origin (RaddleTrack *self,
          self->run->origin == raddle_handler_get_origin (raddle_lane_get_handler (lane));
 }
 
+/* It may be in a call for the run still. */
+static gboolean
+has_left (RaddleTrack *self,
+          RaddleHandler *handler)
+{
+  for (guint i = 0; self->left != NULL && i < self->left->len; i++)
+    if (raddle_lane_get_handler (raddle_slot_get_lane (self->left->pdata[i])) == handler)
+      return TRUE;
+  return FALSE;
+}
+
+static gboolean
+is_for (RaddleTrack *self,
+        RaddleLane *lane)
+{
+  RaddleHandler *handler = raddle_lane_get_handler (lane);
+
+  return !has_left (self, handler) && raddle_handler_accepts (handler, self->run) &&
+         (!raddle_lane_get_line (lane)->named ||
+          raddle_run_record_names (self->run, handler));
+}
+
 /* @before: see raddle_lane_open_slot (). Borrowed; NULL when the lane does not get the
  * run. */
 static RaddleSlot *
@@ -366,19 +403,21 @@ join (RaddleTrack *self,
 {
   RaddleSlot *slot;
 
-  if (self->ended || is_origin (self, lane) ||
-      !raddle_handler_accepts (raddle_lane_get_handler (lane), self->run))
+  if (self->ended || is_origin (self, lane) || !is_for (self, lane))
     return NULL;
   slot = raddle_lane_open_slot (lane, self->run, before);
   if (slot == NULL)
     return NULL;
 
   g_ptr_array_add (self->slots, slot);
+  raddle_lane_get_line (lane)->n_runs++;
   self->n_lockstep += raddle_lane_is_lockstep (lane);
   if (self->start != NULL && was_handed_on (self))
     {
       g_autoptr (RaddleBatch) replay = raddle_batch_new_replay (self->start);
 
+      if (raddle_lane_get_line (lane)->was_named)
+        raddle_slot_adopt_below (slot);
       raddle_slot_push (slot, replay, 0, replay->n_events);
     }
   return slot;
@@ -395,6 +434,40 @@ find_slot (RaddleTrack *self,
   return NULL;
 }
 
+gboolean
+raddle_track_has_lane (RaddleTrack *self,
+                       RaddleLane *lane)
+{
+  g_autoptr (RaddleSlot) slot = find_slot (self, lane);
+
+  return slot != NULL;
+}
+
+static void
+give_up_slot (RaddleTrack *self,
+              RaddleSlot *slot)
+{
+  RaddleLane *lane = raddle_slot_get_lane (slot);
+
+  raddle_slot_finish (slot);
+  self->n_lockstep -= raddle_lane_is_lockstep (lane);
+  raddle_lane_get_line (lane)->n_runs--;
+  g_ptr_array_remove (self->slots, slot);
+}
+
+/* The lane, which has the run, gets nothing more of it. */
+void
+raddle_track_leave (RaddleTrack *self,
+                    RaddleLane *lane)
+{
+  RaddleSlot *slot = find_slot (self, lane);
+
+  if (self->left == NULL)
+    self->left = g_ptr_array_new_with_free_func ((GDestroyNotify) raddle_slot_unref);
+  give_up_slot (self, slot);
+  g_ptr_array_add (self->left, slot);
+}
+
 static void
 rejoin (RaddleTrack *self,
         RaddleLane *lane,
@@ -402,9 +475,7 @@ rejoin (RaddleTrack *self,
 {
   RaddleSlot *slot;
 
-  raddle_slot_finish (old);
-  g_ptr_array_remove (self->slots, old);
-  self->n_lockstep -= raddle_lane_is_lockstep (lane);
+  give_up_slot (self, old);
   slot = join (self, lane, old);
   if (slot != NULL)
     raddle_slot_follow (slot, old);
@@ -417,7 +488,9 @@ raddle_track_is_behind (RaddleTrack *self,
 {
   g_autoptr (RaddleSlot) slot = find_slot (self, lane);
 
-  return slot == NULL || raddle_slot_may_rejoin (slot);
+  if (slot == NULL)
+    return !self->ended && is_for (self, lane);
+  return raddle_slot_may_rejoin (slot);
 }
 
 /* Opens a slot for @lane, if it has none. A lane that comes after the start gets it again,

@@ -20,6 +20,7 @@ struct _RaddleTrack
   GList link;         /* in the dispatcher's list, in the order of their starts */
   GList starved_link; /* in the list of the lane that it waits for */
   GPtrArray *slots;   /* of RaddleSlot, owned */
+  GPtrArray *left;    /* of RaddleSlot, owned: of handlers that left; NULL: none did */
   RaddleBatch *start; /* for handlers that come later */
   GQueue items;       /* of RaddleTrackItem: what is to be handed on */
   guint n_events;     /* in items */
@@ -55,6 +56,10 @@ void         raddle_track_add_late_waiter (RaddleTrack *self,
                                        RaddleTrackFunc  func,
                                        gpointer         user_data);
 gboolean     raddle_track_is_behind   (RaddleTrack     *self,
+                                       RaddleLane      *lane);
+gboolean     raddle_track_has_lane    (RaddleTrack     *self,
+                                       RaddleLane      *lane);
+void         raddle_track_leave       (RaddleTrack     *self,
                                        RaddleLane      *lane);
 void         raddle_track_catch_up    (RaddleTrack     *self,
                                        RaddleLane      *lane);

@@ -7,6 +7,7 @@
 
 #include "handlers/raddle-handler-private.h"
 
+#include "events/raddle-lock.h"
 #include "raddle/raddle-error.h"
 
 /* ---- what the lane calls ---- */
@@ -140,9 +141,9 @@ make_calls (RaddleHandler *self,
   return calls;
 }
 
-gboolean
-raddle_handler_prepare (RaddleHandler *self,
-                        GError **error)
+static gboolean
+prepare_locked (RaddleHandler *self,
+                GError **error)
 {
   RaddleHandlerPrivate *priv = raddle_handler_get_private (self);
   guint32 types;
@@ -161,4 +162,19 @@ raddle_handler_prepare (RaddleHandler *self,
   priv->calls = priv->own_calls;
   priv->types = types;
   return TRUE;
+}
+
+/* Any thread: runs that name the handler may be started in several at once. */
+gboolean
+raddle_handler_prepare (RaddleHandler *self,
+                        GError **error)
+{
+  static GMutex lock; /* over the making of the functions */
+  gboolean good;
+
+  raddle_lock (&lock);
+  good = prepare_locked (self, error);
+  raddle_unlock (&lock);
+
+  return good;
 }

@@ -37,6 +37,19 @@ raddle_handler_set_runs (RaddleHandler *self,
   raddle_unlock (&priv->lock);
 }
 
+/* @lane goes; the handler may have a new one by now. */
+void
+raddle_handler_unset_runs (RaddleHandler *self,
+                           gpointer lane)
+{
+  RaddleHandlerPrivate *priv = raddle_handler_get_private (self);
+
+  raddle_lock (&priv->lock);
+  if (priv->runs.lane == lane)
+    priv->runs = (RaddleHandlerRuns) { NULL, NULL };
+  raddle_unlock (&priv->lock);
+}
+
 static RaddleHandlerData *
 look_up_run_locked (RaddleHandler *self,
                     RaddleRunInfo *run)

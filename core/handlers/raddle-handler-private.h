@@ -59,7 +59,8 @@ typedef struct
   RaddleHandlerState state; /* lock */
   char *reason;             /* lock */
   char *last_suspension;    /* lock: why, the last time; NULL: never */
-  gboolean claimed;         /* lock: some host has it */
+  gpointer host;            /* lock: the number of the host that has it; NULL: none yet */
+  gboolean for_all_runs;    /* lock: it was given to that host for all its runs */
   RaddleHandlerData data;   /* lock; the pointer: lock to write, atomic to read */
   GHashTable *run_data;     /* lock: RaddleRunInfo to RaddleHandlerData; NULL: none yet */
   RaddleHandlerRuns runs;   /* lock */
@@ -139,12 +140,17 @@ void                      raddle_handler_set_state     (RaddleHandler           
                                                         RaddleHandlerState        state,
                                                         const char               *reason);
 void                      raddle_handler_drain         (RaddleHandler            *self);
-gboolean                  raddle_handler_claim         (RaddleHandler            *self);
+gboolean                  raddle_handler_claim         (RaddleHandler            *self,
+                                                        gpointer                  host,
+                                                        gboolean                  for_all_runs);
+void                      raddle_handler_go_on         (RaddleHandler            *self);
 void                      raddle_handler_set_suspended (RaddleHandler            *self,
                                                         gboolean                  suspended,
                                                         const char               *reason);
 void                      raddle_handler_set_runs      (RaddleHandler            *self,
                                                         RaddleHandlerRuns         runs);
+void                      raddle_handler_unset_runs    (RaddleHandler            *self,
+                                                        gpointer                  lane);
 RaddleHandlerData        *raddle_handler_steal_run     (RaddleHandler            *self,
                                                         RaddleRunInfo            *run);
 

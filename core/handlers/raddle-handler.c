@@ -402,7 +402,7 @@ raddle_handler_set_filter (RaddleHandler *self,
   RaddleHandlerPrivate *priv = raddle_handler_get_private (self);
 
   g_return_if_fail (RADDLE_IS_HANDLER (self));
-  g_return_if_fail (!priv->claimed);
+  g_return_if_fail (priv->host == NULL);
 
   g_clear_pointer (&priv->filter, raddle_filter_free);
   if (filter != NULL)
@@ -444,17 +444,25 @@ raddle_handler_get_origin (RaddleHandler *self)
   return priv->origin;
 }
 
-/* Says that a host has the handler now. FALSE if one has it already: a handler serves one
- * host, once. */
+/* Says that @host, a number that no other host has or will have, has the handler now. A
+ * handler serves one host: FALSE if another one has it, or had it, or if this one was
+ * given it for all runs before and is so again. */
 gboolean
-raddle_handler_claim (RaddleHandler *self)
+raddle_handler_claim (RaddleHandler *self,
+                      gpointer host,
+                      gboolean for_all_runs)
 {
   RaddleHandlerPrivate *priv = raddle_handler_get_private (self);
   gboolean claimed;
 
   raddle_lock (&priv->lock);
-  claimed = !priv->claimed;
-  priv->claimed = TRUE;
+  claimed = (priv->host == NULL || priv->host == host) &&
+            !(for_all_runs && priv->for_all_runs);
+  if (claimed)
+    {
+      priv->host = host;
+      priv->for_all_runs |= for_all_runs;
+    }
   raddle_unlock (&priv->lock);
 
   return claimed;
@@ -660,6 +668,18 @@ raddle_handler_drain (RaddleHandler *self)
   raddle_lock (&priv->lock);
   if (priv->state == RADDLE_HANDLER_RUNNING || priv->state == RADDLE_HANDLER_SUSPENDED)
     priv->state = RADDLE_HANDLER_DRAINING;
+  raddle_unlock (&priv->lock);
+}
+
+/* It was to get nothing new, and now is after all. */
+void
+raddle_handler_go_on (RaddleHandler *self)
+{
+  RaddleHandlerPrivate *priv = raddle_handler_get_private (self);
+
+  raddle_lock (&priv->lock);
+  if (priv->state == RADDLE_HANDLER_DRAINING)
+    priv->state = RADDLE_HANDLER_RUNNING;
   raddle_unlock (&priv->lock);
 }
 

@@ -225,6 +225,8 @@ void        raddle_lane_note_idle_locked    (RaddleSlot        *slot,
 GPtrArray  *raddle_lane_copy_slots_locked   (RaddleLane        *self);
 gboolean    raddle_lane_is_done_locked      (RaddleLane        *self);
 gboolean    raddle_lane_only_hangs_locked   (RaddleLane        *self);
+void        raddle_lane_begin_anew_locked   (RaddleLane        *self,
+                                             RaddleLaneTidings *tidings);
 
 /* raddle-lane-data.c; any thread with no lock held, and a turn of service */
 void        raddle_lane_close_runs          (RaddleLane        *self,

@@ -448,7 +448,10 @@ tear_down (RaddleLane *self,
     raddle_handler_teardown (self->handler);
 
   raddle_lock (&self->lock);
-  self->phase = RADDLE_LANE_CLOSED;
+  if (self->closing)
+    self->phase = RADDLE_LANE_CLOSED;
+  else /* it was opened again meanwhile */
+    raddle_lane_begin_anew_locked (self, &tidings);
   raddle_unlock (&self->lock);
 
   raddle_lane_tell_owner (self, &tidings);

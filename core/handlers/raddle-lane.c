@@ -184,7 +184,7 @@ raddle_lane_unref (RaddleLane *self)
 
   g_assert (g_hash_table_size (self->slots) == 0 && self->closed.length == 0);
   owner = self->owner;
-  raddle_handler_set_runs (self->handler, (RaddleHandlerRuns) { NULL, NULL });
+  raddle_handler_unset_runs (self->handler, self);
   g_hash_table_unref (self->slots);
   g_sequence_free (self->line.askers);
   while ((entry = self->spare) != NULL)
@@ -274,6 +274,45 @@ raddle_lane_close (RaddleLane *self)
   raddle_lane_tell_owner (self, &tidings);
 }
 
+/* The handler has been torn down and is to be set up again: nothing of before counts. */
+void
+raddle_lane_begin_anew_locked (RaddleLane *self,
+                               RaddleLaneTidings *tidings)
+{
+  self->phase = RADDLE_LANE_NEW;
+  self->failed = FALSE;
+  self->suspension = RADDLE_LANE_NOT_SUSPENDED;
+  raddle_lane_publish (&self->interrupts, self->interrupts & ~RADDLE_LANE_SUSPENDED);
+  raddle_lane_publish (&self->failing, FALSE);
+  raddle_breaker_init (&self->breaker, self->settings.breaker,
+                       self->settings.breaker_wait);
+  raddle_lane_ask_for_work_locked (self, self->home, tidings);
+}
+
+/* Takes runs again after the close. A handler that is not torn down yet goes on as if
+ * nothing had been; else it is set up again when it is. */
+void
+raddle_lane_reopen (RaddleLane *self)
+{
+  RaddleLaneTidings tidings = { 0 };
+  gboolean reopened, goes_on;
+
+  raddle_lock (&self->lock);
+  reopened = self->closing && !(self->interrupts & RADDLE_LANE_ABANDONED);
+  goes_on = reopened && self->phase == RADDLE_LANE_OPEN;
+  if (reopened)
+    self->closing = FALSE;
+  if (reopened && self->phase == RADDLE_LANE_CLOSED)
+    raddle_lane_begin_anew_locked (self, &tidings);
+  raddle_unlock (&self->lock);
+
+  if (goes_on)
+    raddle_handler_go_on (self->handler);
+  if (goes_on)
+    raddle_lane_show_state (self);
+  raddle_lane_tell_owner (self, &tidings);
+}
+
 /* Closes the lane without delivering what waits in it, or in the batch that the handler
  * has in hand. Any thread. Returns how many events were thrown away. */
 guint
@@ -327,6 +366,19 @@ raddle_lane_is_closed (RaddleLane *self)
   raddle_unlock (&self->lock);
 
   return closed;
+}
+
+/* TRUE once the handler has been torn down: nobody enters it any more. */
+gboolean
+raddle_lane_is_torn_down (RaddleLane *self)
+{
+  gboolean torn_down;
+
+  raddle_lock (&self->lock);
+  torn_down = self->phase == RADDLE_LANE_CLOSED;
+  raddle_unlock (&self->lock);
+
+  return torn_down;
 }
 
 /* For the owner to keep those in that wait for room. */

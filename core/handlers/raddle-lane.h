@@ -25,12 +25,15 @@ typedef enum
   RADDLE_LANE_N_SIDES,
 } RaddleLaneSide;
 
-/* The owner's, of those that wait at the lane; loop. */
+/* The owner's, of the runs at the lane; loop. */
 typedef struct
 {
   GQueue starved;    /* whose batch does not fit */
   GSequence *askers; /* who want to know when there is room for more, in their order */
   guint n_promised;  /* places that askers were told of and have not taken yet */
+  guint n_runs;      /* under way, that have a slot in the lane */
+  gboolean was_named; /* once: it may have a run and not have those above it */
+  gboolean named;    /* it gets only the runs that name its handler, and goes with them */
 } RaddleLaneLine;
 
 /* All of it may be called from any thread, with no lock held. */
@@ -84,9 +87,11 @@ gboolean        raddle_lane_take_rejoin (RaddleLane             *self);
 void            raddle_lane_show_state  (RaddleLane             *self);
 void            raddle_lane_open        (RaddleLane             *self);
 void            raddle_lane_close       (RaddleLane             *self);
+void            raddle_lane_reopen      (RaddleLane             *self);
 guint           raddle_lane_abandon     (RaddleLane             *self);
 void            raddle_lane_cancel_calls (RaddleLane            *self);
 gboolean        raddle_lane_is_closed   (RaddleLane             *self);
+gboolean        raddle_lane_is_torn_down (RaddleLane            *self);
 guint           raddle_lane_get_n_queued (RaddleLane            *self);
 RaddleSlot     *raddle_lane_open_slot   (RaddleLane             *self,
                                          RaddleRunRecord        *run,
@@ -107,6 +112,7 @@ guint           raddle_slot_fit         (RaddleSlot             *self,
                                          RaddleBatch            *batch,
                                          guint                   first,
                                          guint                   end);
+void            raddle_slot_adopt_below (RaddleSlot             *self);
 gboolean        raddle_slot_may_rejoin  (RaddleSlot             *self);
 void            raddle_slot_follow      (RaddleSlot             *self,
                                          RaddleSlot             *old);

@@ -163,6 +163,57 @@ raddle_lane_open_slot (RaddleLane *self,
   return NULL;
 }
 
+static gboolean
+is_below (RaddleRunRecord *run,
+          RaddleRunRecord *above)
+{
+  for (run = run->parent; run != NULL; run = run->parent)
+    if (run == above)
+      return TRUE;
+  return FALSE;
+}
+
+static gboolean
+has_end (RaddleSlot *self)
+{
+  return self->tail != NULL && self->tail->event_class == RADDLE_EVENT_CLASS_END &&
+         !self->ended;
+}
+
+static gboolean
+is_slot_below (RaddleSlot *slot,
+               RaddleSlot *above)
+{
+  for (slot = slot->parent; slot != NULL; slot = slot->parent)
+    if (slot == above)
+      return TRUE;
+  return FALSE;
+}
+
+/* The handler had runs below before it gets ours: what comes there from now on keeps to
+ * the order with us as well. */
+void
+raddle_slot_adopt_below (RaddleSlot *self)
+{
+  g_autoptr (GPtrArray) slots = NULL;
+
+  raddle_lock (&self->lane->lock);
+  slots = raddle_lane_copy_slots_locked (self->lane);
+  for (guint i = 0; i < slots->len; i++)
+    {
+      RaddleSlot *slot = slots->pdata[i];
+
+      if (slot->parent != self->parent || !is_below (slot->run, self->run))
+        continue;
+      g_clear_pointer (&slot->parent, raddle_slot_unref); /* we keep it too */
+      slot->parent = raddle_slot_ref (self);
+    }
+  for (guint i = 0; i < slots->len; i++)
+    self->n_ending_below +=
+      has_end (slots->pdata[i]) && is_slot_below (slots->pdata[i], self);
+  raddle_unlock (&self->lane->lock);
+}
+
 RaddleSlot *
 raddle_slot_ref (RaddleSlot *self)
 {

@@ -13,11 +13,14 @@
 
 /* ---- what was not delivered ---- */
 
+/* Those of all runs, and those of single ones. */
 static GPtrArray *
 copy_handlers (RaddleHost *self)
 {
   GListModel *list = G_LIST_MODEL (self->handlers);
-  GPtrArray *handlers = g_ptr_array_new_with_free_func (g_object_unref);
+  GPtrArray *handlers = self->dispatcher != NULL
+                          ? raddle_dispatcher_dup_named_handlers (self->dispatcher)
+                          : g_ptr_array_new_with_free_func (g_object_unref);
 
   for (guint i = 0; i < g_list_model_get_n_items (list); i++)
     g_ptr_array_add (handlers, g_list_model_get_item (list, i));

@@ -36,14 +36,45 @@ raddle_host_start_run (RaddleHost *self,
                        JsonNode *inputs,
                        GError **error)
 {
+  return raddle_host_start_run_with_scope (self, kind, name, inputs, NULL, error);
+}
+
+/**
+ * raddle_host_start_run_with_scope:
+ * @self: a host that has been started
+ * @kind: what the run does
+ * @name: a name for people, UTF-8
+ * @inputs: (nullable): what the run works on; copied. A string is the text of the start
+ *   event too
+ * @scope: (nullable): handlers, tags and metadata, and how far down they go; read now
+ * @error: return location for an error
+ *
+ * Starts a run by hand, as raddle_host_start_run() does, with what is in @scope.
+ *
+ * Returns: (transfer full): the run; %NULL with @error set as raddle_host_start_run()
+ *   does, and with %RADDLE_ERROR_REQUEST if a handler of @scope belongs to another host,
+ *   or its id was a run's before
+ *
+ * Since: 0.1
+ */
+RaddleRun *
+raddle_host_start_run_with_scope (RaddleHost *self,
+                                  RaddleRunKind kind,
+                                  const char *name,
+                                  JsonNode *inputs,
+                                  RaddleScope *scope,
+                                  GError **error)
+{
   g_return_val_if_fail (RADDLE_IS_HOST (self), NULL);
   g_return_val_if_fail (self->dispatcher != NULL, NULL);
   g_return_val_if_fail (raddle_run_can_start (kind), NULL);
   g_return_val_if_fail (name != NULL, NULL);
+  g_return_val_if_fail (scope == NULL || RADDLE_IS_SCOPE (scope), NULL);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
-  return raddle_run_start_by_hand (raddle_dispatcher_get_sink (self->dispatcher), kind,
-                                   name, NULL, inputs, error);
+  return raddle_run_start_by_hand_with_scope (raddle_dispatcher_get_sink (
+                                                self->dispatcher),
+                                              kind, name, NULL, inputs, scope, error);
 }
 
 /* FALSE with @error set; @adopted tells whether a run was there to take it. */

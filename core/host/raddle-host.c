@@ -319,7 +319,7 @@ open_handlers (RaddleHost *self,
 {
   for (guint i = 0; i < handlers->len; i++)
     {
-      raddle_handler_claim (handlers->pdata[i]);
+      raddle_dispatcher_claim (self->dispatcher, handlers->pdata[i], TRUE);
       g_list_store_append (self->handlers, handlers->pdata[i]);
       raddle_dispatcher_add (self->dispatcher, handlers->pdata[i], settings->pdata[i]);
     }
@@ -427,7 +427,7 @@ leave_cb (GObject *owner,
 /**
  * raddle_host_add_handler:
  * @self: a host that has been started
- * @handler: a handler that no host had before
+ * @handler: a handler that no host had before, but for runs that name it
  * @error: return location for an error
  *
  * Adds a handler. Of runs that are under way it gets the start first, marked as replayed.
@@ -457,7 +457,7 @@ raddle_host_add_handler (RaddleHost *self,
     }
   if (!raddle_handler_prepare (handler, error))
     return FALSE;
-  if (!raddle_handler_claim (handler))
+  if (!raddle_dispatcher_claim (self->dispatcher, handler, TRUE))
     {
       g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_CLOSED,
                    "The handler '%s' was given to a host before; make a new one",

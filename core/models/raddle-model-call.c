@@ -457,18 +457,29 @@ make_run (RaddleModel *model,
   RaddleRunSink *sink = raddle_dispatcher_get_sink (raddle_model_get_dispatcher (model));
   RaddleRun *parent = raddle_request_get_parent (request);
   const char *name = raddle_request_get_run_name (request);
-  RaddleRunRecord *run;
 
   if (name == NULL)
     name = raddle_model_get_config (model)->model;
   if (name == NULL)
     name = raddle_model_get_name (model);
-  run = raddle_run_record_new (sink, RADDLE_RUN_LLM, name,
-                               parent != NULL ? raddle_run_get_record (parent) : NULL);
-  raddle_run_record_set_tags (run, raddle_request_get_tags (request));
-  raddle_run_record_set_metadata (run, raddle_request_get_metadata (request));
+  return raddle_run_record_new (sink, RADDLE_RUN_LLM, name,
+                                parent != NULL ? raddle_run_get_record (parent) : NULL);
+}
 
-  return run;
+static gboolean
+start_run (RaddleModelCall *self,
+           RaddleRequest *request,
+           GError **error)
+{
+  RaddleBatch *start;
+
+  if (!raddle_request_set_up_run (request, self->run, error))
+    return FALSE;
+  self->answer = raddle_answer_new (self->run);
+  start = make_start (self, RADDLE_EVENT_CHAT_MODEL_START);
+  start->fallback = make_start (self, RADDLE_EVENT_LLM_START);
+  raddle_run_record_set_driver (self->run, driver_cb, self);
+  return raddle_run_record_start (self->run, start, error);
 }
 
 /* Starts a call; takes @key and @task. */
@@ -481,7 +492,6 @@ raddle_model_call_start (RaddleModel *model,
   RaddleModelCall *self = g_new0 (RaddleModelCall, 1);
   GCancellable *cancellable = g_task_get_cancellable (task);
   g_autoptr (GError) error = NULL;
-  RaddleBatch *start;
 
   self->ref_count = 1;
   self->task = task;
@@ -490,12 +500,7 @@ raddle_model_call_start (RaddleModel *model,
   self->request = raddle_request_copy_content (request);
   self->key = key;
   self->run = make_run (model, request);
-  self->answer = raddle_answer_new (self->run);
-
-  start = make_start (self, RADDLE_EVENT_CHAT_MODEL_START);
-  start->fallback = make_start (self, RADDLE_EVENT_LLM_START);
-  raddle_run_record_set_driver (self->run, driver_cb, self);
-  if (!raddle_run_record_start (self->run, start, &error))
+  if (!start_run (self, request, &error))
     {
       self->error = g_steal_pointer (&error);
       return_to_caller (self);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "raddle/raddle-request.h"
+#include "runs/raddle-run-record.h"
 
 G_BEGIN_DECLS
 
@@ -17,6 +18,7 @@ struct _RaddleRequest
   char *run_name;
   GPtrArray *tags; /* NULL-terminated */
   JsonObject *metadata;
+  RaddleScope *scope; /* NULL: none was set */
   RaddleRun *parent;
 };
 
@@ -24,8 +26,9 @@ JsonArray          *raddle_request_get_messages (RaddleRequest *self);
 JsonArray          *raddle_request_get_tools    (RaddleRequest *self);
 const char         *raddle_request_get_system   (RaddleRequest *self);
 const char         *raddle_request_get_run_name (RaddleRequest *self);
-const char * const *raddle_request_get_tags     (RaddleRequest *self);
-JsonObject         *raddle_request_get_metadata (RaddleRequest *self);
+gboolean            raddle_request_set_up_run   (RaddleRequest *self,
+                                                 RaddleRunRecord *run,
+                                                 GError       **error);
 RaddleRun          *raddle_request_get_parent   (RaddleRequest *self);
 char               *raddle_request_make_prompt  (RaddleRequest *self);
 RaddleRequest      *raddle_request_copy_content (RaddleRequest *self);

@@ -10,6 +10,7 @@
 #include "events/raddle-messages.h"
 #include "raddle/raddle-error.h"
 #include "raddle/raddle-run.h"
+#include "runs/raddle-run-scope.h"
 
 /**
  * RaddleRequest:
@@ -33,6 +34,7 @@ raddle_request_finalize (GObject *object)
   g_free (self->run_name);
   g_ptr_array_unref (self->tags);
   g_clear_pointer (&self->metadata, json_object_unref);
+  g_clear_object (&self->scope);
   g_clear_object (&self->parent);
 
   G_OBJECT_CLASS (raddle_request_parent_class)->finalize (object);
@@ -227,11 +229,32 @@ raddle_request_set_metadata (RaddleRequest *self,
 }
 
 /**
+ * raddle_request_set_scope:
+ * @self: a request
+ * @scope: (nullable): handlers, tags and metadata of the run, and an id; read when a call
+ *   starts
+ *
+ * Sets what the run of a call is started with. raddle_request_add_tag() and
+ * raddle_request_set_metadata() add to it, for that run alone.
+ *
+ * Since: 0.1
+ */
+void
+raddle_request_set_scope (RaddleRequest *self,
+                          RaddleScope *scope)
+{
+  g_return_if_fail (RADDLE_IS_REQUEST (self));
+  g_return_if_fail (scope == NULL || RADDLE_IS_SCOPE (scope));
+
+  g_set_object (&self->scope, scope);
+}
+
+/**
  * raddle_request_set_parent:
  * @self: a request
  * @parent: (nullable): the run that the call is a part of
  *
- * Sets the parent of the run.
+ * Sets the parent of the run, which must be of the model's host.
  *
  * Since: 0.1
  */
@@ -269,16 +292,56 @@ raddle_request_get_run_name (RaddleRequest *self)
   return self->run_name;
 }
 
-const char *const *
-raddle_request_get_tags (RaddleRequest *self)
+/* What the run is started with: the scope, and what was added for the run alone. Transfer
+ * full; NULL with @error set if a text of the metadata is not UTF-8. */
+static RaddleScope *
+make_scope (RaddleRequest *self,
+            GError **error)
 {
-  return (const char *const *) self->tags->pdata;
+  g_autoptr (RaddleScope) scope =
+    self->scope != NULL ? raddle_scope_copy (self->scope) : raddle_scope_new ();
+  g_autoptr (JsonNode) metadata = NULL;
+
+  for (guint i = 0; i + 1 < self->tags->len; i++)
+    raddle_scope_add_tag (scope, self->tags->pdata[i], RADDLE_REACH_RUN, NULL);
+  if (self->metadata == NULL)
+    return g_steal_pointer (&scope);
+
+  metadata = json_node_init_object (json_node_alloc (), self->metadata);
+  if (!raddle_scope_add_metadata (scope, metadata, RADDLE_REACH_RUN, error))
+    return NULL;
+  return g_steal_pointer (&scope);
 }
 
-JsonObject *
-raddle_request_get_metadata (RaddleRequest *self)
+static gboolean
+check_parent (RaddleRunRecord *run,
+              GError **error)
 {
-  return self->metadata;
+  RaddleRunRecord *parent = run->parent;
+
+  if (parent == NULL || parent->sink == run->sink)
+    return TRUE;
+
+  g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_REQUEST,
+               "The run '%s' (%s) belongs to another host than the model, and cannot be "
+               "the parent of its call",
+               parent->info.name, parent->info.id);
+  return FALSE;
+}
+
+/* Gives the run, before its start, what the request says of it. When it fails the run
+ * cannot be started. */
+gboolean
+raddle_request_set_up_run (RaddleRequest *self,
+                           RaddleRunRecord *run,
+                           GError **error)
+{
+  g_autoptr (RaddleScope) scope = NULL;
+
+  if (!check_parent (run, error))
+    return FALSE;
+  scope = make_scope (self, error);
+  return scope != NULL && raddle_run_record_set_scope (run, scope, error);
 }
 
 RaddleRun *

@@ -9,6 +9,7 @@
 #include "events/raddle-messages.h"
 #include "raddle/raddle-error.h"
 #include "runs/raddle-run-check.h"
+#include "runs/raddle-run-scope.h"
 
 /* ---- start ---- */
 
@@ -83,14 +84,15 @@ check_inputs (RaddleRunKind kind,
   return raddle_run_check_data ("input", inputs, error);
 }
 
-/* @parent and @inputs may be NULL. Transfer full. */
+/* @parent, @inputs and @scope may be NULL. Transfer full. */
 RaddleRun *
-raddle_run_start_by_hand (RaddleRunSink *sink,
-                          RaddleRunKind kind,
-                          const char *name,
-                          RaddleRunRecord *parent,
-                          JsonNode *inputs,
-                          GError **error)
+raddle_run_start_by_hand_with_scope (RaddleRunSink *sink,
+                                     RaddleRunKind kind,
+                                     const char *name,
+                                     RaddleRunRecord *parent,
+                                     JsonNode *inputs,
+                                     RaddleScope *scope,
+                                     GError **error)
 {
   g_autoptr (RaddleRunRecord) record = NULL;
 
@@ -106,9 +108,22 @@ raddle_run_start_by_hand (RaddleRunSink *sink,
 
   record = raddle_run_record_new (
     sink, kind == RADDLE_RUN_CHAT_MODEL ? RADDLE_RUN_LLM : kind, name, parent);
-  if (!raddle_run_record_start (record, make_start (record, kind, inputs), error))
+  if (!raddle_run_record_set_scope (record, scope, error) ||
+      !raddle_run_record_start (record, make_start (record, kind, inputs), error))
     return NULL;
   return raddle_run_new_for_record (record, TRUE);
+}
+
+RaddleRun *
+raddle_run_start_by_hand (RaddleRunSink *sink,
+                          RaddleRunKind kind,
+                          const char *name,
+                          RaddleRunRecord *parent,
+                          JsonNode *inputs,
+                          GError **error)
+{
+  return raddle_run_start_by_hand_with_scope (sink, kind, name, parent, inputs, NULL,
+                                              error);
 }
 
 /* Whether a run of @kind can be started. */
@@ -129,7 +144,8 @@ raddle_run_can_start (RaddleRunKind kind)
  *
  * Starts a run that is a part of @parent: handlers get its start, of the type that goes
  * with @kind; for %RADDLE_RUN_LLM that is `llm-start`. Never waits: raddle_run_settle_async()
- * tells when the handlers have got it. Any thread.
+ * tells when the handlers have got it. Any thread. A run can only be below one that is
+ * under way already, so there are no cycles.
  *
  * With %RADDLE_RUN_CHAT_MODEL the run is a %RADDLE_RUN_LLM whose start is
  * `chat-model-start`. Then @inputs must be an array of messages: objects with `role`, a
@@ -150,15 +166,47 @@ raddle_run_new_child (RaddleRun *parent,
                       JsonNode *inputs,
                       GError **error)
 {
+  return raddle_run_new_child_with_scope (parent, kind, name, inputs, NULL, error);
+}
+
+/**
+ * raddle_run_new_child_with_scope:
+ * @parent: a run that has not ended; a handle from an event will do
+ * @kind: what the run does
+ * @name: a name for people, UTF-8
+ * @inputs: (nullable): what the run works on; copied. A string is the text of the start
+ *   event too
+ * @scope: (nullable): handlers, tags and metadata, and how far down they go; read now
+ * @error: return location for an error
+ *
+ * Starts a run below @parent, as raddle_run_new_child() does, that adds what is in @scope
+ * to what @parent has for all below it.
+ *
+ * Returns: (transfer full): the run; %NULL with @error set as raddle_run_new_child()
+ *   does, and with %RADDLE_ERROR_REQUEST if a handler of @scope belongs to another host,
+ *   or its id was a run's before
+ *
+ * Since: 0.1
+ */
+RaddleRun *
+raddle_run_new_child_with_scope (RaddleRun *parent,
+                                 RaddleRunKind kind,
+                                 const char *name,
+                                 JsonNode *inputs,
+                                 RaddleScope *scope,
+                                 GError **error)
+{
   RaddleRunRecord *record;
 
   g_return_val_if_fail (RADDLE_IS_RUN (parent), NULL);
   g_return_val_if_fail (raddle_run_can_start (kind), NULL);
   g_return_val_if_fail (name != NULL, NULL);
+  g_return_val_if_fail (scope == NULL || RADDLE_IS_SCOPE (scope), NULL);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
   record = raddle_run_get_record (parent);
-  return raddle_run_start_by_hand (record->sink, kind, name, record, inputs, error);
+  return raddle_run_start_by_hand_with_scope (record->sink, kind, name, record, inputs,
+                                              scope, error);
 }
 
 /* ---- what happens in it ---- */

@@ -13,6 +13,7 @@
 #include "events/raddle-result-private.h"
 #include "raddle/raddle-error.h"
 #include "runs/raddle-run-check.h"
+#include "runs/raddle-run-scope.h"
 
 static RaddleEventType
 end_type (RaddleRunKind kind,
@@ -243,16 +244,32 @@ copy_children_locked (RaddleRunRecord *self)
 }
 
 static gboolean
+is_running (RaddleRunRecord *self)
+{
+  gboolean running;
+
+  raddle_lock (&self->lock);
+  running = self->state == RADDLE_RUN_RECORD_RUNNING;
+  raddle_unlock (&self->lock);
+
+  return running;
+}
+
+/* Those above are not to hear of a run that has long ended: in a deep tree that takes its
+ * time, and every handle that goes comes here. */
+static gboolean
 mark_one_stopping (RaddleRunRecord *self,
                    RaddleOutcome outcome,
                    const char *reason,
                    GPtrArray **children)
 {
+  gboolean announced = is_running (self);
   gboolean running;
 
-  announce_end (self);
+  if (announced)
+    announce_end (self);
   raddle_lock (&self->lock);
-  running = self->state == RADDLE_RUN_RECORD_RUNNING;
+  running = announced && self->state == RADDLE_RUN_RECORD_RUNNING;
   if (running)
     {
       self->state = RADDLE_RUN_RECORD_STOPPING;
@@ -262,7 +279,7 @@ mark_one_stopping (RaddleRunRecord *self,
     }
   *children = copy_children_locked (self);
   raddle_unlock (&self->lock);
-  if (!running)
+  if (announced && !running)
     forget_end (self);
 
   return running;
@@ -446,5 +463,6 @@ raddle_run_record_review_end (RaddleRunRecord *self,
 void
 raddle_run_record_settled (RaddleRunRecord *self)
 {
+  raddle_run_record_forget_handlers (self);
   forget_end (self);
 }

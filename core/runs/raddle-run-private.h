@@ -43,6 +43,13 @@ RaddleRun       *raddle_run_start_by_hand  (RaddleRunSink   *sink,
                                             RaddleRunRecord *parent,
                                             JsonNode        *inputs,
                                             GError         **error);
+RaddleRun       *raddle_run_start_by_hand_with_scope (RaddleRunSink *sink,
+                                            RaddleRunKind    kind,
+                                            const char      *name,
+                                            RaddleRunRecord *parent,
+                                            JsonNode        *inputs,
+                                            RaddleScope     *scope,
+                                            GError         **error);
 
 /* raddle-run-events.c */
 gboolean         raddle_run_emit_custom_in (RaddleRunRecord *record,

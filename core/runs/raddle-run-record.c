@@ -8,11 +8,11 @@
 
 #include "runs/raddle-run-record.h"
 
-#include "events/raddle-json-copy.h"
 #include "events/raddle-lock.h"
 #include "raddle/raddle-error.h"
 #include "runs/raddle-run-current.h"
 #include "runs/raddle-run-origin.h"
+#include "runs/raddle-run-scope.h"
 #include "runs/raddle-uuid.h"
 
 static void
@@ -29,6 +29,7 @@ raddle_run_record_free (RaddleRunInfo *info)
   g_clear_pointer (&self->children, g_ptr_array_unref);
   raddle_run_tokens_clear (&self->tokens);
   g_clear_pointer (&self->answer, raddle_run_answer_free);
+  raddle_run_record_clear_scope (self);
   g_clear_pointer (&self->parent, raddle_run_record_unref);
   g_clear_pointer (&info->metadata, json_object_unref);
   g_strfreev (info->tags);
@@ -96,6 +97,7 @@ adopt_parent (RaddleRunRecord *self,
       self->info.parent_id = g_strdup (above->info.id);
     }
   self->origin = choose_origin (above);
+  raddle_run_record_inherit (self);
 }
 
 /* What is current in this thread, if it is of the same host. */
@@ -134,6 +136,8 @@ raddle_run_record_new (RaddleRunSink *sink,
   g_mutex_init (&self->lock);
   if (parent == NULL)
     adopt_current (self);
+  else
+    raddle_run_record_inherit (self);
 
   return self;
 }
@@ -149,38 +153,6 @@ void
 raddle_run_record_unref (RaddleRunRecord *self)
 {
   raddle_run_info_unref (&self->info);
-}
-
-/* Before the start: an ordered set, added twice is once. */
-void
-raddle_run_record_set_tags (RaddleRunRecord *self,
-                            const char *const *tags)
-{
-  g_autoptr (GStrvBuilder) builder = g_strv_builder_new ();
-  g_autoptr (GHashTable) seen = g_hash_table_new (g_str_hash, g_str_equal);
-
-  g_assert (self->state == RADDLE_RUN_RECORD_NEW);
-
-  for (guint i = 0; tags != NULL && tags[i] != NULL; i++)
-    if (g_hash_table_add (seen, (gpointer) tags[i]))
-      g_strv_builder_add (builder, tags[i]);
-  g_strfreev (self->info.tags);
-  self->info.tags = g_strv_builder_end (builder);
-}
-
-/* Before the start. */
-void
-raddle_run_record_set_metadata (RaddleRunRecord *self,
-                                JsonObject *metadata)
-{
-  g_assert (self->state == RADDLE_RUN_RECORD_NEW);
-
-  g_clear_pointer (&self->info.metadata, json_object_unref);
-  if (metadata != NULL)
-    {
-      self->info.metadata = raddle_json_copy_object (metadata);
-      json_object_seal (self->info.metadata);
-    }
 }
 
 /* Gives @batch its numbers, and takes it. */
@@ -211,6 +183,7 @@ begin (RaddleRunRecord *self,
   raddle_lock (&self->lock);
   g_assert (self->state == RADDLE_RUN_RECORD_NEW);
   self->state = RADDLE_RUN_RECORD_RUNNING;
+  raddle_run_record_inherit_handlers (self);
   raddle_run_record_queue_locked (self, start);
   raddle_unlock (&self->lock);
 }
@@ -286,6 +259,7 @@ raddle_run_record_start (RaddleRunRecord *self,
   if (self->parent == NULL)
     begin (self, start);
 
+  g_clear_object (&self->scope);
   self->sink->pending (self->sink, self);
   return TRUE;
 }
@@ -497,6 +471,19 @@ raddle_run_record_set_driver (RaddleRunRecord *self,
 
   self->driver = driver;
   self->driver_data = user_data;
+}
+
+/* Whether there is something to take. */
+gboolean
+raddle_run_record_has_pending (RaddleRunRecord *self)
+{
+  gboolean has;
+
+  raddle_lock (&self->lock);
+  has = self->pending.head != NULL;
+  raddle_unlock (&self->lock);
+
+  return has;
 }
 
 /* Moves what is waiting to @batches, and tells once whether the driver is to

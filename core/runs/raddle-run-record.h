@@ -16,13 +16,14 @@ G_BEGIN_DECLS
 
 typedef struct _RaddleRunRecord RaddleRunRecord;
 typedef struct _RaddleRunSink RaddleRunSink;
+typedef struct _RaddleRunBequest RaddleRunBequest;
 
 typedef void (*RaddleRunFunc) (gpointer user_data);
 
 /* Where the events of runs go. All of its functions are for any thread. */
 struct _RaddleRunSink
 {
-  guint wanted; /* atomic: mask of the types that some handler wants */
+  guint wanted; /* atomic: mask of the types that some handler of all runs wants */
   /* The run has batches to take, or a stop to act on. */
   void (*pending) (RaddleRunSink *self, RaddleRunRecord *run);
   RaddleRunSink *(*ref) (RaddleRunSink *self);
@@ -36,6 +37,9 @@ struct _RaddleRunSink
                   gpointer user_data);
   void (*when_room) (RaddleRunSink *self, RaddleRunRecord *run, RaddleRunFunc func,
                      gpointer user_data);
+  /* A run names @handler: may it have it, and what does it want? */
+  gboolean (*claim) (RaddleRunSink *self, RaddleHandler *handler, guint *types,
+                     GError **error);
   guint max_pending; /* atomic: flow events that may wait in all runs until they are taken */
   int n_pending;     /* atomic: those that do */
   int closed;        /* atomic: takes no new runs by hand */
@@ -67,6 +71,8 @@ struct _RaddleRunRecord
   RaddleRunRecordState state; /* lock */
   int blocked;                /* atomic, set on the loop: a lane that blocks is full */
   int refused;                /* atomic: there was no room since it was told of some */
+  guint wanted;               /* atomic: mask of the types that its own handlers want */
+  int rescoped;               /* atomic: these changed, and the sink has not looked */
   guint64 next_seq;           /* lock */
   RaddleBatchList pending;    /* lock */
   guint n_pending;            /* lock: flow events in them */
@@ -79,6 +85,13 @@ struct _RaddleRunRecord
                                * made, or NULL */
   gboolean adopted;           /* the same: the parent was current, and nobody named it */
   gint64 created;             /* us, monotonic */
+  GArray *handlers;           /* lock: of RaddleNamedHandler; NULL: none but the host's */
+  GPtrArray *barred;          /* lock: of RaddleHandler that were taken away; NULL: none
+                               * was */
+  RaddleRunBequest *bequest;  /* immutable once started: for runs below; NULL: nothing */
+  RaddleScope *scope;         /* NULL once started */
+  gpointer given_id;          /* immutable once started: RaddleGivenId; NULL: its own */
+  gboolean cut_off;           /* immutable once started: takes nothing from its parent */
   RaddleOutcome outcome;      /* lock: set when stopping or ended */
   char *stop_reason;          /* lock */
   GError *raised;             /* lock: the first error that a handler raised */
@@ -97,10 +110,6 @@ RaddleRunRecord *raddle_run_record_new          (RaddleRunSink      *sink,
 RaddleRunRecord *raddle_run_record_ref          (RaddleRunRecord    *self);
 void             raddle_run_record_unref        (RaddleRunRecord    *self);
 RaddleRunRecord *raddle_run_record_find_current (RaddleRunSink      *sink);
-void             raddle_run_record_set_tags     (RaddleRunRecord    *self,
-                                                 const char * const *tags);
-void             raddle_run_record_set_metadata (RaddleRunRecord    *self,
-                                                 JsonObject         *metadata);
 gboolean         raddle_run_record_start        (RaddleRunRecord    *self,
                                                  RaddleBatch        *start,
                                                  GError            **error);
@@ -152,6 +161,7 @@ void             raddle_run_record_queue_locked (RaddleRunRecord    *self,
                                                  RaddleBatch        *batch);
 
 /* For the sink. */
+gboolean         raddle_run_record_has_pending  (RaddleRunRecord    *self);
 void             raddle_run_record_take_pending (RaddleRunRecord    *self,
                                                  RaddleBatchList    *batches,
                                                  gboolean           *stop_wanted);
@@ -165,7 +175,10 @@ static inline gboolean
 raddle_run_record_wants (RaddleRunRecord *self,
                          RaddleEventType type)
 {
-  return (g_atomic_int_get (&self->sink->wanted) & RADDLE_EVENT_MASK (type)) != 0;
+  guint wanted =
+    g_atomic_int_get (&self->sink->wanted) | g_atomic_int_get (&self->wanted);
+
+  return (wanted & RADDLE_EVENT_MASK (type)) != 0;
 }
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (RaddleRunRecord, raddle_run_record_unref)

@@ -10,6 +10,8 @@
 #include "events/raddle-batch.h"
 #include "raddle/raddle-error.h"
 #include "raddle/raddle-event.h"
+#include "raddle/raddle-handler.h"
+#include "runs/raddle-run-scope.h"
 
 /**
  * RaddleRun:
@@ -215,6 +217,61 @@ raddle_run_cancel (RaddleRun *self)
   g_return_val_if_fail (RADDLE_IS_RUN (self), FALSE);
 
   return raddle_run_record_ask_to_end (self->record, RADDLE_OUTCOME_CANCELLED, NULL);
+}
+
+/**
+ * raddle_run_add_handler:
+ * @self: a run; a handle from an event will do
+ * @handler: a handler that no host has, or one of the run's host
+ * @reach: whether it gets the events of this run alone, or also of those below
+ * @error: return location for an error
+ *
+ * Has a handler get the events of a run that is under way, from now on; its start comes
+ * first, marked as replayed. With %RADDLE_REACH_TREE also those of the runs below that
+ * are under way, and of those that will be started, unless their scope inherits nothing.
+ * A handler that gets the run already is not given it twice. Never waits. Any thread.
+ *
+ * Returns: %FALSE with @error set: %RADDLE_ERROR_CLOSED if the run has ended, or the
+ *   handler was taken away from it, %RADDLE_ERROR_REQUEST if the handler belongs to
+ *   another host
+ *
+ * Since: 0.1
+ */
+gboolean
+raddle_run_add_handler (RaddleRun *self,
+                        RaddleHandler *handler,
+                        RaddleReach reach,
+                        GError **error)
+{
+  g_return_val_if_fail (RADDLE_IS_RUN (self), FALSE);
+  g_return_val_if_fail (RADDLE_IS_HANDLER (handler), FALSE);
+  g_return_val_if_fail (reach >= RADDLE_REACH_RUN && reach <= RADDLE_REACH_TREE, FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  return raddle_run_record_add_handler (self->record, handler, reach, error);
+}
+
+/**
+ * raddle_run_remove_handler:
+ * @self: a run; a handle from an event will do
+ * @handler: a handler
+ *
+ * Takes a handler away from the run and from all below it, whichever of them named it. It
+ * gets what it was given before, and no end of these runs, to which it does not come
+ * back. One that the whole host has goes on as such. Never waits. Any thread.
+ *
+ * Returns: %FALSE if none of these runs had it
+ *
+ * Since: 0.1
+ */
+gboolean
+raddle_run_remove_handler (RaddleRun *self,
+                           RaddleHandler *handler)
+{
+  g_return_val_if_fail (RADDLE_IS_RUN (self), FALSE);
+  g_return_val_if_fail (RADDLE_IS_HANDLER (handler), FALSE);
+
+  return raddle_run_record_remove_handler (self->record, handler);
 }
 
 /**

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Owns what a program wants to give to runs that it has not started yet: handlers, tags and
- * metadata, each for one run or for all below it too. Ordered sets: added twice is once.
- * Used by one thread at a time; a run takes a copy of it when it starts, in
+/* Owns what a program wants to give to runs that it has not started yet: handlers, tags
+ * and metadata, each for one run or for all below it too. Ordered sets: added twice is
+ * once. Used by one thread at a time; a run takes a copy of it when it starts, in
  * raddle-run-scope.c. It must never know which host the runs will be of.
  */
 
@@ -19,12 +19,13 @@
  * What a run is started with: handlers that get its events beside those of the host, tags
  * and metadata that its events carry, and an id. Handlers, tags and metadata are each for
  * that run alone, or for that run and all below it ([enum@Raddle.Reach]): a run that is
- * started below gets those of the second kind from its parent, and what its own scope adds.
+ * started below gets those of the second kind from its parent, and what its own scope
+ * adds.
  *
- * Give a scope to raddle_host_start_run_with_scope(), raddle_run_new_child_with_scope() or
- * raddle_request_set_scope(). The run takes what is in it when it starts, so that one scope
- * serves many runs, and changing it afterwards changes no run. To be used by one thread at
- * a time.
+ * Give a scope to raddle_host_start_run_with_scope(), raddle_run_new_child_with_scope()
+ * or raddle_request_set_scope(). The run takes what is in it when it starts, so that one
+ * scope serves many runs, and changing it afterwards changes no run. To be used by one
+ * thread at a time.
  *
  * Since: 0.1
  */
@@ -369,9 +370,9 @@ merge_tags (RaddleScope *self,
  * @other: another one, which stays as it is
  *
  * Adds to @self all that @other says: its handlers and tags behind those of @self, each
- * with the reach that it has there. What only one of them can say @other says: the value of
- * a key of the metadata, in each reach for itself, the id if it has one, and that nothing
- * is inherited.
+ * with the reach that it has there. What only one of them can say @other says: the value
+ * of a key of the metadata, in each reach for itself, the id if it has one, and that
+ * nothing is inherited.
  *
  * Since: 0.1
  */
@@ -525,8 +526,8 @@ raddle_scope_set_metadata (RaddleScope *self,
  *
  * Sets each member of @object, as raddle_scope_set_metadata() does, or none of them.
  *
- * Returns: %FALSE with %RADDLE_ERROR_REQUEST set if @object is no JSON object, or a text in
- *   it is not UTF-8
+ * Returns: %FALSE with %RADDLE_ERROR_REQUEST set if @object is no JSON object, or a text
+ *   in it is not UTF-8
  *
  * Since: 0.1
  */
@@ -544,7 +545,8 @@ raddle_scope_add_metadata (RaddleScope *self,
   if (!JSON_NODE_HOLDS_OBJECT (object))
     {
       g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_REQUEST,
-                   "The metadata is %s; it must be a JSON object", describe_type (object));
+                   "The metadata is %s; it must be a JSON object",
+                   describe_type (object));
       return FALSE;
     }
   if (!check_node (object, error))
@@ -617,9 +619,9 @@ raddle_scope_set_run_id (RaddleScope *self,
     {
       g_autofree char *shown = g_utf8_make_valid (id, -1);
 
-      g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_REQUEST,
-                   "The run id '%s' is not a UUID; give it as 8-4-4-4-12 hexadecimal digits",
-                   shown);
+      g_set_error (
+        error, RADDLE_ERROR, RADDLE_ERROR_REQUEST,
+        "The run id '%s' is not a UUID; give it as 8-4-4-4-12 hexadecimal digits", shown);
       return FALSE;
     }
   g_clear_pointer (&self->id, raddle_given_id_unref);

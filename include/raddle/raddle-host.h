@@ -4,6 +4,7 @@
 
 #include <raddle/raddle-types.h>
 #include <raddle/raddle-event-types.h>
+#include <raddle/raddle-scope.h>
 
 G_BEGIN_DECLS
 
@@ -64,6 +65,13 @@ RaddleRun   *raddle_host_start_run         (RaddleHost           *self,
                                             RaddleRunKind         kind,
                                             const char           *name,
                                             JsonNode             *inputs,
+                                            GError              **error);
+RADDLE_PUBLIC
+RaddleRun   *raddle_host_start_run_with_scope (RaddleHost        *self,
+                                            RaddleRunKind         kind,
+                                            const char           *name,
+                                            JsonNode             *inputs,
+                                            RaddleScope          *scope,
                                             GError              **error);
 RADDLE_PUBLIC
 gboolean     raddle_host_emit_custom       (RaddleHost           *self,

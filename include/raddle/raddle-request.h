@@ -3,6 +3,7 @@
 #pragma once
 
 #include <raddle/raddle-types.h>
+#include <raddle/raddle-scope.h>
 
 G_BEGIN_DECLS
 
@@ -46,6 +47,9 @@ void           raddle_request_add_tag      (RaddleRequest  *self,
 RADDLE_PUBLIC
 void           raddle_request_set_metadata (RaddleRequest  *self,
                                             JsonObject     *metadata);
+RADDLE_PUBLIC
+void           raddle_request_set_scope    (RaddleRequest  *self,
+                                            RaddleScope    *scope);
 RADDLE_PUBLIC
 void           raddle_request_set_parent   (RaddleRequest  *self,
                                             RaddleRun      *parent);

@@ -5,6 +5,7 @@
 #include <raddle/raddle-types.h>
 #include <raddle/raddle-event-types.h>
 #include <raddle/raddle-result.h>
+#include <raddle/raddle-scope.h>
 
 G_BEGIN_DECLS
 
@@ -29,12 +30,28 @@ gboolean       raddle_run_stop        (RaddleRun  *self,
 RADDLE_PUBLIC
 gboolean       raddle_run_cancel      (RaddleRun  *self);
 
+RADDLE_PUBLIC
+gboolean       raddle_run_add_handler (RaddleRun     *self,
+                                       RaddleHandler *handler,
+                                       RaddleReach    reach,
+                                       GError       **error);
+RADDLE_PUBLIC
+gboolean       raddle_run_remove_handler (RaddleRun     *self,
+                                          RaddleHandler *handler);
+
 /* By hand; for whoever started the run. */
 RADDLE_PUBLIC
 RaddleRun     *raddle_run_new_child   (RaddleRun            *parent,
                                        RaddleRunKind         kind,
                                        const char           *name,
                                        JsonNode             *inputs,
+                                       GError              **error);
+RADDLE_PUBLIC
+RaddleRun     *raddle_run_new_child_with_scope (RaddleRun   *parent,
+                                       RaddleRunKind         kind,
+                                       const char           *name,
+                                       JsonNode             *inputs,
+                                       RaddleScope          *scope,
                                        GError              **error);
 RADDLE_PUBLIC
 gboolean       raddle_run_emit_token  (RaddleRun            *self,

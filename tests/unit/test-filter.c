@@ -38,9 +38,12 @@ start_tagged (Kit *kit,
 {
   RaddleRunRecord *run = kit_make_run (kit, kind, name, parent);
   g_auto (GStrv) list = g_strsplit (tags, ",", -1);
+  g_autoptr (RaddleScope) scope = raddle_scope_new ();
   g_autoptr (GError) error = NULL;
 
-  raddle_run_record_set_tags (run, (const char *const *) list);
+  for (char **tag = list; *tag != NULL; tag++)
+    raddle_scope_add_tag (scope, *tag, RADDLE_REACH_RUN, NULL);
+  raddle_run_record_set_scope (run, scope, NULL);
   start_run (run, &error);
   g_assert_no_error (error);
   return run;

@@ -4,6 +4,7 @@
  * however many ask for it. */
 
 #include "runs/raddle-run-private.h"
+#include "runs/raddle-run-scope.h"
 
 #include "events/raddle-lock.h"
 #include "events/raddle-result-private.h"
@@ -228,22 +229,6 @@ test_identity (void)
   g_assert_cmpstr (p->info.id, <, c->info.id);
 }
 
-static void
-test_tags (void)
-{
-  static const char *const tags[] = { "b", "a", "b", "", "a", "c", NULL };
-  static const char *const expected[] = { "b", "a", "", "c", NULL };
-  static const char *const none[] = { NULL };
-  g_autoptr (TestSink) sink = test_sink_new ();
-  g_autoptr (RaddleRunRecord) run = make_run (sink, "R", NULL);
-
-  g_assert_cmpstrv (run->info.tags, none);
-  raddle_run_record_set_tags (run, tags);
-  g_assert_cmpstrv (run->info.tags, expected);
-  raddle_run_record_set_tags (run, NULL);
-  g_assert_cmpstrv (run->info.tags, none);
-}
-
 /* The run has a copy of its own, to the bottom; the caller's stays as it is. */
 static void
 test_metadata (void)
@@ -251,6 +236,8 @@ test_metadata (void)
   g_autoptr (TestSink) sink = test_sink_new ();
   g_autoptr (RaddleRunRecord) run = make_run (sink, "R", NULL);
   g_autoptr (JsonObject) metadata = json_object_new ();
+  g_autoptr (RaddleScope) scope = raddle_scope_new ();
+  g_autoptr (JsonNode) node = NULL;
   JsonObject *inner = json_object_new ();
   JsonArray *list = json_array_new ();
 
@@ -258,7 +245,9 @@ test_metadata (void)
   json_array_add_int_element (list, 1);
   json_array_add_object_element (list, inner);
   json_object_set_array_member (metadata, "list", list);
-  raddle_run_record_set_metadata (run, metadata);
+  node = json_node_init_object (json_node_alloc (), metadata);
+  g_assert_true (raddle_scope_add_metadata (scope, node, RADDLE_REACH_RUN, NULL));
+  g_assert_true (raddle_run_record_set_scope (run, scope, NULL));
 
   g_assert_true (json_object_is_immutable (run->info.metadata));
   g_assert_false (json_object_is_immutable (metadata));
@@ -272,9 +261,6 @@ test_metadata (void)
   inner = json_array_get_object_element (list, 1);
   g_assert_true (json_object_is_immutable (inner));
   g_assert_false (json_object_has_member (inner, "late"));
-
-  raddle_run_record_set_metadata (run, NULL);
-  g_assert_null (run->info.metadata);
 }
 
 static void
@@ -858,7 +844,6 @@ main (int argc,
   g_test_add_func ("/run/uuid/form-and-order", test_uuid);
   g_test_add_func ("/run/uuid/threads", test_uuid_from_threads);
   g_test_add_func ("/run/identity", test_identity);
-  g_test_add_func ("/run/tags", test_tags);
   g_test_add_func ("/run/metadata", test_metadata);
   g_test_add_func ("/run/numbers", test_numbers);
   g_test_add_func ("/run/end/twice", test_end_twice);
