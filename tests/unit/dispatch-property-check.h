@@ -95,8 +95,10 @@ check_entry (Round *round, Probe *probe)
   if (probe->flags == PROBE_SYNC && probe->max_inside > 1)
     fail (round, NULL, "handler %s was entered %u times at once", probe->name,
           probe->max_inside);
-  if (probe->n_setups != 1 || probe->n_teardowns > !probe->setup_fails ||
-      (probe->n_teardowns < !probe->setup_fails && !was_suspended (probe)))
+  if (round->only_named[probe->index]
+        ? probe->n_teardowns != (probe->setup_fails ? 0 : probe->n_setups)
+        : probe->n_setups != 1 || probe->n_teardowns > !probe->setup_fails ||
+            (probe->n_teardowns < !probe->setup_fails && !was_suspended (probe)))
     fail (round, NULL, "handler %s was set up %u and torn down %u times", probe->name,
           probe->n_setups, probe->n_teardowns);
 }
@@ -110,9 +112,15 @@ check_probe (Round *round, Probe *probe)
   for (guint t = 0; t < round->n_trees; t++)
     for (guint w = 0; w < round->trees[t]->n_works; w++)
       {
+        Work *work = &round->trees[t]->works[w];
         Sight sight;
 
-        sight_init (&sight, round, probe, &round->trees[t]->works[w]);
+        if (!gets_run (round, probe, work))
+          {
+            check_not_given (round, probe, work);
+            continue;
+          }
+        sight_init (&sight, round, probe, work);
         check_sight (&sight);
         sum.n_wanted += count_wanted (&sight);
         sum.n_events += sight.n_events;
@@ -196,6 +204,13 @@ check_settled (Round *round, Work *work)
 
 /* ---- families ---- */
 
+/* A run that the handler got late may come after those below that it had before. */
+static gboolean
+had_it_first (Work *below, Work *above, Probe *probe)
+{
+  return above->late[probe->index].n_joins > below->late[probe->index].n_joins;
+}
+
 /* Parents start first, and those that were over end first. */
 static void
 check_family (Round *round, Tree *tree, guint index, Probe *probe)
@@ -213,21 +228,41 @@ check_family (Round *round, Tree *tree, guint index, Probe *probe)
       int entered = find_mark (round, probe, other, RADDLE_EVENT_CLASS_START, TRUE);
       int left = find_mark (round, probe, other, RADDLE_EVENT_CLASS_START, FALSE);
 
-      if (entered >= 0 && (left < 0 || left > start))
+      if (entered >= 0 && (left < 0 || left > start) &&
+          !had_it_first (work, other, probe))
         fail (round, NULL, "handler %s: %s starts before %s", probe->name, work->name,
               other->name);
     }
   for (guint i = 0; end >= 0 && i < tree->n_works; i++)
     if ((work->over_before & (1u << i)) &&
+        !had_it_first (&tree->works[i], work, probe) &&
         find_mark (round, probe, &tree->works[i], RADDLE_EVENT_CLASS_END, FALSE) > end)
       fail (round, NULL, "handler %s: %s ends before %s", probe->name, work->name,
             tree->works[i].name);
+}
+
+/* Of a handler that came late to some run, or went from one, nothing is counted. */
+static void
+note_changes (Round *round)
+{
+  for (guint t = 0; t < round->n_trees; t++)
+    for (guint w = 0; w < round->trees[t]->n_works; w++)
+      for (guint i = 0; i < round->n_probes; i++)
+        {
+          Work *work = &round->trees[t]->works[w];
+
+          if (!round->only_named[i])
+            continue;
+          round->joined_late[i] |= work->late[i].n_joins > 0;
+          round->left[i] |= (work->went & (1u << i)) != 0;
+        }
 }
 
 static void
 round_check (Round *round)
 {
   sort_marks (round);
+  note_changes (round);
   for (guint i = 0; i < round->n_probes; i++)
     check_probe (round, round->probes[i]);
   for (guint t = 0; t < round->n_trees; t++)

@@ -24,10 +24,31 @@ remove_probe (Round *round)
 {
   guint i = g_rand_int_range (round->random, 0, round->n_probes);
 
-  if (round->left[i])
+  if (round->left[i] || round->only_named[i] || round->stays[i])
     return;
   round->left[i] = TRUE;
   raddle_dispatcher_remove (round->kit->dispatcher, round->probes[i]->handler);
+}
+
+/* Some of those that get all runs are named by runs too. */
+static void
+draw_nameable (Round *round)
+{
+  for (guint i = 0; i < round->n_probes; i++)
+    if (chance (round->random, 30))
+      {
+        round->stays[i] = TRUE;
+        round->nameable[round->n_nameable++] = round->probes[i];
+      }
+  for (guint i = g_rand_int_range (round->random, 0, MAX_NAMED + 1); i > 0; i--)
+    {
+      Probe *probe = make_probe (round);
+
+      set_named (probe);
+      round->only_named[round->n_probes] = TRUE;
+      round->probes[round->n_probes++] = probe;
+      round->nameable[round->n_nameable++] = probe;
+    }
 }
 
 static void
@@ -38,9 +59,14 @@ round_init (Round *round, guint32 seed)
   round->kit->title = g_strdup_printf ("RADDLE_TEST_SEED=%u", seed);
   for (guint i = g_rand_int_range (round->random, 1, 4); i > 0; i--)
     add_probe (round, FALSE);
+  draw_nameable (round);
   round->n_trees = g_rand_int_range (round->random, 1, MAX_TREES + 1);
   for (guint i = 0; i < round->n_trees; i++)
-    round->trees[i] = tree_new (round->kit, round->random, i);
+    {
+      round->trees[i] = tree_new (round->kit, round->random, i);
+      round->trees[i]->nameable = round->nameable;
+      round->trees[i]->n_nameable = round->n_nameable;
+    }
 }
 
 static void

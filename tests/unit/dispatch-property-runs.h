@@ -139,6 +139,127 @@ wait_for_room (Tree *tree, Work *work)
   keep (tree, result);
 }
 
+/* ---- handlers of single runs ---- */
+
+static Probe *
+draw_nameable_probe (Tree *tree)
+{
+  return tree->nameable[g_rand_int_range (tree->random, 0, tree->n_nameable)];
+}
+
+/* NULL for none. */
+static RaddleScope *
+draw_scope (Tree *tree, Work *work)
+{
+  RaddleScope *scope;
+
+  if (tree->n_nameable == 0 || chance (tree->random, 60))
+    return NULL;
+
+  scope = raddle_scope_new ();
+  work->cut_off = chance (tree->random, 15);
+  raddle_scope_set_inherit (scope, !work->cut_off);
+  for (guint i = g_rand_int_range (tree->random, 0, 3); i > 0; i--)
+    {
+      Probe *probe = draw_nameable_probe (tree);
+      gboolean wide = chance (tree->random, 50);
+      RaddleReach reach = wide ? RADDLE_REACH_TREE : RADDLE_REACH_RUN;
+
+      raddle_scope_add_handler (scope, probe->handler, reach);
+      work->named |= get_bit (probe);
+      if (reach == RADDLE_REACH_TREE)
+        work->handed_on |= get_bit (probe);
+    }
+  return scope;
+}
+
+static void
+inherit (Tree *tree, Work *work)
+{
+  if (work->parent < 0 || work->cut_off)
+    return;
+  work->handed_on |= tree->works[work->parent].handed_on;
+  work->named |= work->handed_on;
+}
+
+static gboolean
+is_below (Tree *tree, guint index, guint top, gboolean also_cut_off)
+{
+  int above = index;
+
+  while (above != (int) top && above >= 0)
+    {
+      if (tree->works[above].cut_off && !also_cut_off)
+        return FALSE;
+      above = tree->works[above].parent;
+    }
+  return above == (int) top;
+}
+
+static void
+note_late (Tree *tree, Work *work, Probe *probe, gboolean handed_on)
+{
+  if (!work->started || (work->went & get_bit (probe)))
+    return;
+  if (!(work->named & get_bit (probe)))
+    work->late[probe->index] = (Late){ work->next_seq, tree->n_joins };
+  work->named |= get_bit (probe);
+  if (handed_on)
+    work->handed_on |= get_bit (probe);
+}
+
+/* The run may end at any moment, because of a handler. */
+static void
+join_late (Tree *tree, guint index)
+{
+  Probe *probe = draw_nameable_probe (tree);
+  gboolean wide = chance (tree->random, 50);
+  RaddleReach reach = wide ? RADDLE_REACH_TREE : RADDLE_REACH_RUN;
+  g_autoptr (GError) error = NULL;
+
+  if (!raddle_run_record_add_handler (tree->works[index].record, probe->handler, reach,
+                                      &error))
+    {
+      g_assert_error (error, RADDLE_ERROR, RADDLE_ERROR_CLOSED);
+      return;
+    }
+  tree->n_joins++;
+  note_late (tree, &tree->works[index], probe, wide);
+  for (guint i = index + 1; wide && i < tree->n_works; i++)
+    if (is_below (tree, i, index, FALSE))
+      note_late (tree, &tree->works[i], probe, TRUE);
+}
+
+static void
+take_away (Tree *tree, guint index)
+{
+  Probe *probe = draw_nameable_probe (tree);
+
+  raddle_run_record_remove_handler (tree->works[index].record, probe->handler);
+  for (guint i = index; i < tree->n_works; i++)
+    {
+      Work *work = &tree->works[i];
+
+      if (!is_below (tree, i, index, TRUE) || !(work->named & get_bit (probe)) ||
+          (work->went & get_bit (probe)))
+        continue;
+      work->went |= get_bit (probe);
+      work->went_seq[probe->index] = work->next_seq;
+      work->handed_on &= ~get_bit (probe);
+    }
+}
+
+static void
+change_handlers (Tree *tree, guint index)
+{
+  if (tree->n_nameable == 0)
+    return;
+  if (chance (tree->random, 60))
+    join_late (tree, index);
+  else
+    take_away (tree, index);
+}
+
 /* ---- starts ---- */
 
 static RaddleBatch *
@@ -156,11 +277,12 @@ make_start (RaddleRunRecord *record, gboolean chat)
 }
 
 static void
-start_by_hand (Tree *tree, Work *work, RaddleRunKind kind, RaddleRunRecord *parent)
+start_by_hand (Tree *tree, Work *work, RaddleRunKind kind, RaddleRunRecord *parent,
+               RaddleScope *scope)
 {
-  work->handle =
-    raddle_run_start_by_hand (raddle_dispatcher_get_sink (tree->kit->dispatcher), kind,
-                              work->name, parent, NULL, NULL);
+  work->handle = raddle_run_start_by_hand_with_scope (
+    raddle_dispatcher_get_sink (tree->kit->dispatcher), kind, work->name, parent, NULL,
+    scope, NULL);
   work->started = work->handle != NULL;
   work->record = work->started
                    ? raddle_run_record_ref (raddle_run_get_record (work->handle))
@@ -177,6 +299,7 @@ start_one (Tree *tree)
   gboolean chat = !tree->by_hand && kind == RADDLE_RUN_LLM && chance (tree->random, 30);
   RaddleRunRecord *parent = NULL;
   GArray *told = told_new ();
+  RaddleScope *scope;
 
   work->parent = g_rand_int_range (tree->random, -1, MAX (tree->n_works, 1));
   if (tree->n_works == 0)
@@ -188,18 +311,23 @@ start_one (Tree *tree)
   work->settled = g_array_new (FALSE, FALSE, sizeof (Settled));
   work->marks = g_array_new (FALSE, FALSE, sizeof (int));
   tree->n_works++;
+  scope = draw_scope (tree, work);
+  inherit (tree, work);
 
   if (tree->by_hand)
-    start_by_hand (tree, work, kind, parent);
+    start_by_hand (tree, work, kind, parent, scope);
   else
     {
       work->record = kit_make_run (tree->kit, kind, work->name, parent);
+      g_assert_true (raddle_run_record_set_scope (work->record, scope, NULL));
       work->started =
         raddle_run_record_start (work->record, make_start (work->record, chat), NULL);
     }
   tell (told, chat ? RADDLE_EVENT_CHAT_MODEL_START : get_start_type (kind), -1, 0,
         "input");
   accept_told (work, told, 1);
+  if (scope != NULL)
+    keep (tree, scope);
   if (work->started && chance (tree->random, 15))
     settle_one (tree, work);
 }
@@ -469,7 +597,9 @@ do_step (Tree *tree)
   index = g_rand_int_range (tree->random, 0, tree->n_works);
   if (!tree->works[index].started)
     return TRUE;
-  if (chance (tree->random, 15))
+  if (chance (tree->random, 8))
+    change_handlers (tree, index);
+  else if (chance (tree->random, 15))
     end_one (tree, index);
   else
     do_something (tree, &tree->works[index]);

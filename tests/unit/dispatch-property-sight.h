@@ -525,6 +525,57 @@ check_what_gaps_tell (Sight *sight)
           sight->probe->name, sight->n_told_merged, sight->work->name, sight->n_merged);
 }
 
+/* ---- one handler and one run: handlers that runs name ---- */
+
+static gboolean
+gets_run (Round *round, Probe *probe, Work *work)
+{
+  return !round->only_named[probe->index] || (work->named & get_bit (probe));
+}
+
+/* One that joined late has all that the run told after that. */
+static void
+check_late (Sight *sight)
+{
+  const Late *late = &sight->work->late[sight->probe->index];
+
+  if (late->n_joins == 0 || (sight->work->went & get_bit (sight->probe)) ||
+      was_suspended (sight->probe) || may_drop (sight->probe) ||
+      sight->probe->setup_fails || sight->round->closed_early)
+    return;
+  for (guint i = 0; i < sight->work->told->len; i++)
+    if (get_seq (sight->work, i) >= late->seq && is_wanted (sight, i) &&
+        !get_told (sight->work, i)->counted && sight->n_seen[i] == 0)
+      fail (sight->round, sight->work,
+            "handler %s joined %s late and did not get number %" G_GUINT64_FORMAT,
+            sight->probe->name, sight->work->name, get_seq (sight->work, i));
+}
+
+/* One that was taken away has nothing that the run told after that. */
+static void
+check_went (Sight *sight)
+{
+  guint64 seq = sight->work->went_seq[sight->probe->index];
+
+  if (!(sight->work->went & get_bit (sight->probe)) ||
+      !sight->round->only_named[sight->probe->index])
+    return;
+  for (guint i = 0; i < sight->work->told->len; i++)
+    if (get_seq (sight->work, i) >= seq && sight->n_seen[i] > 0)
+      fail (sight->round, sight->work,
+            "handler %s went from %s and got number %" G_GUINT64_FORMAT " after that",
+            sight->probe->name, sight->work->name, get_seq (sight->work, i));
+}
+
+static void
+check_not_given (Round *round, Probe *probe, Work *work)
+{
+  for (guint i = 0; i < work->marks->len; i++)
+    if (get_mark (round, get_mark_place (work, i))->probe == probe)
+      fail (round, work, "handler %s got %s, which does not name it", probe->name,
+            work->name);
+}
+
 /* ---- one handler and one run ---- */
 
 static void
@@ -580,4 +631,6 @@ check_sight (Sight *sight)
   check_no_hole (sight);
   check_ends (sight);
   check_what_gaps_tell (sight);
+  check_late (sight);
+  check_went (sight);
 }

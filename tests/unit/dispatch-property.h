@@ -12,7 +12,8 @@
 
 #include <string.h>
 
-#define MAX_PROBES 6
+#define MAX_PROBES 9
+#define MAX_NAMED  4
 #define MAX_TREES  4
 #define MAX_RUNS   8
 
@@ -34,10 +35,24 @@ typedef struct
   guint64 barrier; /* the seq of the last one */
 } Settled;
 
+/* A handler that joined a run late. */
+typedef struct
+{
+  guint64 seq;   /* of what the run told next */
+  guint n_joins; /* of the tree by then, with this one; 0: it did not */
+} Late;
+
+/* Handlers are bits, by their index. */
 typedef struct
 {
   RaddleRunRecord *record;
   RaddleRun *handle; /* of a run by hand; NULL */
+  guint32 named;     /* the run names them, or did */
+  guint32 handed_on; /* and the runs below that start now do too */
+  guint32 went;      /* those that were taken away */
+  guint64 went_seq[MAX_PROBES]; /* of what the run told next */
+  Late late[MAX_PROBES];
+  gboolean cut_off; /* it took nothing from its parent */
   int parent;        /* -1 at the root */
   char *name;
   gboolean started;
@@ -57,6 +72,9 @@ typedef struct
   GMainContext *context; /* of its thread; the kit's where that is the loop */
   GPtrArray *kept;       /* of GObject */
   guint number;
+  Probe **nameable; /* the round's */
+  guint n_nameable;
+  guint n_joins;
   gboolean by_hand;
   gboolean heeds_room;
   Work works[MAX_RUNS];
@@ -76,6 +94,10 @@ typedef struct
   gboolean joined_late[MAX_PROBES];
   gboolean left[MAX_PROBES];
   guint n_probes;
+  Probe *nameable[2 * MAX_NAMED]; /* by runs */
+  guint n_nameable;
+  gboolean only_named[MAX_PROBES]; /* not for all runs */
+  gboolean stays[MAX_PROBES];
   int n_threads_done; /* atomic */
   gboolean closed_early;
 } Round;
@@ -84,6 +106,12 @@ static gboolean
 chance (GRand *random, guint percent)
 {
   return g_rand_int_range (random, 0, 100) < (int) percent;
+}
+
+static guint32
+get_bit (Probe *probe)
+{
+  return 1u << probe->index;
 }
 
 static Told *
