@@ -448,9 +448,9 @@ tear_down (RaddleLane *self,
     raddle_handler_teardown (self->handler);
 
   raddle_lock (&self->lock);
-  if (self->closing)
+  if (self->closing && self->n_busy == 0)
     self->phase = RADDLE_LANE_CLOSED;
-  else /* it was opened again meanwhile */
+  else /* it was opened again meanwhile, and may have been closed again since */
     raddle_lane_begin_anew_locked (self, &tidings);
   raddle_unlock (&self->lock);
 

@@ -690,6 +690,33 @@ test_named_during_teardown (void)
   g_assert_cmpuint (probe->n_teardowns, ==, 2);
 }
 
+/* One that nobody waits for may have the whole of a run before its teardown is over: it is
+ * set up again for it. */
+static void
+test_whole_run_during_teardown (void)
+{
+  static const ProbeFlags flags[] = { PROBE_SYNC, PROBE_THREAD_SAFE };
+
+  for (guint i = 0; i < G_N_ELEMENTS (flags); i++)
+    {
+      g_autoptr (HostKit) stage = host_kit_new ();
+      Probe *probe =
+        named_probe (stage, "p", &(Kind) { flags[i], RADDLE_DELIVERY_DETACHED });
+      g_autoptr (RaddleScope) scope = scope_for (probe, RADDLE_REACH_RUN);
+
+      probe_hold (probe, "teardown");
+      end_and_drop (start_with (stage, "A", scope));
+      kit_wait (stage->kit, "p>teardown");
+      end_and_drop (start_with (stage, "B", scope));
+      host_kit_turn (stage);
+      probe_release (probe, "teardown");
+      wait_until_gone (stage);
+      probe_assert_saw (probe, "A:chain-start A:chain-end B:chain-start B:chain-end");
+      g_assert_cmpuint (probe->n_setups, ==, 2);
+      g_assert_cmpuint (probe->n_teardowns, ==, 2);
+    }
+}
+
 /* A call that does not return holds up nobody, also not the next run that names the
  * handler, which is not entered beside it. */
 static void
@@ -1486,6 +1513,7 @@ main (int argc, char **argv)
   ADD ("named/and-for-all", test_named_and_for_all);
   ADD ("named/again", test_named_again);
   ADD ("named/during-teardown", test_named_during_teardown);
+  ADD ("named/whole-run-during-teardown", test_whole_run_during_teardown);
   ADD ("named/hangs", test_named_that_hangs);
   ADD ("named/fails", test_named_that_fails);
   ADD ("named/nobody-pays", test_nobody_pays_for_others);
