@@ -146,11 +146,14 @@ raddle_dispatcher_retire (RaddleDispatcher *self,
 }
 
 /* There may be nothing left to do for the lane. One with a call that does not return
- * stays, so that the handler has no other, unless the host is being closed. */
+ * stays, so that the handler has no other, unless the host is being closed. One that has
+ * gone may still have news; then its handler may have another. */
 void
 raddle_dispatcher_let_go (RaddleDispatcher *self,
                           RaddleLane *lane)
 {
+  if (!raddle_dispatcher_has_lane (self, lane))
+    return;
   if (self->closing ? !raddle_lane_is_closed (lane) : !raddle_lane_is_torn_down (lane))
     return;
 

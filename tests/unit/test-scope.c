@@ -5,6 +5,7 @@
  * runs are under way, and what is refused. Whoever would wait for ever fails at the kit's
  * deadline. */
 
+#include "dispatch/raddle-dispatcher-private.h"
 #include "host-kit.h"
 #include "raddle/raddle-request.h"
 #include "models/raddle-model-private.h"
@@ -715,6 +716,57 @@ test_whole_run_during_teardown (void)
       g_assert_cmpuint (probe->n_setups, ==, 2);
       g_assert_cmpuint (probe->n_teardowns, ==, 2);
     }
+}
+
+/* The second news of a lane, that it is gone, are kept back. */
+static struct
+{
+  void (*pass_on) (RaddleLaneOwner *owner, RaddleLane *lane);
+  guint n_news; /* atomic */
+  GAsyncQueue *kept; /* of RaddleLane, owned */
+} news;
+
+static void
+keep_second_news (RaddleLaneOwner *owner,
+                  RaddleLane *lane)
+{
+  if (g_atomic_int_add (&news.n_news, 1) == 1)
+    g_async_queue_push (news.kept, raddle_lane_ref (lane));
+  else
+    news.pass_on (owner, lane);
+}
+
+/* The loop may find that a lane is gone before the lane has said so; when it does, the
+ * handler has another one already, which stays. */
+static void
+test_named_with_late_news (void)
+{
+  g_autoptr (HostKit) stage = host_kit_new ();
+  RaddleLaneOwner *owner = &stage->kit->dispatcher->owner;
+  Probe *probe =
+    named_probe (stage, "p", &(Kind) { PROBE_SYNC, RADDLE_DELIVERY_DETACHED });
+  g_autoptr (RaddleScope) scope = scope_for (probe, RADDLE_REACH_RUN);
+  g_autoptr (RaddleLane) first = NULL;
+  g_autoptr (RaddleRun) second = NULL;
+
+  news.kept = g_async_queue_new_full ((GDestroyNotify) raddle_lane_unref);
+  news.pass_on = owner->news;
+  owner->news = keep_second_news;
+  end_and_drop (start_with (stage, "A", scope)); /* the set-up's news wait for the loop */
+  first = g_async_queue_timeout_pop (news.kept, KIT_DEADLINE_SECONDS * G_USEC_PER_SEC);
+  g_assert_nonnull (first);
+  wait_until_gone (stage);
+  second = start_with (stage, "B", scope);
+  kit_wait (stage->kit, "p<B:chain-start");
+
+  news.pass_on (owner, first);
+  host_kit_turn (stage);
+  g_assert_false (has_no_named (stage));
+  finish (second);
+  wait_until_gone (stage);
+  g_assert_cmpuint (probe->n_setups, ==, 2);
+  g_assert_cmpuint (probe->n_teardowns, ==, 2);
+  g_async_queue_unref (news.kept);
 }
 
 /* A call that does not return holds up nobody, also not the next run that names the
@@ -1514,6 +1566,7 @@ main (int argc, char **argv)
   ADD ("named/again", test_named_again);
   ADD ("named/during-teardown", test_named_during_teardown);
   ADD ("named/whole-run-during-teardown", test_whole_run_during_teardown);
+  ADD ("named/late-news", test_named_with_late_news);
   ADD ("named/hangs", test_named_that_hangs);
   ADD ("named/fails", test_named_that_fails);
   ADD ("named/nobody-pays", test_nobody_pays_for_others);
