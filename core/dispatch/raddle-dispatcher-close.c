@@ -176,9 +176,9 @@ abandon_lane (RaddleLane *lane)
   raddle_lane_abandon (lane);
 }
 
-/* Nobody waits for the handlers any longer; goes on in a later turn when there is much to
- * give up. */
-void
+/* Nobody waits for the handlers any longer. FALSE when there is so much to give up that it
+ * goes on in a later turn. */
+gboolean
 raddle_dispatcher_give_up (RaddleDispatcher *self,
                            gint64 deadline)
 {
@@ -186,12 +186,13 @@ raddle_dispatcher_give_up (RaddleDispatcher *self,
   if (!give_up_tracks (self, deadline))
     {
       raddle_dispatcher_wake (self);
-      return;
+      return FALSE;
     }
   raddle_dispatcher_foreach_named (self, abandon_lane);
   raddle_dispatcher_foreach_named (self, raddle_lane_cancel_calls);
   for (guint i = 0; i < self->lanes->len; i++)
     raddle_lane_cancel_calls (self->lanes->pdata[i]);
+  return TRUE;
 }
 
 /* Ends all runs, delivers what the lanes have, and has the handlers torn down; then @func

@@ -238,6 +238,18 @@ take_queue_locked (GQueue *from,
   g_queue_init (from);
 }
 
+/* The lanes let go of what they had before the runs are ended, and tell it, and those who
+ * wait are to hear of the end. So nothing is done while there are runs left. */
+static gboolean
+give_up (RaddleDispatcher *self,
+         gint64 deadline)
+{
+  gboolean done = raddle_dispatcher_give_up (self, deadline);
+
+  wake_due (self); /* who waited for what was given up waits no longer */
+  return done;
+}
+
 static void
 dispatch_notes (RaddleDispatcher *self)
 {
@@ -252,14 +264,14 @@ dispatch_notes (RaddleDispatcher *self)
   abandoned = self->abandoned;
   raddle_unlock (&self->lock);
 
+  if (abandoned && !give_up (self, deadline))
+    {
+      put_back_loop_work (self, &work);
+      return;
+    }
   raddle_dispatcher_act_on_notes (self, deadline);
   raddle_dispatcher_wake_for_rest (self);
   raddle_dispatcher_catch_up (self, deadline);
-  if (abandoned)
-    {
-      raddle_dispatcher_give_up (self, deadline);
-      wake_due (self); /* who waited for what was given up waits no longer */
-    }
   serve_loop_work (self, &work, deadline);
   raddle_dispatcher_call_watchers (self, deadline);
   raddle_dispatcher_end_runs (self, deadline);

@@ -206,7 +206,7 @@ void               raddle_dispatcher_foreach_named  (RaddleDispatcher  *self,
 void               raddle_dispatcher_finish_closing (RaddleDispatcher  *self);
 void               raddle_dispatcher_end_runs       (RaddleDispatcher  *self,
                                                      gint64             deadline);
-void               raddle_dispatcher_give_up        (RaddleDispatcher  *self,
+gboolean           raddle_dispatcher_give_up        (RaddleDispatcher  *self,
                                                      gint64             deadline);
 void               raddle_dispatcher_serve_late     (RaddleDispatcher  *self,
                                                      RaddleLane        *lane);

@@ -614,6 +614,8 @@ count_settled_cb (GObject *source,
                   gpointer user_data)
 {
   g_assert_true (raddle_run_settle_finish (RADDLE_RUN (source), result, NULL));
+  g_assert_cmpint (raddle_run_get_outcome (RADDLE_RUN (source)), !=,
+                   RADDLE_OUTCOME_RUNNING);
   (*(guint *) user_data)++;
 }
 
@@ -707,6 +709,39 @@ test_host_goes (gconstpointer from_a_thread)
                                   RADDLE_HANDLER_STOPPED);
   for (guint i = 0; i < N_FLIGHTS; i++)
     g_object_unref (runs[i]);
+}
+
+#define N_CROWD 3000
+
+/* There are more runs than can be ended in one turn of the loop. Who waits for one is told
+ * when it has been ended, not when the handlers no longer have anything of it. */
+static void
+test_host_goes_with_a_crowd (gconstpointer from_a_thread)
+{
+  g_autoptr (Stage) stage = stage_new (1);
+  Puppet *a = stage_add (stage, "puppet", "a", NULL);
+  g_autoptr (GPtrArray) runs = g_ptr_array_new_with_free_func (g_object_unref);
+  g_autoptr (RaddleHandler) handler = NULL;
+  guint n_settled = 0;
+
+  stage_start (stage);
+  handler = g_object_ref (stage_find_handler (stage, a));
+  puppet_hold (a, ALL_TYPES);
+  for (guint i = 0; i < N_CROWD; i++)
+    {
+      g_ptr_array_add (runs, start_run (stage, RADDLE_RUN_CHAIN, "R"));
+      raddle_run_settle_async (runs->pdata[i], NULL, count_settled_cb, &n_settled);
+    }
+  stage_iterate_until (stage, puppet_get_n_inside (a) > 0);
+  g_assert_cmpuint (n_settled, ==, 0);
+
+  g_test_expect_message ("Raddle", G_LOG_LEVEL_MESSAGE, "*given back open*");
+  drop_host (stage, from_a_thread != NULL);
+  g_test_assert_expected_messages ();
+  stage_iterate_until (stage, n_settled == N_CROWD);
+  puppet_release (a);
+  stage_iterate_until (stage,
+                       raddle_handler_get_state (handler) == RADDLE_HANDLER_STOPPED);
 }
 
 /* Model calls keep their host until each caller has its answer. */
@@ -1049,6 +1084,9 @@ main (int argc,
   g_test_add_func ("/host-faults/cancellations", test_cancellations);
   add ("host-goes", "by-hand", NULL, test_host_goes);
   add ("host-goes", "by-hand/on-a-thread", GINT_TO_POINTER (TRUE), test_host_goes);
+  add ("host-goes", "crowd", NULL, test_host_goes_with_a_crowd);
+  add ("host-goes", "crowd/on-a-thread", GINT_TO_POINTER (TRUE),
+       test_host_goes_with_a_crowd);
   add ("host-goes", "model-calls", NULL, test_host_goes_with_model_calls);
   add ("host-goes", "model-calls/on-a-thread", GINT_TO_POINTER (TRUE),
        test_host_goes_with_model_calls);
