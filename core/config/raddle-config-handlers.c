@@ -278,24 +278,24 @@ read_limits (RaddleGroupReader *reader,
                               "0 is out of bounds: at least 1");
 }
 
-/* Why @overflow does not fit @delivery; NULL if it does. */
+/* Why @overflow, which somebody asks for, does not fit @delivery; NULL if it does. */
 static const char *
 judge_overflow (RaddleDelivery delivery,
                 RaddleOverflow overflow)
 {
-  if (overflow == RADDLE_OVERFLOW_BLOCK)
-    return NULL;
-
   switch (delivery)
     {
     case RADDLE_DELIVERY_AWAITED:
     case RADDLE_DELIVERY_DETACHED:
       break;
     case RADDLE_DELIVERY_INLINE:
-      return "does not fit delivery=inline, which has no queue that could overflow";
+      return "does not fit delivery=inline, which has no queue that could overflow; leave "
+             "overflow out, or choose another delivery";
     case RADDLE_DELIVERY_LOCKSTEP:
-      return "does not fit delivery=lockstep, which waits after each event; only block "
-             "does";
+      if (overflow != RADDLE_OVERFLOW_BLOCK)
+        return "does not fit delivery=lockstep, which waits after each event; only block "
+               "does";
+      break;
     }
   return NULL;
 }
@@ -323,8 +323,10 @@ check_overflow (const RaddleHandlerConfig *self,
                 RaddleDelivery delivery,
                 GPtrArray *problems)
 {
-  const char *reason = judge_overflow (delivery, self->lane.overflow);
+  const char *reason = NULL;
 
+  if (self->has_overflow)
+    reason = judge_overflow (delivery, self->lane.overflow);
   if (reason != NULL)
     raddle_handler_config_add_problem (self, "overflow", problems, "%s", reason);
 }
@@ -346,14 +348,18 @@ check_wished_overflow (const RaddleHandlerConfig *self,
       self->plugin, words[overflow], reason);
 }
 
+/* Delivery on the loop's own thread, where the keyfile says so, does away with the policy
+ * that the plugin asks for. */
 static void
 choose (const RaddleHandlerConfig *self,
         const char *const *plugin_flags,
         RaddleDelivery *delivery,
         RaddleOverflow *overflow)
 {
-  gboolean has_overflow = raddle_handler_config_has_key (self, "overflow");
+  gboolean has_overflow = self->has_overflow;
 
+  if (self->has_delivery && self->delivery == RADDLE_DELIVERY_INLINE)
+    has_overflow = TRUE;
   *delivery = self->delivery;
   *overflow = self->lane.overflow;
   for (; *plugin_flags != NULL; plugin_flags++)
@@ -417,6 +423,7 @@ raddle_config_read_handler (const RaddleConfig *self,
     handler->enabled = raddle_settings_get_boolean (settings, "enabled");
   handler->has_delivery = raddle_settings_get_kind (settings, "delivery", NULL);
   handler->delivery = find_choice (&reader, "delivery", DELIVERIES, handler->delivery);
+  handler->has_overflow = raddle_settings_get_kind (settings, "overflow", NULL);
   handler->lane.overflow =
     find_choice (&reader, "overflow", OVERFLOWS, handler->lane.overflow);
   handler->lane.on_error =

@@ -53,6 +53,7 @@ typedef struct
   gboolean enabled;
   guint32 events;          /* mask of types; G_MAXUINT32: all that the plugin has */
   gboolean has_delivery;   /* the keyfile says it, over the plugin's flags */
+  gboolean has_overflow;   /* the same */
   RaddleDelivery delivery;
   RaddleLaneSettings lane;
   RaddleIsolation isolation;

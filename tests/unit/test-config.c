@@ -225,7 +225,10 @@ static const BadCase bad_cases[] = {
                                   "it; seconds without one" },
   { "[handler a]\noverflow=coalesce\ndelivery=inline\n",
     ":2: [handler a] overflow: does not fit delivery=inline, which has no queue that "
-    "could overflow" },
+    "could overflow; leave overflow out, or choose another delivery" },
+  { "[handler a]\ndelivery=inline\noverflow=block\n",
+    ":3: [handler a] overflow: does not fit delivery=inline, which has no queue that "
+    "could overflow; leave overflow out, or choose another delivery" },
   { "[handler a]\ndelivery=lockstep\noverflow=drop-newest\n",
     ":3: [handler a] overflow: does not fit delivery=lockstep, which waits after each "
     "event; only block does" },
@@ -655,7 +658,9 @@ typedef struct
   const char *problems;
 } FitCase;
 
-#define NOT_INLINE "does not fit delivery=inline, which has no queue that could overflow"
+#define NOT_INLINE                                                                       \
+  "does not fit delivery=inline, which has no queue that could overflow; leave overflow " \
+  "out, or choose another delivery"
 #define NOT_LOCKSTEP                                                                     \
   "does not fit delivery=lockstep, which waits after each event; only block does"
 #define NOT_ASYNC "inline does not fit the plugin 'a', which has async events"
@@ -683,7 +688,9 @@ static const FitCase fit_cases[] = {
     RADDLE_OVERFLOW_BLOCK, "" },
   { "overflow=drop-oldest\n", "detached coalesce", TRUE, RADDLE_DELIVERY_DETACHED,
     RADDLE_OVERFLOW_DROP_OLDEST, "" },
-  { "delivery=inline\noverflow=block\n", "coalesce", FALSE, RADDLE_DELIVERY_INLINE,
+  { "delivery=inline\n", "coalesce", FALSE, RADDLE_DELIVERY_INLINE,
+    RADDLE_OVERFLOW_BLOCK, "" },
+  { "delivery=lockstep\noverflow=block\n", "coalesce", FALSE, RADDLE_DELIVERY_LOCKSTEP,
     RADDLE_OVERFLOW_BLOCK, "" },
 
   /* What the two do not agree on. */
@@ -691,16 +698,14 @@ static const FitCase fit_cases[] = {
     "test.conf:2: [handler a] delivery: " NOT_ASYNC },
   { "overflow=coalesce\n", "inline", FALSE, RADDLE_DELIVERY_INLINE,
     RADDLE_OVERFLOW_COALESCE, "test.conf:2: [handler a] overflow: " NOT_INLINE },
+  { "overflow=block\n", "inline", FALSE, RADDLE_DELIVERY_INLINE, RADDLE_OVERFLOW_BLOCK,
+    "test.conf:2: [handler a] overflow: " NOT_INLINE },
   { "overflow=drop-oldest\n", "lockstep", FALSE, RADDLE_DELIVERY_LOCKSTEP,
     RADDLE_OVERFLOW_DROP_OLDEST, "test.conf:2: [handler a] overflow: " NOT_LOCKSTEP },
   { "on-error=raise\n", "lockstep", FALSE, RADDLE_DELIVERY_LOCKSTEP,
     RADDLE_OVERFLOW_BLOCK, "" },
   { "on-error=raise\n", "detached", FALSE, RADDLE_DELIVERY_DETACHED,
     RADDLE_OVERFLOW_BLOCK, "test.conf:2: [handler a] on-error: " NOT_DETACHED },
-  { "delivery=inline\n", "coalesce", FALSE, RADDLE_DELIVERY_INLINE,
-    RADDLE_OVERFLOW_COALESCE,
-    "test.conf:2: [handler a] delivery: the plugin 'a' asks for overflow=coalesce, "
-    "which " NOT_INLINE "; write overflow=block as well" },
   { "delivery=lockstep\n", "drop-newest", FALSE, RADDLE_DELIVERY_LOCKSTEP,
     RADDLE_OVERFLOW_DROP_NEWEST,
     "test.conf:2: [handler a] delivery: the plugin 'a' asks for overflow=drop-newest, "
@@ -743,6 +748,7 @@ test_told_once (void)
 {
   static const char *const datas[] = {
     "[handler a]\ndelivery=inline\noverflow=coalesce\n",
+    "[handler a]\ndelivery=inline\noverflow=block\n",
     "[handler a]\ndelivery=lockstep\noverflow=drop-oldest\n",
     "[handler a]\ndelivery=detached\non-error=raise\n",
   };
