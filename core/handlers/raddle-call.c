@@ -39,6 +39,7 @@ take_place_locked (void)
   return self;
 }
 
+/* A number that is used up may be looked at, in another thread, at any time. */
 RaddleCall *
 raddle_call_new (void)
 {
@@ -46,9 +47,9 @@ raddle_call_new (void)
 
   raddle_lock (&table_lock);
   self = take_place_locked ();
+  *self = (RaddleCall) { .index = self->index, .generation = self->generation };
   raddle_unlock (&table_lock);
 
-  *self = (RaddleCall) { .index = self->index, .generation = self->generation };
   return self;
 }
 

@@ -1622,6 +1622,85 @@ test_async_other_thread_idle_context (void)
   raddle_run_record_unref (run);
 }
 
+#define N_STALE_TOKENS 2000
+
+typedef struct
+{
+  KeptCallback first;
+  RaddleHandler *handler;
+  guint n_finished; /* loop */
+  int over;         /* atomic */
+} StaleCaller;
+
+static void
+keep_first_and_answer (RaddleHandler *handler,
+                       RaddleEvent *event,
+                       GCancellable *cancellable,
+                       GAsyncReadyCallback callback,
+                       gpointer user_data)
+{
+  StaleCaller *self = raddle_handler_get_data (handler);
+  g_autoptr (GTask) task = g_task_new (handler, cancellable, callback, user_data);
+
+  if (self->first.callback == NULL)
+    self->first = (KeptCallback) { callback, user_data };
+  g_task_return_boolean (task, TRUE);
+}
+
+static gboolean
+count_finished_cb (RaddleHandler *handler,
+                   GAsyncResult *result,
+                   GError **error)
+{
+  StaleCaller *self = raddle_handler_get_data (handler);
+
+  self->n_finished++;
+  return g_task_propagate_boolean (G_TASK (result), error);
+}
+
+static gpointer
+call_first_again_worker (gpointer user_data)
+{
+  StaleCaller *self = user_data;
+
+  while (!g_atomic_int_get (&self->over))
+    self->first.callback (G_OBJECT (self->handler), NULL, self->first.user_data);
+  return NULL;
+}
+
+/* What it was given for a call that is done finds the place of that call in use again. */
+static void
+test_async_other_thread_late (void)
+{
+  g_autoptr (Kit) kit = kit_new (1);
+  RaddleHandlerCalls calls = { 0 };
+  StaleCaller self = { { NULL } };
+  g_autoptr (RaddleRunRecord) run = NULL;
+  GThread *thread;
+
+  calls.async[RADDLE_EVENT_LLM_NEW_TOKEN] = keep_first_and_answer;
+  calls.finish[RADDLE_EVENT_LLM_NEW_TOKEN] = count_finished_cb;
+  self.handler = raddle_handler_new_for_calls ("a", &calls, NULL, RADDLE_DELIVERY_AWAITED,
+                                               KIT_ALL_TYPES, NULL);
+  raddle_handler_set_data (self.handler, &self, NULL);
+  raddle_dispatcher_add (kit->dispatcher, self.handler, &kit_settings);
+  run = kit_start (kit, RADDLE_RUN_LLM, "R", NULL);
+  push_tokens (run, "x");
+  kit_iterate_until (kit, self.n_finished == 1);
+
+  thread = g_thread_new ("late", call_first_again_worker, &self);
+  for (guint i = 1; i < N_STALE_TOKENS; i++)
+    {
+      push_tokens (run, "x");
+      kit_iterate_until (kit, self.n_finished == i + 1);
+    }
+  g_atomic_int_set (&self.over, TRUE);
+  g_thread_join (thread);
+  kit_close (kit);
+  g_assert_cmpuint (self.n_finished, ==, N_STALE_TOKENS);
+  g_object_unref (self.handler);
+}
+
 /* The host gave up and is gone; the call comes back all the same. */
 static void
 test_async_after_the_host (void)
@@ -2641,6 +2720,7 @@ main (int argc,
   ADD ("async/twice", test_async_twice);
   ADD ("async/other-thread", test_async_other_thread);
   ADD ("async/other-thread-idle-context", test_async_other_thread_idle_context);
+  ADD ("async/other-thread-late", test_async_other_thread_late);
   ADD ("async/after-the-host", test_async_after_the_host);
   ADD ("cost/wanted", test_wanted);
   ADD ("cost/seq", test_seq_counts_what_is_not_built);
