@@ -118,6 +118,9 @@ static const RaddleCliSyntax run_syntax = {
     "\n"
     "With --json, the result is printed as one object in the place of the text.\n"
     "\n"
+    "A model that is a cassette of several answers gives the first of them; all are\n"
+    "played by raddle replay.\n"
+    "\n"
     STATS_SIGNAL_HELP
     "Exit status: 0 good, 1 the call failed, 2 wrong usage or prompt, 130 Ctrl-C.",
   .common = RADDLE_CLI_CONFIG | RADDLE_CLI_PLUGINS | RADDLE_CLI_JSON | RADDLE_CLI_SET,
@@ -185,10 +188,16 @@ static const RaddleCliSyntax replay_syntax = {
   .name = "replay",
   .arguments = "FILE",
   .summary = "Plays a cassette to the handlers.",
-  .description = "FILE is a cassette, or the bare body of an answer (.sse, .json).\n"
-                 "\n" STATS_SIGNAL_HELP
-                 "Exit status: 0 good, 1 the answer is an error or FILE cannot be read, "
-                 "2 wrong usage.",
+  .description =
+    "FILE is a cassette, or the bare body of an answer (.sse, .json). Of a cassette of\n"
+    "several answers, as an agent's rounds are, all are played, one after the other,\n"
+    "each as a call of its own, also after one that is an error.\n"
+    "\n"
+    "With --json, each call's result is printed as one object on a line of its own, in\n"
+    "the place of the text.\n"
+    "\n" STATS_SIGNAL_HELP
+    "Exit status: 0 good, 1 an answer is an error or FILE cannot be read, 2 wrong usage,\n"
+    "130 Ctrl-C.",
   .common = RADDLE_CLI_CONFIG | RADDLE_CLI_PLUGINS | RADDLE_CLI_JSON | RADDLE_CLI_SET,
   .entries = replay_entries,
   .min_arguments = 1,

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Owns one model call of the program: a host with its handlers, the call, what is printed
- * of the answer, Ctrl-C, SIGUSR1, and the close of the host, after which it reports on
- * each handler that did not get what it should. Runs on the main thread.
+/* Owns the model call of the program, or the calls that a cassette holds, one after the
+ * other: a host with its handlers, what is printed of the answers, Ctrl-C, SIGUSR1, and the
+ * close of the host, after which it reports on each handler that did not get what it
+ * should. Runs on the main thread.
  */
 
 #include "cli/raddle-cli-session.h"
@@ -10,6 +11,7 @@
 #include "cli/raddle-cli-report.h"
 #include "cli/raddle-cli-stats.h"
 #include "config/raddle-problem.h"
+#include "models/raddle-cassette.h"
 
 #include <glib-unix.h>
 #include <signal.h>
@@ -28,8 +30,12 @@ typedef struct
   RaddleCliReport *report;
   GCancellable *cancellable;
   GMainLoop *loop;
+  RaddleModel *model;
+  RaddleRequest *request;
+  guint n_left;         /* calls that follow the one under way */
   RaddleResult *result; /* of the last event; also of a call that failed */
   GError *error;        /* why the call failed */
+  gboolean failed;      /* one before it did */
   int signal;           /* that ended it; 0: none did */
   guint still_waiting;  /* a source; 0: none */
   gboolean output_lost;
@@ -128,7 +134,7 @@ print_json (Session *self)
     json_object_set_string_member (object, "error", self->error->message);
   else
     json_object_set_null_member (object, "error");
-  if (self->call->stats)
+  if (self->call->stats && self->n_left == 0)
     json_object_set_array_member (
       object, "handlers",
       raddle_cli_stats_to_json (raddle_host_list_handlers (self->host), self->printer));
@@ -176,21 +182,7 @@ stats_wanted_cb (gpointer user_data)
   return G_SOURCE_CONTINUE;
 }
 
-/* ---- the call ---- */
-
-static void
-generate_cb (GObject *source,
-             GAsyncResult *result,
-             gpointer user_data)
-{
-  Session *self = user_data;
-  g_autoptr (RaddleResult) answer = NULL;
-
-  answer = raddle_model_generate_finish (RADDLE_MODEL (source), result, &self->error);
-  if (answer != NULL && self->result == NULL)
-    self->result = g_steal_pointer (&answer);
-  g_main_loop_quit (self->loop);
-}
+/* ---- signals ---- */
 
 static gboolean
 still_waiting_cb (gpointer user_data)
@@ -289,25 +281,6 @@ add_printer (Session *self,
   return raddle_host_add_handler (self->host, self->printer, error);
 }
 
-static gboolean
-start_call (Session *self,
-            GError **error)
-{
-  g_autoptr (RaddleRequest) request = raddle_request_new ();
-  g_autoptr (RaddleModel) model = NULL;
-
-  if (!raddle_request_add_message (request, "user", self->call->prompt, error) ||
-      !set_up_host (self, error) || !add_printer (self, error))
-    return FALSE;
-  raddle_cli_report_add_handlers (self->report);
-  if (!(model = get_model (self, error)))
-    return FALSE;
-
-  tell_of_built_in (self, model);
-  raddle_model_generate_async (model, request, self->cancellable, generate_cb, self);
-  return TRUE;
-}
-
 /* ---- the end ---- */
 
 static int
@@ -315,7 +288,9 @@ get_status (Session *self)
 {
   if (self->signal != 0)
     return 128 + self->signal;
-  return self->error != NULL || self->output_lost ? RADDLE_CLI_FAILED : RADDLE_CLI_GOOD;
+  if (self->failed || self->error != NULL || self->output_lost)
+    return RADDLE_CLI_FAILED;
+  return RADDLE_CLI_GOOD;
 }
 
 /* A keyfile's mistakes, those too that show only with its plugins. FALSE if there are
@@ -350,6 +325,78 @@ report_error (Session *self)
     raddle_cli_tell ("raddle %s: %s\n", self->call->command, self->error->message);
 }
 
+/* ---- the calls ---- */
+
+static void make_next_call (Session *self);
+
+/* What came of a call is told before the next one's text. */
+static void
+go_on (Session *self)
+{
+  print_end (self);
+  report_error (self);
+  self->failed |= self->error != NULL;
+  g_clear_pointer (&self->result, raddle_result_unref);
+  g_clear_error (&self->error);
+
+  self->n_left--;
+  make_next_call (self);
+}
+
+static void
+generate_cb (GObject *source,
+             GAsyncResult *result,
+             gpointer user_data)
+{
+  Session *self = user_data;
+  g_autoptr (RaddleResult) answer = NULL;
+
+  answer = raddle_model_generate_finish (RADDLE_MODEL (source), result, &self->error);
+  if (answer != NULL && self->result == NULL)
+    self->result = g_steal_pointer (&answer);
+  if (self->n_left == 0 || g_cancellable_is_cancelled (self->cancellable))
+    g_main_loop_quit (self->loop);
+  else
+    go_on (self);
+}
+
+static void
+make_next_call (Session *self)
+{
+  raddle_model_generate_async (self->model, self->request, self->cancellable, generate_cb,
+                               self);
+}
+
+/* Those of an agent's rounds, where they are in one file. */
+static guint
+count_answers (const char *file)
+{
+  g_autoptr (RaddleCassette) cassette = raddle_cassette_load (file, NULL);
+
+  return cassette != NULL ? raddle_cassette_get_n_exchanges (cassette) : 1;
+}
+
+static gboolean
+start_calls (Session *self,
+             GError **error)
+{
+  self->request = raddle_request_new ();
+  if (!raddle_request_add_message (self->request, "user", self->call->prompt, error) ||
+      !set_up_host (self, error) || !add_printer (self, error))
+    return FALSE;
+  raddle_cli_report_add_handlers (self->report);
+  if (!(self->model = get_model (self, error)))
+    return FALSE;
+
+  if (self->call->cassette != NULL)
+    self->n_left = count_answers (self->call->cassette) - 1;
+  tell_of_built_in (self, self->model);
+  make_next_call (self);
+  return TRUE;
+}
+
+/* ---- the session ---- */
+
 /* `GROUP.KEY=VALUE`; what stands in it is the keyfile's matter. */
 static gboolean
 check_overrides (const RaddleCliCall *call)
@@ -370,7 +417,7 @@ check_overrides (const RaddleCliCall *call)
 }
 
 static int
-make_call (const RaddleCliCall *call)
+hold_session (const RaddleCliCall *call)
 {
   g_autoptr (RaddleHost) host = raddle_host_new ();
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
@@ -383,7 +430,7 @@ make_call (const RaddleCliCall *call)
   guint stats_wanted = g_unix_signal_add (SIGUSR1, stats_wanted_cb, &self);
   int status;
 
-  if (start_call (&self, &self.error))
+  if (start_calls (&self, &self.error))
     g_main_loop_run (loop);
   /* The last event of a call that was cut off is on its way. */
   raddle_host_close (host, CLOSE_MS);
@@ -401,6 +448,8 @@ make_call (const RaddleCliCall *call)
   status = get_status (&self);
   g_clear_pointer (&self.result, raddle_result_unref);
   g_clear_error (&self.error);
+  g_clear_object (&self.request);
+  g_clear_object (&self.model);
   g_clear_object (&self.printer);
   return status;
 }
@@ -412,9 +461,9 @@ raddle_cli_ignore_stats_signal (void)
   signal (SIGUSR1, SIG_IGN);
 }
 
-/* Makes the call and gives the exit status. */
+/* Makes the call, or all of the cassette's, and gives the exit status. */
 int
 raddle_cli_call (const RaddleCliCall *call)
 {
-  return check_overrides (call) ? make_call (call) : RADDLE_CLI_USAGE;
+  return check_overrides (call) ? hold_session (call) : RADDLE_CLI_USAGE;
 }

@@ -296,6 +296,14 @@ test_decode_usage (Scene *scene,
 
 /* ---- replay ---- */
 
+#define CASSETTE_START "{\"raddle-cassette\":1,\"provider\":\"anthropic\"}\n"
+#define CASSETTE_529                                                                     \
+  "{\"raddle-cassette\":1,\"provider\":\"anthropic\",\"status\":529,"                    \
+  "\"headers\":{\"content-type\":\"application/json\"}}\n"                                \
+  "{\"t\":1,\"data\":\"{\\\"type\\\":\\\"error\\\",\\\"error\\\":{\\\"type\\\":"             \
+  "\\\"overloaded_error\\\",\\\"message\\\":\\\"Overloaded\\\"}}\"}\n{\"t\":2,\"end\":"      \
+  "\"eof\"}\n"
+
 static void
 test_replay (Scene *scene,
              gconstpointer data)
@@ -318,7 +326,7 @@ test_replay (Scene *scene,
     { "$0 replay --speed nan a.sse", 2, NULL, "--speed" },
     { "$0 replay --print zebra a.sse", 2, NULL, "--print" },
   };
-  static const char start[] = "{\"raddle-cassette\":1,\"provider\":\"anthropic\"}\n";
+  static const char start[] = CASSETTE_START;
   g_autofree char *whole = g_strescape (STREAM_WHOLE, NULL);
   g_autofree char *part = g_strescape (STREAM_START STREAM_TEXT ("Hello"), NULL);
 
@@ -328,14 +336,75 @@ test_replay (Scene *scene,
                whole);
   scene_write (scene, "broken.cassette",
                "%s{\"t\":1,\"data\":\"%s\"}\n{\"t\":2,\"end\":\"error\"}\n", start, part);
-  scene_write (
-    scene, "529.cassette",
-    "{\"raddle-cassette\":1,\"provider\":\"anthropic\",\"status\":529,"
-    "\"headers\":{\"content-type\":\"application/json\"}}\n"
-    "{\"t\":1,\"data\":\"{\\\"type\\\":\\\"error\\\",\\\"error\\\":{\\\"type\\\":"
-    "\\\"overloaded_error\\\",\\\"message\\\":\\\"Overloaded\\\"}}\"}\n");
+  scene_write (scene, "529.cassette", "%s", CASSETTE_529);
   scene_write (scene, "zebra.cassette", "{\"raddle-cassette\":99}\n");
   check_cases (scene, cases, G_N_ELEMENTS (cases));
+}
+
+static void
+write_exchanges (Scene *scene,
+                 const char *name,
+                 const char *between)
+{
+  static const char *const streams[] = {
+    STREAM_START STREAM_TEXT ("One") STREAM_END,
+    STREAM_START STREAM_TEXT ("Two") STREAM_END,
+    STREAM_START STREAM_TEXT ("Three") STREAM_END,
+  };
+  g_autoptr (GString) cassette = g_string_new (NULL);
+
+  for (guint i = 0; i < G_N_ELEMENTS (streams); i++)
+    {
+      g_autofree char *escaped = g_strescape (streams[i], NULL);
+
+      g_string_append_printf (cassette,
+                              "%s" CASSETTE_START
+                              "{\"t\":1,\"data\":\"%s\"}\n{\"t\":2,\"end\":\"eof\"}\n",
+                              i == 1 ? between : "", escaped);
+    }
+  scene_write (scene, name, "%s", cassette->str);
+}
+
+static guint
+count_handlers (const char *line)
+{
+  return strstr (line, "\"handlers\":") != NULL;
+}
+
+/* All answers of a cassette, each from a call of its own, in order; one that is an error is
+ * told, and does not end it. Asked as a model it gives the first. */
+static void
+test_replay_several (Scene *scene,
+                     gconstpointer data)
+{
+  static const Case cases[] = {
+    { "$0 replay --speed 0 a.cassette", 0, "One\nTwo\nThree\n", NULL },
+    { "$0 replay --speed 0 --print result a.cassette", 0, "One\nTwo\nThree\n", NULL },
+    { "$0 replay --speed 0 b.cassette", 1, "One\nTwo\nThree\n",
+      "raddle replay: cassette b.cassette: Overloaded" },
+    { "$0 replay --speed 0 b.cassette >/dev/full", 1, NULL,
+      "raddle: cannot write to the standard output" },
+    { "exec $0 run -c raddle.conf hello", 0, "One\n", NULL },
+  };
+  g_autoptr (Program) json = NULL;
+  g_auto (GStrv) lines = NULL;
+
+  write_exchanges (scene, "a.cassette", "");
+  write_exchanges (scene, "b.cassette", CASSETTE_529);
+  scene_write (scene, "raddle.conf",
+               "[model default]\nprovider=cassette\nfile=a.cassette\n");
+  check_cases (scene, cases, G_N_ELEMENTS (cases));
+
+  json = scene_run (scene, "$0 replay --speed 0 --json --stats b.cassette");
+  g_assert_cmpint (json->status, ==, 1);
+  lines = g_strsplit (json->output->str, "\n", -1);
+  g_assert_cmpuint (g_strv_length (lines), ==, 5);
+  assert_has (lines[0], "\"text\":\"One\"");
+  assert_has (lines[1], "Overloaded");
+  assert_has (lines[2], "\"text\":\"Two\"");
+  assert_has (lines[3], "\"text\":\"Three\"");
+  for (guint i = 0; i < 4; i++)
+    g_assert_cmpuint (count_handlers (lines[i]), ==, i == 3);
 }
 
 /* ---- serve ---- */
@@ -484,6 +553,7 @@ main (int argc,
   add ("decode/http", "http", test_decode);
   add ("decode/usage", NULL, test_decode_usage);
   add ("replay", NULL, test_replay);
+  add ("replay-several", NULL, test_replay_several);
   add ("serve", NULL, test_serve);
   add ("serve/usage", NULL, test_serve_usage);
   add ("help", NULL, test_help);
