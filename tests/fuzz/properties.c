@@ -4,11 +4,13 @@
  * streams: the output is the same whole, byte by byte and cut at a place that the input
  * itself gives; all text is valid UTF-8; there is one end, and nothing follows it;
  * after an error only the end; JSON that the checker takes, json-glib takes too; with the
- * scanner of usual deltas and without it everything means the same.
+ * scanner of usual deltas and without it everything means the same; a cassette that was
+ * taken is written so that it is taken again, with all its exchanges.
  */
 
 #include "properties.h"
 
+#include "models/raddle-cassette.h"
 #include "models/raddle-decoder.h"
 #include "models/raddle-json-text.h"
 #include "models/raddle-sse-reader.h"
@@ -350,5 +352,42 @@ check_scan_properties (const guint8 *bytes,
       g_autofree char *parsed = read_scanned (bytes, length, document, FALSE);
 
       require (g_str_equal (scanned, parsed));
+    }
+}
+
+static void
+check_round_trip (RaddleCassette *cassette)
+{
+  g_autofree char *text = raddle_cassette_to_text (cassette);
+  g_autoptr (GBytes) written = g_bytes_new (text, strlen (text));
+  g_autoptr (GError) error = NULL;
+  g_autoptr (RaddleCassette) again =
+    raddle_cassette_new_from_bytes (written, "again.cassette", &error);
+  g_autofree char *text_again = NULL;
+
+  if (again == NULL)
+    g_error ("not taken again: %s", error->message);
+  require (raddle_cassette_get_n_exchanges (again) ==
+           raddle_cassette_get_n_exchanges (cassette));
+  text_again = raddle_cassette_to_text (again);
+  if (g_strcmp0 (text, text_again) != 0)
+    g_error ("written otherwise:\n%s\n%s", text, text_again);
+}
+
+/* Whatever is taken is written so that it is taken again, and means the same. */
+void
+check_cassette_properties (const guint8 *bytes,
+                           gsize length)
+{
+  static const char *const names[] = { "a.cassette", "a.sse", "a.ndjson" };
+  g_autoptr (GBytes) input = g_bytes_new (bytes, length);
+
+  for (gsize i = 0; i < G_N_ELEMENTS (names); i++)
+    {
+      g_autoptr (RaddleCassette) cassette =
+        raddle_cassette_new_from_bytes (input, names[i], NULL);
+
+      if (cassette != NULL)
+        check_round_trip (cassette);
     }
 }

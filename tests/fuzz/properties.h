@@ -14,5 +14,7 @@ void check_anthropic_properties (const guint8 *bytes,
                                  gsize         length);
 void check_scan_properties      (const guint8 *bytes,
                                  gsize         length);
+void check_cassette_properties  (const guint8 *bytes,
+                                 gsize         length);
 
 G_END_DECLS

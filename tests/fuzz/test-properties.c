@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The fuzzers' properties over the conformance streams, each also cut off in many
- * places and with bytes made others. */
+/* The fuzzers' properties over the conformance streams and the seeds, each also cut off in
+ * many places and with bytes made others. */
 
 #include "properties.h"
 
@@ -19,6 +19,8 @@ static const Corpus corpora[] = {
   { "conformance/anthropic", check_anthropic_properties },
   { "conformance/anthropic", check_scan_properties },
   { "conformance/http", check_anthropic_properties },
+  { "conformance/anthropic", check_cassette_properties },
+  { "fuzz/seeds/fuzz-cassette", check_cassette_properties },
 };
 
 /* About 40 places in a file, others in the next one. */
