@@ -29,7 +29,8 @@ typedef struct
  * its arguments, and the function that does it. The function is either sync, and is then
  * called in a thread of its own and may wait, or async, and is then called on the host's
  * context. Instead of giving functions, a program, or one in another language, may override
- * `call`, or `call_async` and `call_finish`.
+ * `call`, or `call_async` and `call_finish`, or `call_task`. A language whose functions
+ * must not be called in threads, such as JavaScript, needs the last one.
  *
  * A #RaddleAgent calls tools. Each call is a run, which the tool gets for what it does
  * itself: its children, such as a look-up of documents, belong below it.
@@ -74,6 +75,18 @@ raddle_tool_real_call (RaddleTool *self,
   return NULL;
 }
 
+/* Takes @task. */
+static void
+call_task (RaddleTool *self,
+           JsonNode *arguments,
+           RaddleRun *run,
+           GTask *task)
+{
+  g_task_set_source_tag (task, call_task);
+  RADDLE_TOOL_GET_CLASS (self)->call_task (self, arguments, run, task);
+  g_object_unref (task);
+}
+
 static void
 raddle_tool_real_call_async (RaddleTool *self,
                              JsonNode *arguments,
@@ -87,6 +100,8 @@ raddle_tool_real_call_async (RaddleTool *self,
   if (priv->async_func != NULL)
     priv->async_func (self, arguments, run, cancellable, callback, user_data,
                       priv->user_data);
+  else if (RADDLE_TOOL_GET_CLASS (self)->call_task != NULL)
+    call_task (self, arguments, run, g_task_new (self, cancellable, callback, user_data));
   else
     g_task_report_new_error (self, callback, user_data, raddle_tool_real_call_async,
                              RADDLE_ERROR, RADDLE_ERROR_FAILED,
@@ -289,7 +304,7 @@ raddle_tool_new (const char *name,
  * @destroy: (nullable): frees @user_data; on any thread
  *
  * Makes an async tool. In other languages a subclass that overrides `call_async` and
- * `call_finish` does the same.
+ * `call_finish`, or `call_task`, does the same.
  *
  * Returns: (transfer full): the tool
  *
@@ -388,6 +403,7 @@ raddle_tool_is_async (RaddleTool *self)
   g_return_val_if_fail (RADDLE_IS_TOOL (self), FALSE);
 
   return get_private (self)->async_func != NULL ||
+         RADDLE_TOOL_GET_CLASS (self)->call_task != NULL ||
          RADDLE_TOOL_GET_CLASS (self)->call_async != raddle_tool_real_call_async;
 }
 
@@ -470,6 +486,29 @@ raddle_tool_call_finish (RaddleTool *self,
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
   return RADDLE_TOOL_GET_CLASS (self)->call_finish (self, result, error);
+}
+
+/**
+ * raddle_tool_return_output:
+ * @self: a tool of a class that overrides `call_task`
+ * @task: what `call_task` got
+ * @output: (nullable): what the model gets: a string as it is, anything else as JSON, %NULL
+ *   for nothing; copied
+ *
+ * Ends a call of the tool. One that failed ends with g_task_return_error() instead.
+ *
+ * Since: 0.1
+ */
+void
+raddle_tool_return_output (RaddleTool *self,
+                           GTask *task,
+                           JsonNode *output)
+{
+  g_return_if_fail (RADDLE_IS_TOOL (self));
+  g_return_if_fail (g_task_is_valid (task, self));
+
+  g_task_return_pointer (task, output != NULL ? raddle_json_copy_node (output) : NULL,
+                         (GDestroyNotify) json_node_unref);
 }
 
 /* ---- arguments ---- */

@@ -39,24 +39,55 @@ call_event_finish (RaddleHandler *self,
   return RADDLE_HANDLER_GET_CLASS (self)->event_finish (self, result, error);
 }
 
+static void
+call_event_task (RaddleHandler *self,
+                 RaddleEvent *event,
+                 GCancellable *cancellable,
+                 GAsyncReadyCallback callback,
+                 gpointer user_data)
+{
+  g_autoptr (GTask) task = g_task_new (self, cancellable, callback, user_data);
+
+  g_task_set_source_tag (task, call_event_task);
+  RADDLE_HANDLER_GET_CLASS (self)->event_task (self, event, task);
+}
+
+static gboolean
+call_event_task_finish (RaddleHandler *self,
+                        GAsyncResult *result,
+                        GError **error)
+{
+  return g_task_propagate_boolean (G_TASK (result), error);
+}
+
 /* ---- what must fit together ---- */
+
+/* NULL if nothing is wrong. */
+static const char *
+find_class_fault (RaddleHandlerClass *klass)
+{
+  guint n_ways = (klass->event != NULL) + (klass->event_async != NULL) +
+                 (klass->event_task != NULL);
+
+  if (klass->event_async != NULL && klass->event_finish == NULL)
+    return "overrides event_async () without event_finish ()";
+  if (klass->event_finish != NULL && klass->event_async == NULL)
+    return "overrides event_finish () without event_async ()";
+  if (n_ways > 1)
+    return "overrides more than one of event (), event_async () and event_task (); it "
+           "must choose one of them";
+  if (n_ways == 0)
+    return "overrides none of event (), event_async () and event_task (), so that it "
+           "could not be given any event";
+  return NULL;
+}
 
 static gboolean
 check_class (RaddleHandler *self,
              GError **error)
 {
-  RaddleHandlerClass *klass = RADDLE_HANDLER_GET_CLASS (self);
-  const char *reason = NULL;
+  const char *reason = find_class_fault (RADDLE_HANDLER_GET_CLASS (self));
 
-  if ((klass->event_async != NULL) != (klass->event_finish != NULL))
-    reason = klass->event_async != NULL
-               ? "overrides event_async () without event_finish ()"
-               : "overrides event_finish () without event_async ()";
-  else if (klass->event != NULL && klass->event_async != NULL)
-    reason = "overrides both event () and event_async (); it must choose one of them";
-  else if (klass->event == NULL && klass->event_async == NULL)
-    reason = "overrides neither event () nor event_async (), so that it could not be "
-             "given any event";
   if (reason == NULL)
     return TRUE;
 
@@ -131,8 +162,10 @@ make_calls (RaddleHandler *self,
         calls->sync[i] = call_event;
       else
         {
-          calls->async[i] = call_event_async;
-          calls->finish[i] = call_event_finish;
+          gboolean is_task = klass->event_task != NULL;
+
+          calls->async[i] = is_task ? call_event_task : call_event_async;
+          calls->finish[i] = is_task ? call_event_task_finish : call_event_finish;
         }
     }
   calls->setup = klass->setup;
@@ -153,7 +186,7 @@ prepare_locked (RaddleHandler *self,
   if (!check_class (self, error))
     return FALSE;
   if (priv->delivery == RADDLE_DELIVERY_INLINE &&
-      RADDLE_HANDLER_GET_CLASS (self)->event_async != NULL)
+      RADDLE_HANDLER_GET_CLASS (self)->event == NULL)
     priv->delivery = RADDLE_DELIVERY_AWAITED;
   if (!check_overflow (self, error) || !read_events (self, &types, error))
     return FALSE;

@@ -191,8 +191,8 @@ install_settings (void)
    * How the handler gets its events. Objects of a subclass are called inline if they do
    * not say otherwise, because a program's objects live on its main loop: they must take
    * microseconds. With any other delivery [vfunc@Raddle.Handler.event] runs on a thread
-   * of the pool. Where [vfunc@Raddle.Handler.event_async] is overridden, inline is the
-   * same as awaited.
+   * of the pool. Where [vfunc@Raddle.Handler.event_async] or
+   * [vfunc@Raddle.Handler.event_task] is overridden, inline is the same as awaited.
    *
    * Since: 0.1
    */

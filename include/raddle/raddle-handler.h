@@ -160,14 +160,17 @@ G_DECLARE_DERIVABLE_TYPE (RaddleHandler, raddle_handler, RADDLE, HANDLER, GObjec
  * @event_async: begins to take an event, on the host's context, where it must call the
  *   callback once, now or later
  * @event_finish: ends what @event_async began
+ * @event_task: the same for languages whose functions cannot be given a callback: begins to
+ *   take an event, and is done when the task returns, now or later, a boolean or an error
  * @setup: called before the first event; %FALSE with the error set when the handler cannot
  *   be used
  * @teardown: called after the last event
  *
- * What a subclass overrides: either @event, or both of @event_async and @event_finish;
- * @setup and @teardown are optional. They are called as the functions of a plugin are, which
- * raddle-plugin.h tells: of one run one at a time and in order; @event and @event_async get
- * every type of event that [property@Raddle.Handler:events] names.
+ * What a subclass overrides: either @event, or both of @event_async and @event_finish, or
+ * @event_task; @setup and @teardown are optional. They are called as the functions of a
+ * plugin are, which raddle-plugin.h tells: of one run one at a time and in order; @event,
+ * @event_async and @event_task get every type of event that
+ * [property@Raddle.Handler:events] names.
  *
  * Since: 0.1
  */
@@ -186,6 +189,9 @@ struct _RaddleHandlerClass
   gboolean (*event_finish) (RaddleHandler        *self,
                             GAsyncResult         *result,
                             GError              **error);
+  void     (*event_task)   (RaddleHandler        *self,
+                            RaddleEvent          *event,
+                            GTask                *task);
   gboolean (*setup)        (RaddleHandler        *self,
                             GError              **error);
   void     (*teardown)     (RaddleHandler        *self);

@@ -17,8 +17,11 @@ G_DECLARE_DERIVABLE_TYPE (RaddleTool, raddle_tool, RADDLE, TOOL, GObject)
  * @call: does the work, in a thread of its own
  * @call_async: begins the work, on the host's context
  * @call_finish: gives what it gave
+ * @call_task: the same for languages whose functions cannot be given a callback: begins the
+ *   work, on the host's context, and is done when the task returns, now or later: see
+ *   raddle_tool_return_output(); an error with g_task_return_error()
  *
- * What a subclass overrides: either @call, or @call_async and @call_finish.
+ * What a subclass overrides: either @call, or @call_async and @call_finish, or @call_task.
  */
 struct _RaddleToolClass
 {
@@ -38,6 +41,10 @@ struct _RaddleToolClass
   JsonNode *(*call_finish) (RaddleTool           *self,
                             GAsyncResult         *result,
                             GError              **error);
+  void      (*call_task)   (RaddleTool           *self,
+                            JsonNode             *arguments,
+                            RaddleRun            *run,
+                            GTask                *task);
 
   /*< private >*/
   gpointer padding[8];
@@ -148,5 +155,9 @@ RADDLE_PUBLIC
 JsonNode   *raddle_tool_call_finish     (RaddleTool           *self,
                                          GAsyncResult         *result,
                                          GError              **error);
+RADDLE_PUBLIC
+void        raddle_tool_return_output   (RaddleTool           *self,
+                                         GTask                *task,
+                                         JsonNode             *output);
 
 G_END_DECLS

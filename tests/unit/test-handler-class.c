@@ -192,6 +192,33 @@ note_event_finish (RaddleHandler *handler,
   return result == NULL || g_task_propagate_boolean (G_TASK (result), error);
 }
 
+/* A start is answered at once, the rest later; a bad word is refused. */
+static void
+note_event_task (RaddleHandler *handler,
+                 RaddleEvent *event,
+                 GTask *task)
+{
+  g_autoptr (GSource) source = NULL;
+
+  g_assert_true (G_IS_CANCELLABLE (g_task_get_cancellable (task)));
+  writer_note ((Writer *) handler, event);
+  if (raddle_event_get_event_type (event) == RADDLE_EVENT_LLM_NEW_TOKEN &&
+      g_strcmp0 (raddle_event_get_text (event), "bad") == 0)
+    {
+      g_task_return_new_error (task, G_IO_ERROR, G_IO_ERROR_FAILED, "a bad word");
+      return;
+    }
+  if (raddle_event_type_get_class (raddle_event_get_event_type (event)) ==
+      RADDLE_EVENT_CLASS_START)
+    {
+      g_task_return_boolean (task, TRUE);
+      return;
+    }
+  source = g_idle_source_new ();
+  g_source_set_callback (source, answer_cb, g_object_ref (task), g_object_unref);
+  g_source_attach (source, g_main_context_get_thread_default ());
+}
+
 #define DEFINE_WRITER(Name, name, parent, ...)                      \
   typedef Writer Name;                                              \
   typedef RaddleHandlerClass Name##Class;                           \
@@ -206,6 +233,12 @@ DEFINE_WRITER (AsyncWriter, async_writer, writer_get_type (),
                klass->event_async = note_event_async;
                klass->event_finish = note_event_finish; klass->setup = count_setup;
                klass->teardown = count_teardown)
+DEFINE_WRITER (TaskWriter, task_writer, writer_get_type (),
+               klass->event_task = note_event_task; klass->setup = count_setup;
+               klass->teardown = count_teardown)
+DEFINE_WRITER (TwoWayWriter, two_way_writer, task_writer_get_type (),
+               klass->event_async = note_event_async;
+               klass->event_finish = note_event_finish)
 DEFINE_WRITER (HeirWriter, heir_writer, sync_writer_get_type (), (void) klass)
 DEFINE_WRITER (LameWriter, lame_writer, sync_writer_get_type (),
                klass->setup = fail_setup)
@@ -267,6 +300,14 @@ test_async (void)
   assert_whole_life (async_writer_get_type (), RADDLE_DELIVERY_INLINE, TRUE);
   assert_whole_life (async_writer_get_type (), RADDLE_DELIVERY_AWAITED, TRUE);
   assert_whole_life (async_writer_get_type (), RADDLE_DELIVERY_LOCKSTEP, TRUE);
+}
+
+static void
+test_task (void)
+{
+  assert_whole_life (task_writer_get_type (), RADDLE_DELIVERY_INLINE, TRUE);
+  assert_whole_life (task_writer_get_type (), RADDLE_DELIVERY_AWAITED, TRUE);
+  assert_whole_life (task_writer_get_type (), RADDLE_DELIVERY_LOCKSTEP, TRUE);
 }
 
 static void
@@ -363,11 +404,10 @@ test_limits (void)
 }
 
 static void
-test_failures (void)
+assert_fails (GType type)
 {
   g_autoptr (HostKit) kit = host_kit_new ();
-  g_autoptr (RaddleHandler) handler =
-    g_object_new (sync_writer_get_type (), "name", "fussy", NULL);
+  g_autoptr (RaddleHandler) handler = g_object_new (type, "name", "fussy", NULL);
   g_autoptr (RaddleRun) run = NULL;
 
   host_kit_add (kit, handler);
@@ -379,6 +419,13 @@ test_failures (void)
   host_kit_settle (kit, run);
   g_test_assert_expected_messages ();
   g_assert_cmpuint (raddle_handler_get_n_failures (handler), ==, 1);
+}
+
+static void
+test_failures (void)
+{
+  assert_fails (sync_writer_get_type ());
+  assert_fails (task_writer_get_type ());
 }
 
 static void
@@ -436,12 +483,12 @@ test_refused_classes (void)
 {
   assert_refused (g_object_new (RADDLE_TYPE_HANDLER, "name", "bare", NULL),
                   "The handler 'bare' cannot be used: its class RaddleHandler overrides "
-                  "neither event () nor event_async (), so that it could not be given any "
-                  "event");
+                  "none of event (), event_async () and event_task (), so that it could "
+                  "not be given any event");
   assert_refused (g_object_new (writer_get_type (), NULL),
                   "The handler 'Writer' cannot be used: its class Writer overrides "
-                  "neither event () nor event_async (), so that it could not be given any "
-                  "event");
+                  "none of event (), event_async () and event_task (), so that it could "
+                  "not be given any event");
   assert_refused (g_object_new (endless_writer_get_type (), "name", "x", NULL),
                   "The handler 'x' cannot be used: its class EndlessWriter overrides "
                   "event_async () without event_finish ()");
@@ -450,7 +497,12 @@ test_refused_classes (void)
                   "event_finish () without event_async ()");
   assert_refused (g_object_new (twofold_writer_get_type (), "name", "x", NULL),
                   "The handler 'x' cannot be used: its class TwofoldWriter overrides "
-                  "both event () and event_async (); it must choose one of them");
+                  "more than one of event (), event_async () and event_task (); it must "
+                  "choose one of them");
+  assert_refused (g_object_new (two_way_writer_get_type (), "name", "x", NULL),
+                  "The handler 'x' cannot be used: its class TwoWayWriter overrides "
+                  "more than one of event (), event_async () and event_task (); it must "
+                  "choose one of them");
 }
 
 static void
@@ -497,6 +549,7 @@ main (int argc,
 
   g_test_add_func ("/handler-class/sync", test_sync);
   g_test_add_func ("/handler-class/async", test_async);
+  g_test_add_func ("/handler-class/task", test_task);
   g_test_add_func ("/handler-class/heir", test_heir);
   g_test_add_func ("/handler-class/detached", test_detached);
   g_test_add_func ("/handler-class/properties", test_properties);

@@ -210,6 +210,60 @@ test_subclass (void)
   g_assert_cmpstr (json_node_get_string (output), ==, "overridden");
 }
 
+typedef RaddleTool TaskTool;
+typedef RaddleToolClass TaskToolClass;
+
+static GType task_tool_get_type (void);
+
+G_DEFINE_TYPE (TaskTool, task_tool, RADDLE_TYPE_TOOL)
+
+/* Without a city it fails, and of `none` it has nothing to tell. */
+static void
+task_tool_call (RaddleTool *tool,
+                JsonNode *arguments,
+                RaddleRun *run,
+                GTask *task)
+{
+  JsonNode *city = json_object_get_member (json_node_get_object (arguments), "city");
+
+  if (city == NULL)
+    g_task_return_new_error (task, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "no such city");
+  else
+    raddle_tool_return_output (
+      tool, task, g_str_equal (json_node_get_string (city), "none") ? NULL : city);
+}
+
+static void
+task_tool_class_init (TaskToolClass *klass)
+{
+  klass->call_task = task_tool_call;
+}
+
+static void
+task_tool_init (TaskTool *self)
+{
+}
+
+static void
+test_task (void)
+{
+  g_autoptr (JsonNode) good = parse ("{\"city\":\"Oslo\"}");
+  g_autoptr (JsonNode) silent = parse ("{\"city\":\"none\"}");
+  g_autoptr (JsonNode) bad = parse ("{}");
+  g_autoptr (RaddleTool) tool = g_object_new (task_tool_get_type (), "name", "t", NULL);
+  g_autoptr (JsonNode) output = NULL;
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (raddle_tool_is_async (tool));
+  output = call_async (tool, good, &error);
+  g_assert_no_error (error);
+  g_assert_cmpstr (json_node_get_string (output), ==, "Oslo");
+  g_assert_null (call_async (tool, silent, &error));
+  g_assert_no_error (error);
+  g_assert_null (call_async (tool, bad, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND);
+}
+
 /* ---- arguments ---- */
 
 static void
@@ -311,6 +365,7 @@ main (int argc,
   g_test_add_func ("/tool/async", test_async);
   g_test_add_func ("/tool/other-way", test_other_way);
   g_test_add_func ("/tool/subclass", test_subclass);
+  g_test_add_func ("/tool/task", test_task);
   g_test_add_func ("/tool/arguments", test_arguments);
   g_test_add_func ("/tool/threads", test_threads);
   return g_test_run ();
