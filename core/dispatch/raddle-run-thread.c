@@ -73,7 +73,7 @@ run_cb (gpointer user_data)
  * @run: a run
  * @func: (scope notified) (closure user_data) (destroy destroy): called in a thread of its
  *   own
- * @user_data: passed to @func
+ * @user_data: passed to @func; in Python a tuple of what it gets
  * @destroy: (nullable): frees @user_data, in that thread
  * @cancellable: (nullable): passed to @func, and ends the call with
  *   %G_IO_ERROR_CANCELLED as soon as it returns

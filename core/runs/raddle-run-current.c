@@ -56,7 +56,7 @@ raddle_run_current_forget_pushed (void)
 }
 
 /**
- * raddle_run_push_current: (method)
+ * raddle_run_push_current:
  * @run: (nullable): a run; %NULL: none
  *
  * Makes @run the current run of this thread, until raddle_run_pop_current(). What is started
@@ -87,7 +87,7 @@ raddle_run_push_current (RaddleRun *run)
 }
 
 /**
- * raddle_run_pop_current: (method)
+ * raddle_run_pop_current:
  * @run: (nullable): what was pushed
  *
  * Undoes the latest raddle_run_push_current() of this thread, which must have been of @run.

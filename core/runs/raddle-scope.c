@@ -654,7 +654,7 @@ raddle_scope_get_run_id (RaddleScope *self)
  *
  * Gets the handlers that have exactly this reach, in the order in which they were added.
  *
- * Returns: (transfer full) (element-type RaddleHandler): the handlers
+ * Returns: (transfer container) (element-type RaddleHandler): the handlers
  *
  * Since: 0.1
  */

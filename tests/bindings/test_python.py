@@ -3,12 +3,14 @@
 
 import gc
 import glob
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import unittest
 import weakref
 import xml.etree.ElementTree
@@ -21,6 +23,7 @@ gi.require_version("Json", "1.0")
 from gi.repository import Gio, GLib, GObject, Json, Raddle  # noqa: E402
 
 CASSETTE = os.environ["RADDLE_TEST_CASSETTE"]
+AGENT_CASSETTE = os.environ["RADDLE_TEST_AGENT_CASSETTE"]
 PLUGINS = os.environ["RADDLE_TEST_PLUGINS"]
 GIR = os.environ["RADDLE_TEST_GIR"]
 JOKE = ("Why does the main loop never get any sleep?\n\n"
@@ -184,6 +187,189 @@ class TestRuns(TestCase):
         self.assertEqual(len(recorder.events), taken)
 
 
+    def test_other_events(self):
+        """The other events by hand."""
+        recorder = self.record(Type.CHAT_MODEL_START, Type.AGENT_ACTION, Type.RETRY, Type.CUSTOM,
+                               Type.STREAM_EVENT, Type.AGENT_FINISH, Type.LLM_END)
+        messages = Json.from_string('[{"role": "user", "content": "Hello"}]')
+        chain = self.host.start_run(Raddle.RunKind.CHAIN, "chain", None)
+        chain.emit_agent_action("look", Json.from_string('{"where": "here"}'), "I will look")
+        chat = chain.new_child(Raddle.RunKind.CHAT_MODEL, "chat", messages)
+        chat.emit_retry(1, 500000, GLib.Error("busy", "raddle-error-quark", Raddle.Error.FAILED))
+        chat.emit_delta(Raddle.DeltaKind.BLOCK_START, 0, "text", None)
+        chat.emit_delta(Raddle.DeltaKind.TEXT, 0, "Hi", None)
+        chat.emit_custom("mood", Json.from_string('"good"'))
+        usage = Raddle.Usage()
+        usage.source = Raddle.UsageSource.ESTIMATED
+        usage.input, usage.output = 3, 1
+        chat.set_usage(usage)
+        chat.end(None)
+        chain.emit_agent_finish(Json.from_string('"Hi"'), None)
+        self.host.emit_custom("alone", None)
+        chain.end(None)
+        self.settle(chain)
+
+        own = [event for event in recorder.events if event.get_run_id() == chain.get_id()]
+        below = [event for event in recorder.events if event.get_run_id() == chat.get_id()]
+        alone = [event for event in recorder.events if event not in own + below]
+        self.assertEqual([event.get_event_type().value_nick for event in own + below + alone],
+                         ["agent-action", "agent-finish", "chat-model-start", "retry",
+                          "stream-event", "stream-event", "custom", "llm-end", "custom"])
+        action, _, start, retry, _, delta, mood, end, _ = own + below + alone
+        self.assertEqual(action.get_label(), "look")
+        self.assertEqual(start.get_text(), "Human: Hello")
+        self.assertEqual((retry.get_attempt(), retry.get_delay()), (1, 500000))
+        self.assertEqual(retry.get_error().message, "busy")
+        self.assertEqual((delta.get_delta_kind(), delta.get_text()),
+                         (Raddle.DeltaKind.TEXT, "Hi"))
+        self.assertEqual(mood.get_data().get_string(), "good")
+        self.assertEqual(end.get_result().get_text(), "Hi")
+        self.assertEqual(end.get_result().get_usage().output, 1)
+        self.assertEqual(alone[0].get_run_name(), "alone")
+
+
+class TestScopes(TestCase):
+    def test_reach(self):
+        """A handler written here gets the runs that name it, and no others."""
+        own, tree = Recorder(), Counter(name="tree", events=["chain-start", "tool-start"])
+        own.handler = Raddle.Handler.new_with_func(
+            "own", [Type.CHAIN_START, Type.TOOL_START], own.on_event)
+        scope = Raddle.Scope()
+        scope.add_handler(own.handler, Raddle.Reach.RUN)
+        scope.add_handler(tree, Raddle.Reach.TREE)
+        scope.add_tag("nightly", Raddle.Reach.TREE)
+        scope.add_tag("first", Raddle.Reach.RUN)
+        scope.set_metadata("user", Json.from_string('"me"'), Raddle.Reach.TREE)
+        self.assertEqual(scope.dup_tags(Raddle.Reach.TREE), ["nightly"])
+        self.assertEqual(scope.dup_handlers(Raddle.Reach.TREE), [tree])
+        everything = self.record(Type.CHAIN_START, Type.TOOL_START)
+
+        chain = self.host.start_run_with_scope(Raddle.RunKind.CHAIN, "chain", None, scope)
+        tool = chain.new_child(Raddle.RunKind.TOOL, "tool", None)
+        other = self.host.start_run(Raddle.RunKind.CHAIN, "other", None)
+        for run in (tool, chain, other):
+            run.end(None)
+            self.settle(run)
+
+        self.assertEqual([event.get_run_name() for event in own.events], ["chain"])
+        self.assertEqual(tree.log, ["setup", ("chain-start", None), ("tool-start", None),
+                                    "teardown"])
+        starts = {event.get_run_name(): event for event in everything.events}
+        self.assertEqual(starts["chain"].get_tags(), ["nightly", "first"])
+        self.assertEqual(starts["tool"].get_tags(), ["nightly"])
+        self.assertEqual(starts["tool"].get_metadata().get_string_member("user"), "me")
+        self.assertEqual(starts["other"].get_tags(), [])
+
+    def test_merged(self):
+        one, two = Raddle.Scope(), Raddle.Scope()
+        one.add_tag("a", Raddle.Reach.RUN)
+        two.add_tag("a", Raddle.Reach.TREE)
+        two.add_metadata(Json.from_string('{"x": 1}'), Raddle.Reach.RUN)
+        two.set_inherit(False)
+        one.merge(two)
+
+        self.assertEqual(one.dup_tags(Raddle.Reach.TREE), ["a"])
+        self.assertFalse(one.copy().get_inherit())
+        self.assertEqual(one.dup_metadata(Raddle.Reach.RUN).get_object().get_int_member("x"), 1)
+
+    def test_request(self):
+        counter = Counter(name="counter", events=["llm-end"])
+        scope = Raddle.Scope()
+        scope.add_handler(counter, Raddle.Reach.RUN)
+        scope.set_run_id("01234567-89AB-7def-8123-456789abcdef")
+        request = Raddle.Request()
+        request.add_message("user", "Tell me a joke")
+        request.set_scope(scope)
+        recorder = self.record(Type.LLM_END)
+
+        self.generate(request)
+
+        self.assertIn(("llm-end", JOKE), counter.log)
+        self.assertEqual(recorder.events[0].get_run_id(),
+                         "01234567-89ab-7def-8123-456789abcdef")
+        with self.assertRaises(GLib.Error) as caught:
+            self.host.start_run_with_scope(Raddle.RunKind.CHAIN, "chain", None, scope)
+        self.assertRaddleError(caught, Raddle.Error.REQUEST)
+
+    def test_late(self):
+        run = self.host.start_run(Raddle.RunKind.LLM, "run", None)
+        recorder = Recorder(Type.LLM_START, Type.LLM_END)
+        self.record(Type.LLM_START)
+        self.settle(run)
+        run.add_handler(recorder.handler, Raddle.Reach.RUN)
+        run.end(None)
+        self.settle(run)
+
+        self.assertEqual(recorder.nicks(), ["llm-start", "llm-end"])
+        self.assertTrue(recorder.events[0].is_replayed())
+
+
+class TestCurrentRun(TestCase):
+    def test_push(self):
+        chain = self.host.start_run(Raddle.RunKind.CHAIN, "chain", None)
+        self.assertIsNone(Raddle.Run.dup_current())
+        chain.push_current()
+        try:
+            self.assertEqual(Raddle.Run.dup_current(), chain)
+            child = self.host.start_run(Raddle.RunKind.TOOL, "tool", None)
+        finally:
+            chain.pop_current()
+
+        self.assertIsNone(Raddle.Run.dup_current())
+        self.assertEqual(child.get_parent_id(), chain.get_id())
+        child.end(None)
+        chain.end(None)
+        self.settle(chain)
+
+    def test_callback(self):
+        """A callback has the run that was current at the call."""
+        seen = []
+        chain = self.host.start_run(Raddle.RunKind.CHAIN, "chain", None)
+        chain.push_current()
+        chain.settle_async(None, lambda run, result: seen.append(Raddle.Run.dup_current()))
+        chain.pop_current()
+        while not seen:
+            GLib.MainContext.default().iteration(True)
+        self.assertEqual(seen, [chain])
+        chain.end(None)
+
+    def test_thread(self):
+        def work(run, cancellable, number):
+            child = self.host.start_run(Raddle.RunKind.TOOL, "tool", None)
+            child.end(None)
+            return Json.from_string('"%s %d"' % (child.get_parent_id(), number))
+
+        def fail(run, cancellable):
+            raise GLib.Error("out of wool", "raddle-error-quark", Raddle.Error.FAILED)
+
+        chain = self.host.start_run(Raddle.RunKind.CHAIN, "chain", None)
+        output = wait_for(lambda *args: chain.thread_async(work, (7,), *args), chain.thread_finish)
+        self.assertEqual(output.get_string(), chain.get_id() + " 7")
+        with self.assertRaises(GLib.Error) as caught:
+            wait_for(lambda *args: chain.thread_async(fail, (), *args), chain.thread_finish)
+        self.assertEqual(caught.exception.message, "out of wool")
+        chain.end(None)
+
+    def test_in_handler(self):
+        """There is none in a handler's call; what is started there is a root."""
+        seen = []
+
+        def start(handler, event):
+            seen.append(Raddle.Run.dup_current())
+            inner = self.host.start_run(Raddle.RunKind.TOOL, "inner", None)
+            seen.append(inner.get_parent_id())
+            inner.end(None)
+            return True
+
+        self.host.add_handler(Raddle.Handler.new_with_func("h", [Type.CHAIN_START], start))
+        chain = self.host.start_run(Raddle.RunKind.CHAIN, "chain", None)
+        chain.push_current()
+        self.settle(chain)
+        chain.pop_current()
+        chain.end(None)
+        self.assertEqual(seen, [None, None])
+
+
 class TestHandlers(TestCase):
     def test_statistics(self):
         recorder = self.record(Type.CHAIN_START)
@@ -298,6 +484,55 @@ class TestSubclass(TestCase):
 
         self.assertEqual(len(counter.log), 1 + 20 * 52)
 
+    def test_async(self):
+        """Answers later; a run waits for that at its start and end."""
+        class Patient(Raddle.Handler):
+            open, log = 0, []
+
+            def do_event_async(self, event, cancellable, callback, *data):
+                task = Gio.Task.new(self, cancellable, callback)
+                self.begin(event, task)
+
+            def do_event_finish(self, result):
+                return result.propagate_boolean()
+
+            def begin(self, event, task):
+                self.open += 1
+                self.log.append(event.get_event_type().value_nick)
+                GLib.timeout_add(5, self.go_on, event, task)
+
+            def go_on(self, event, task):
+                self.open -= 1
+                if event.get_text() == "bad":
+                    task.return_error(GLib.Error("a bad word", "raddle-error-quark",
+                                                 Raddle.Error.FAILED))
+                else:
+                    task.return_boolean(True)
+                return GLib.SOURCE_REMOVE
+
+        class PatientTask(Raddle.Handler):
+            open, log = 0, []
+            begin, go_on = Patient.begin, Patient.go_on
+
+            def do_event_task(self, event, task):
+                self.assert_cancellable = task.get_cancellable()
+                self.begin(event, task)
+
+        for patient in (Patient(name="patient"), PatientTask(name="patient-task")):
+            self.host.add_handler(patient)
+            run = self.host.start_run(Raddle.RunKind.LLM, "run", None)
+            self.settle(run)
+            self.assertEqual((patient.open, patient.log), (0, ["llm-start"]))
+            run.emit_token("bad")
+            run.end(Json.from_string('"good"'))
+            self.settle(run)
+
+            self.assertEqual((patient.open, patient.log),
+                             (0, ["llm-start", "llm-new-token", "llm-end"]))
+            self.assertEqual(patient.get_delivery(), Raddle.Delivery.AWAITED)
+            self.assertEqual(patient.get_n_failures(), 1)
+            self.host.remove_handler(patient)
+
     def test_set_up_fails(self):
         class Broken(Counter):
             def do_setup(self):
@@ -352,21 +587,32 @@ class TestListeners(TestCase):
         run.emit_tokens(["a", "b", "c"])
         run.end(None)
         text = ""
-        while True:
-            event = wait_for(stream.next_async, stream.next_finish)
-            if event is None:
-                break
+        for event in iter(lambda: wait_for(stream.next_async, stream.next_finish), None):
             if event.get_event_type() == Type.LLM_NEW_TOKEN:
                 text += event.get_text()
 
         self.assertEqual(text, "abc")
 
+    def test_stream_async_for(self):
+        """As a program with a loop of its own would write it."""
+        async def read(stream):
+            return "".join([event.get_text() async for event in Events(stream)
+                            if event.get_event_type() == Type.LLM_NEW_TOKEN])
+
+        run = self.host.start_run(Raddle.RunKind.LLM, "run", None)
+        stream = Raddle.Stream.new_for_run(run)
+        self.host.add_handler(stream.get_handler())
+        run.emit_tokens(["a", "b", "c"])
+        GLib.idle_add(lambda: run.end(None) and GLib.SOURCE_REMOVE)
+
+        self.assertEqual(drive(read(stream)), "abc")
+
     def test_collector(self):
         collector = Raddle.Collector()
         self.host.add_handler(collector.get_handler())
         chain = self.host.start_run(Raddle.RunKind.CHAIN, "chain", None)
-        tool = chain.new_child(Raddle.RunKind.TOOL, "tool", None)
-        tool.end(None)
+        tool = chain.new_child(Raddle.RunKind.TOOL, "tool", Json.from_string('"wool"'))
+        tool.end(Json.from_string('{"cost": 9.25}'))
         chain.end(None)
         self.settle(chain)
         while len(collector.list_runs()) == 0:
@@ -375,6 +621,155 @@ class TestListeners(TestCase):
         root = collector.list_runs()[0]
         self.assertEqual(root.get_name(), "chain")
         self.assertEqual([node.get_name() for node in root.list_children()], ["tool"])
+        self.assertEqual(root.props.outcome, "complete")
+        told = json.loads(Json.to_string(collector.to_json(), False))
+        self.assertEqual([(tree["kind"], tree["name"], tree["outcome"]) for tree in told],
+                         [("chain", "chain", "complete")])
+        self.assertEqual([(node["name"], node["parent_id"], node["inputs"], node["outputs"])
+                          for node in told[0]["children"]],
+                         [("tool", chain.get_id(), "wool", {"cost": 9.25})])
+        collector.clear()
+        self.assertEqual(len(collector.list_runs()), 0)
+
+
+class Events:
+    """The events of a stream, for `async for`."""
+
+    def __init__(self, stream):
+        self.stream = stream
+
+    def __aiter__(self):
+        return self
+
+    async def __anext__(self):
+        event = await Call(self.stream.next_async, self.stream.next_finish)
+        if event is None:
+            raise StopAsyncIteration
+        return event
+
+
+class Call:
+    """An async call of the library, to be awaited."""
+
+    def __init__(self, begin, finish):
+        self.begin, self.finish = begin, finish
+
+    def __await__(self):
+        return self.finish((yield self.begin))
+
+
+def drive(coroutine):
+    """Runs a coroutine on the main context."""
+    result = None
+    try:
+        while True:
+            result = wait_for(coroutine.send(result), lambda result: result)
+    except StopIteration as end:
+        return end.value
+
+
+class FindNotes(Raddle.Tool):
+    """Sync: in a thread of its own, with a run below the tool's."""
+
+    NOTES = "Blue wool, 12.50 in May\nRed wool, 9.25 in June\n"
+
+    def do_call(self, arguments, run, cancellable):
+        self.thread = threading.current_thread()
+        word = arguments.get_object().get_string_member("word")
+        current = Raddle.Run.dup_current()
+        self.run_ids = (run.get_id(), current.get_id())
+        look_up = run.new_child(Raddle.RunKind.RETRIEVER, "notes " + word, None)
+        look_up.end(None)
+        return Json.from_string(json.dumps(self.NOTES))
+
+
+class TestAgents(TestCase):
+    def run_agent(self, *tools, **settings):
+        agent = Raddle.Agent.new(self.host, self.host.dup_cassette(AGENT_CASSETTE, 0))
+        for tool in tools:
+            agent.add_tool(tool)
+        for name, value in settings.items():
+            getattr(agent, "set_" + name)(value)
+        request = Raddle.Request()
+        request.add_message("user", "What did the wool cost altogether?")
+        return wait_for(lambda *args: agent.run_async(request, *args), agent.run_finish)
+
+    def add_numbers(self, tool, arguments, run, cancellable, *data):
+        numbers = arguments.get_object().get_array_member("numbers")
+        total = sum(node.get_double() for node in numbers.get_elements())
+        return Json.from_string(str(total))
+
+    def test_run(self):
+        collector = Raddle.Collector()
+        self.host.add_handler(collector.get_handler())
+        recorder = self.record(Type.AGENT_ACTION, Type.TOOL_END, Type.AGENT_FINISH)
+        notes = FindNotes(name="find_notes", description="Finds notes",
+                          schema=Json.from_string('{"type": "object", "required": ["word"]}'))
+        add = Raddle.Tool.new("add", "Adds numbers", Json.from_string('{"type": "object"}'),
+                              self.add_numbers)
+        answer = self.run_agent(notes, add, name="buyer")
+
+        self.assertEqual(answer.get_text(), "The wool cost 21.75 altogether.")
+        self.assertEqual(recorder.nicks(), ["agent-action", "tool-end"] * 2 + ["agent-finish"])
+        self.assertEqual([event.get_label() for event in recorder.events[::2]],
+                         ["find_notes", "add", None])
+        self.assertEqual(recorder.events[1].get_data().get_string(), FindNotes.NOTES)
+        self.assertEqual(recorder.events[3].get_data().get_double(), 21.75)
+        self.assertIsNot(notes.thread, threading.main_thread())
+        self.assertEqual(notes.run_ids[0], notes.run_ids[1])
+        while len(collector.list_runs()) == 0:
+            GLib.MainContext.default().iteration(True)
+        root = collector.list_runs()[0]
+        self.assertEqual(root.get_name(), "buyer")
+        names = [node.get_name() for node in root.list_children()]
+        self.assertEqual(names[1::2], ["find_notes", "add"])
+        below = root.list_children()[1].list_children()[0]
+        self.assertEqual((below.get_name(), below.get_kind()),
+                         ("notes wool", Raddle.RunKind.RETRIEVER))
+
+    def test_async_tools(self):
+        class AddAsync(Raddle.Tool):
+            def do_call_async(self, arguments, run, cancellable, callback, *data):
+                task = Gio.Task.new(self, cancellable, callback)
+                GLib.idle_add(lambda: task.return_boolean(True) and GLib.SOURCE_REMOVE)
+
+            def do_call_finish(self, result):
+                result.propagate_boolean()
+                return Json.from_string("21.75")
+
+        class NotesTask(Raddle.Tool):
+            def do_call_task(self, arguments, run, task):
+                GLib.idle_add(lambda: self.return_output(
+                    task, Json.from_string(json.dumps(FindNotes.NOTES))))
+
+        recorder = self.record(Type.TOOL_END)
+        self.run_agent(NotesTask(name="find_notes"), AddAsync(name="add"))
+
+        self.assertEqual([event.get_data().get_value() for event in recorder.events],
+                         [FindNotes.NOTES, 21.75])
+
+    def test_failures(self):
+        """What a tool raises is told to the model, not to the caller."""
+        def fail(*args):
+            raise GLib.Error("out of ink", "raddle-error-quark", Raddle.Error.FAILED)
+
+        class FailingTask(Raddle.Tool):
+            def do_call_task(self, arguments, run, task):
+                task.return_error(GLib.Error("no pen", "raddle-error-quark",
+                                             Raddle.Error.FAILED))
+
+        recorder = self.record(Type.TOOL_ERROR)
+        answer = self.run_agent(Raddle.Tool.new("find_notes", None, None, fail),
+                                FailingTask(name="add"))
+
+        self.assertTrue(answer.get_text())
+        self.assertEqual([event.get_error().message for event in recorder.events],
+                         ["out of ink", "no pen"])
+
+    def test_limit(self):
+        with self.assertRaises(GLib.Error) as caught:
+            self.run_agent(Raddle.Tool.new("add", None, None, self.add_numbers), max_rounds=1)
+        self.assertRaddleError(caught, Raddle.Error.FAILED)
 
 
 class TestModels(TestCase):
