@@ -13,9 +13,11 @@ Gio._promisify(Raddle.Model.prototype, 'generate_async', 'generate_finish');
 Gio._promisify(Raddle.Run.prototype, 'settle_async', 'settle_finish');
 Gio._promisify(Raddle.Run.prototype, 'ready_async', 'ready_finish');
 Gio._promisify(Raddle.Stream.prototype, 'next_async', 'next_finish');
+Gio._promisify(Raddle.Agent.prototype, 'run_async', 'run_finish');
 Gio._promisify(Raddle.Host.prototype, 'close_async', 'close_finish');
 
 const CASSETTE = GLib.getenv('RADDLE_TEST_CASSETTE');
+const AGENT_CASSETTE = GLib.getenv('RADDLE_TEST_AGENT_CASSETTE');
 const JOKE = 'Why does the main loop never get any sleep?\n\n' +
     'Because someone is always polling its leg.';
 const Type = Raddle.EventType;
@@ -85,7 +87,163 @@ const Counter = GObject.registerClass(class Counter extends Raddle.Handler {
     }
 });
 
+// One that answers later.
+const Patient = GObject.registerClass(class Patient extends Raddle.Handler {
+    vfunc_setup() {
+        this.log = [];
+        this.open = 0;
+        return true;
+    }
+
+    vfunc_event_task(event, task) {
+        const bad = event.get_text() === 'bad';
+        this.log.push(event.get_text());
+        this.open++;
+        GLib.timeout_add(GLib.PRIORITY_DEFAULT, 5, () => {
+            this.open--;
+            if (bad)
+                task.return_error(new GLib.Error(Raddle.Error, Raddle.Error.FAILED, 'a bad word'));
+            else
+                task.return_boolean(true);
+            return GLib.SOURCE_REMOVE;
+        });
+    }
+});
+
+// Functions of this language must not be called in threads, so its tools are async.
+const NOTES = 'Blue wool, 12.50 in May\nRed wool, 9.25 in June\n';
+
+const FindNotes = GObject.registerClass(class FindNotes extends Raddle.Tool {
+    vfunc_call_task(args, run, task) {
+        this.word = args.get_object().get_string_member('word');
+        this.sameRun = Raddle.Run.dup_current() === run;
+        GLib.idle_add(GLib.PRIORITY_DEFAULT, () => {
+            run.new_child(Raddle.RunKind.RETRIEVER, 'notes', null).end(null);
+            this.return_output(task, Json.from_string(JSON.stringify(NOTES)));
+            return GLib.SOURCE_REMOVE;
+        });
+    }
+});
+
+const Add = GObject.registerClass(class Add extends Raddle.Tool {
+    vfunc_call_task(args, run, task) {
+        const numbers = JSON.parse(Json.to_string(args, false)).numbers;
+        if (this.name === 'add')
+            this.return_output(task, Json.from_string(`${numbers[0] + numbers[1]}`));
+        else
+            task.return_error(new GLib.Error(Raddle.Error, Raddle.Error.FAILED, 'out of ink'));
+    }
+});
+
+async function runAgent(host, ...tools) {
+    const agent = Raddle.Agent.new(host, host.dup_cassette(AGENT_CASSETTE, 0));
+    const request = new Raddle.Request();
+    tools.forEach(tool => agent.add_tool(tool));
+    request.add_message('user', 'What did the wool cost altogether?');
+    return await agent.run_async(request, null);
+}
+
+// A stream's events, for `for await`.
+async function* eventsOf(stream) {
+    for (let event; (event = await stream.next_async(null)) !== null;)
+        yield event;
+}
+
 const tests = {
+    async 'an async handler'(host) {
+        const patient = new Patient({name: 'patient'});
+        host.add_handler(patient);
+        const run = host.start_run(Raddle.RunKind.LLM, 'run', Json.from_string('"Hello"'));
+        await run.settle_async(null);
+        assertEqual([patient.open, patient.log], [0, ['Hello']]);
+        run.emit_token('bad');
+        run.end(Json.from_string('"good"'));
+        await run.settle_async(null);
+
+        assertEqual([patient.open, patient.log], [0, ['Hello', 'bad', 'good']]);
+        assertEqual(patient.get_delivery(), Raddle.Delivery.AWAITED);
+        assertEqual(patient.get_n_failures(), 1);
+    },
+
+    async 'scopes'(host) {
+        const own = new Counter({name: 'own', events: ['chain-start', 'tool-start']});
+        const tree = new Counter({name: 'tree', events: ['chain-start', 'tool-start']});
+        const scope = new Raddle.Scope();
+        scope.add_handler(own, Raddle.Reach.RUN);
+        scope.add_handler(tree, Raddle.Reach.TREE);
+        scope.add_tag('nightly', Raddle.Reach.TREE);
+        scope.add_tag('first', Raddle.Reach.RUN);
+        scope.set_metadata('user', Json.from_string('"me"'), Raddle.Reach.TREE);
+        assertEqual(scope.dup_handlers(Raddle.Reach.TREE).map(handler => handler.name), ['tree']);
+        assertEqual(scope.dup_tags(Raddle.Reach.RUN), ['first']);
+        const events = record(host, Type.CHAIN_START, Type.TOOL_START);
+        const chain = host.start_run_with_scope(Raddle.RunKind.CHAIN, 'chain',
+            Json.from_string('"question"'), scope);
+        const tool = chain.new_child(Raddle.RunKind.TOOL, 'tool', null);
+        const other = host.start_run(Raddle.RunKind.CHAIN, 'other', null);
+        for (const run of [tool, chain, other]) {
+            run.end(null);
+            await run.settle_async(null);
+        }
+
+        assertEqual(own.log, ['setup', 'question', 'teardown']);
+        assertEqual(tree.log, ['setup', 'question', null, 'teardown']);
+        const tags = Object.fromEntries(
+            events.map(event => [event.get_run_name(), event.get_tags()]));
+        assertEqual([tags.chain, tags.tool, tags.other],
+            [['nightly', 'first'], ['nightly'], []]);
+    },
+
+    async 'the current run'(host) {
+        const chain = host.start_run(Raddle.RunKind.CHAIN, 'chain', null);
+        assertEqual(Raddle.Run.dup_current(), null);
+        chain.push_current();
+        const tool = host.start_run(Raddle.RunKind.TOOL, 'tool', null);
+        assertEqual(Raddle.Run.dup_current() === chain, true);
+        chain.pop_current();
+        assertEqual(tool.get_parent_id(), chain.get_id());
+        assertEqual(Raddle.Run.dup_current(), null);
+        tool.end(null);
+        chain.end(null);
+        await chain.settle_async(null);
+    },
+
+    async 'an agent'(host) {
+        const collector = new Raddle.Collector();
+        const notes = new FindNotes({
+            name: 'find_notes',
+            description: 'Finds the notes that have a word in them',
+            schema: Json.from_string('{"type": "object", "required": ["word"]}'),
+        });
+        host.add_handler(collector.get_handler());
+        const events = record(host, Type.AGENT_ACTION, Type.TOOL_END, Type.AGENT_FINISH);
+
+        const answer = await runAgent(host, notes, new Add({name: 'add'}));
+
+        assertEqual(answer.get_text(), 'The wool cost 21.75 altogether.');
+        assertEqual([notes.word, notes.sameRun], ['wool', true]);
+        assertEqual(nicks(events),
+            ['agent-action', 'tool-end', 'agent-action', 'tool-end', 'agent-finish']);
+        assertEqual(events[3].get_data().get_double(), 21.75);
+        const [tree] = JSON.parse(Json.to_string(collector.to_json(), false));
+        assertEqual([tree.kind, tree.outcome], ['chain', 'complete']);
+        assertEqual(tree.children.map(child => child.kind),
+            ['llm', 'tool', 'llm', 'tool', 'llm']);
+        assertEqual(tree.children[1].children.map(child => [child.kind, child.name]),
+            [['retriever', 'notes']]);
+        assertEqual(tree.children[1].outputs, NOTES);
+        assertEqual(collector.list_runs().get_item(0).list_children().get_n_items(), 5);
+    },
+
+    async 'tools that fail'(host) {
+        const events = record(host, Type.TOOL_ERROR);
+        const answer = await runAgent(host, new Add({name: 'find_notes'}));
+
+        assertEqual(answer.get_text(), 'The wool cost 21.75 altogether.');
+        assertEqual(events.map(event => event.get_error().message),
+            ['out of ink', "There is no tool 'add'"]);
+    },
+
     async 'a class of handlers'(host) {
         const counter = new Counter({name: 'counter', events: ['llm-new-token', 'llm-end']});
         host.add_handler(counter);
@@ -130,8 +288,7 @@ const tests = {
         run.emit_tokens(['a', 'b', 'c']);
         run.end(null);
         let text = '';
-        let event;
-        while ((event = await stream.next_async(null)) !== null) {
+        for await (const event of eventsOf(stream)) {
             if (event.get_event_type() === Type.LLM_NEW_TOKEN)
                 text += event.get_text();
         }
