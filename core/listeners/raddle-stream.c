@@ -7,6 +7,7 @@
 #include "raddle/raddle-stream.h"
 
 #include "listeners/raddle-stream-handler.h"
+#include "runs/raddle-run-current.h"
 #include "runs/raddle-run-private.h"
 
 struct _RaddleStream
@@ -154,7 +155,7 @@ raddle_stream_next_async (RaddleStream *self,
   g_return_if_fail (RADDLE_IS_STREAM (self));
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
-  task = g_task_new (self, cancellable, callback, user_data);
+  task = raddle_run_task_new (self, cancellable, callback, user_data);
   g_task_set_source_tag (task, raddle_stream_next_async);
   /* An event that was taken for it must not get lost by a late cancellation. */
   g_task_set_check_cancellable (task, FALSE);

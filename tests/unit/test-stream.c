@@ -555,6 +555,50 @@ test_elsewhere (void)
   assert_left (kit);
 }
 
+typedef struct
+{
+  Answer answer;
+  RaddleRun *current;
+} Found;
+
+static void
+found_cb (GObject *source,
+          GAsyncResult *result,
+          gpointer user_data)
+{
+  Found *found = user_data;
+
+  found->current = raddle_run_dup_current ();
+  answered_cb (source, result, &found->answer);
+}
+
+/* Who asks in a run goes on in it, whether the event is there already or comes later. */
+static void
+test_current_run (void)
+{
+  g_autoptr (HostKit) kit = host_kit_new ();
+  g_autoptr (RaddleRun) run = host_kit_start (kit, RADDLE_RUN_LLM, "R");
+  g_autoptr (RaddleStream) stream = add_stream (kit, run);
+
+  for (guint i = 0; i < 2; i++)
+    {
+      Found found = { 0 };
+
+      raddle_run_push_current (run);
+      raddle_stream_next_async (stream, NULL, found_cb, &found);
+      raddle_run_pop_current (run);
+      if (i == 1)
+        emit_token (run, "a");
+      kit_iterate_until (kit->kit, found.answer.done);
+      g_assert_nonnull (found.answer.event);
+      g_assert_true (found.current == run);
+      g_object_unref (found.current);
+      answer_clear (&found.answer);
+    }
+  finish (run);
+  assert_reads (kit, stream, "R:llm-end");
+}
+
 int
 main (int argc,
       char **argv)
@@ -575,6 +619,7 @@ main (int argc,
   g_test_add_func ("/stream/many-runs", test_many_runs);
   g_test_add_func ("/stream/close-in-time", test_close_in_time);
   g_test_add_func ("/stream/elsewhere", test_elsewhere);
+  g_test_add_func ("/stream/current-run", test_current_run);
 
   return g_test_run ();
 }
