@@ -123,23 +123,25 @@ add_result_locked (RaddleRunRecord *self,
 }
 
 /* One that was asked to end early ends like that, unless its driver knows better. It took
- * nothing more meanwhile, so it is never complete. */
+ * nothing more meanwhile, so it is never complete. Without a driver it is for who asked,
+ * with @early, to end it. */
 static gboolean
 may_end_locked (RaddleRunRecord *self,
-                RaddleOutcome outcome)
+                RaddleOutcome outcome,
+                gboolean early)
 {
-  if (self->state == RADDLE_RUN_RECORD_STOPPING)
-    return outcome == self->outcome ||
-           (self->has_driver && outcome != RADDLE_OUTCOME_COMPLETE);
-  return self->state == RADDLE_RUN_RECORD_RUNNING;
+  if (self->state != RADDLE_RUN_RECORD_STOPPING)
+    return self->state == RADDLE_RUN_RECORD_RUNNING;
+  if (!self->has_driver)
+    return early;
+  return outcome == self->outcome || outcome != RADDLE_OUTCOME_COMPLETE;
 }
 
-/* Ends the run; takes @detail, which may be NULL. FALSE when it had ended before, or
- * never started. Children that still run go on. */
-gboolean
-raddle_run_record_end (RaddleRunRecord *self,
-                       RaddleOutcome outcome,
-                       RaddleEventDetail *detail)
+static gboolean
+end_run (RaddleRunRecord *self,
+         RaddleOutcome outcome,
+         gboolean early,
+         RaddleEventDetail *detail)
 {
   G_GNUC_UNUSED g_autoptr (RaddleRunRecord) keep = raddle_run_record_ref (self);
   RaddleEventDetail *own = detail != NULL ? detail : g_new0 (RaddleEventDetail, 1);
@@ -149,7 +151,7 @@ raddle_run_record_end (RaddleRunRecord *self,
   announce_end (self);
 
   raddle_lock (&self->lock);
-  ended = may_end_locked (self, outcome);
+  ended = may_end_locked (self, outcome, early);
   announced = ended && self->state == RADDLE_RUN_RECORD_STOPPING;
   if (ended)
     {
@@ -171,6 +173,16 @@ raddle_run_record_end (RaddleRunRecord *self,
       self->sink->pending (self->sink, self);
     }
   return ended;
+}
+
+/* Ends the run; takes @detail, which may be NULL. FALSE when it had ended before, or never
+ * started, or was asked to end and has no driver. Children that still run go on. */
+gboolean
+raddle_run_record_end (RaddleRunRecord *self,
+                       RaddleOutcome outcome,
+                       RaddleEventDetail *detail)
+{
+  return end_run (self, outcome, FALSE, detail);
 }
 
 /* The first error that a handler raised in the run; transfer full, NULL if none did. */
@@ -228,7 +240,7 @@ end_without_driver (RaddleRunRecord *self,
 
   detail->label = g_strdup (reason);
   detail->error = raddle_run_record_make_early_error (self);
-  raddle_run_record_end (self, outcome, detail);
+  end_run (self, outcome, TRUE, detail);
 }
 
 static GPtrArray *

@@ -1264,8 +1264,8 @@ static void
 end_late_cb (RaddleRunRecord *run,
              gpointer user_data)
 {
-  raddle_run_record_set_driver (run, NULL, NULL);
   raddle_run_record_end (run, raddle_run_record_get_outcome (run), NULL);
+  raddle_run_record_set_driver (run, NULL, NULL);
 }
 
 /* As of a model call: it ends when its driver comes to it. */

@@ -22,6 +22,8 @@ typedef struct
   GPtrArray *ends; /* lock: of char *, 'name:event' */
   GHashTable *seqs; /* lock: RaddleRunRecord to the next seq */
   guint n_stops;    /* lock */
+  RaddleRunRecord *late; /* somebody fails it whenever another run has ended; NULL */
+  guint n_late;          /* so often that was refused */
 } TestSink;
 
 static void
@@ -61,8 +63,11 @@ sink_pending (RaddleRunSink *sink,
     }
   raddle_unlock (&self->lock);
 
-  if (ended)
-    raddle_run_record_settled (run);
+  if (!ended)
+    return;
+  raddle_run_record_settled (run);
+  if (self->late != NULL && run != self->late)
+    self->n_late += !raddle_run_record_end (self->late, RADDLE_OUTCOME_ERROR, NULL);
 }
 
 static RaddleRunSink *
@@ -585,6 +590,21 @@ test_raise_with_driver (void)
   g_assert_true (raddle_run_record_end (c, RADDLE_OUTCOME_ERROR, NULL));
 }
 
+/* Between the moment when a run is asked to end and its end nobody else ends it, also
+ * not with the same outcome. */
+static void
+test_raise_while_it_is_failed (void)
+{
+  g_autoptr (TestSink) sink = test_sink_new ();
+  g_autoptr (RaddleRunRecord) p = start_run (sink, "P", NULL);
+  g_autoptr (RaddleRunRecord) c = start_run (sink, "C", p);
+
+  sink->late = p;
+  raise_error (p, "disk full");
+  g_assert_cmpuint (sink->n_late, ==, 1);
+  assert_ends (sink, "C:error P:error");
+}
+
 /* What has ended stays as it is and keeps the error; other reasons to end go before. */
 static void
 test_raise_too_late (void)
@@ -859,6 +879,7 @@ main (int argc,
   g_test_add_func ("/run/handles", test_handles);
   g_test_add_func ("/run/raise/at-once", test_raise);
   g_test_add_func ("/run/raise/with-driver", test_raise_with_driver);
+  g_test_add_func ("/run/raise/while-it-is-failed", test_raise_while_it_is_failed);
   g_test_add_func ("/run/raise/too-late", test_raise_too_late);
   g_test_add_func ("/run/raise/before-waiting-end", test_raise_before_waiting_end);
   g_test_add_func ("/run/raise/before-early-end", test_raise_before_early_end);
