@@ -13,6 +13,9 @@ struct _RaddleFilter
   GPtrArray *names; /* of char *; empty: all */
   GPtrArray *tags;  /* of char *; empty: all */
   guint kinds;      /* a bit for each RaddleRunKind; 0: all */
+  GPtrArray *excluded_names; /* of char * */
+  GPtrArray *excluded_tags;  /* of char * */
+  guint excluded_kinds;      /* a bit for each RaddleRunKind */
   gboolean roots_only;
 };
 
@@ -46,6 +49,8 @@ raddle_filter_new (void)
 
   self->names = g_ptr_array_new_with_free_func (g_free);
   self->tags = g_ptr_array_new_with_free_func (g_free);
+  self->excluded_names = g_ptr_array_new_with_free_func (g_free);
+  self->excluded_tags = g_ptr_array_new_with_free_func (g_free);
 
   return self;
 }
@@ -79,6 +84,9 @@ raddle_filter_copy (const RaddleFilter *self)
   copy_words (copy->names, self->names);
   copy_words (copy->tags, self->tags);
   copy->kinds = self->kinds;
+  copy_words (copy->excluded_names, self->excluded_names);
+  copy_words (copy->excluded_tags, self->excluded_tags);
+  copy->excluded_kinds = self->excluded_kinds;
   copy->roots_only = self->roots_only;
 
   return copy;
@@ -99,6 +107,8 @@ raddle_filter_free (RaddleFilter *self)
 
   g_ptr_array_unref (self->names);
   g_ptr_array_unref (self->tags);
+  g_ptr_array_unref (self->excluded_names);
+  g_ptr_array_unref (self->excluded_tags);
   g_free (self);
 }
 
@@ -176,6 +186,64 @@ raddle_filter_add_kind (RaddleFilter *self,
 }
 
 /**
+ * raddle_filter_exclude_name:
+ * @self: a filter
+ * @name: the whole name of runs
+ *
+ * Leaves out the runs of this name.
+ *
+ * Since: 0.1
+ */
+void
+raddle_filter_exclude_name (RaddleFilter *self,
+                            const char *name)
+{
+  g_return_if_fail (self != NULL);
+  g_return_if_fail (name != NULL);
+
+  add_word (self->excluded_names, name);
+}
+
+/**
+ * raddle_filter_exclude_tag:
+ * @self: a filter
+ * @tag: a tag of runs
+ *
+ * Leaves out the runs that have this tag, whatever other tags they have.
+ *
+ * Since: 0.1
+ */
+void
+raddle_filter_exclude_tag (RaddleFilter *self,
+                           const char *tag)
+{
+  g_return_if_fail (self != NULL);
+  g_return_if_fail (tag != NULL);
+
+  add_word (self->excluded_tags, tag);
+}
+
+/**
+ * raddle_filter_exclude_kind:
+ * @self: a filter
+ * @kind: a kind of runs; that of a chat model's is %RADDLE_RUN_LLM. %RADDLE_RUN_ANY leaves
+ *   out all runs
+ *
+ * Leaves out the runs of this kind.
+ *
+ * Since: 0.1
+ */
+void
+raddle_filter_exclude_kind (RaddleFilter *self,
+                            RaddleRunKind kind)
+{
+  g_return_if_fail (self != NULL);
+  g_return_if_fail ((guint) kind < 32);
+
+  self->excluded_kinds |= 1u << kind;
+}
+
+/**
  * raddle_filter_set_roots_only:
  * @self: a filter
  * @roots_only: whether only runs without a parent pass
@@ -194,22 +262,29 @@ raddle_filter_set_roots_only (RaddleFilter *self,
 }
 
 static gboolean
-accepts_kind (const RaddleFilter *self,
-              RaddleRunKind kind)
+has_kind (guint kinds,
+          RaddleRunKind kind)
 {
-  return self->kinds == 0 || (self->kinds & (1u << kind | 1u << RADDLE_RUN_ANY)) != 0;
+  return (kinds & (1u << kind | 1u << RADDLE_RUN_ANY)) != 0;
 }
 
 static gboolean
-accepts_tags (const RaddleFilter *self,
+has_any_word (GPtrArray *words,
               char **tags)
 {
-  if (self->tags->len == 0)
-    return TRUE;
-  for (; *tags != NULL; tags++)
-    if (has_word (self->tags, *tags))
+  for (; *tags != NULL && words->len > 0; tags++)
+    if (has_word (words, *tags))
       return TRUE;
   return FALSE;
+}
+
+static gboolean
+excludes (const RaddleFilter *self,
+          const RaddleRunInfo *run)
+{
+  return has_word (self->excluded_names, run->name) ||
+         has_kind (self->excluded_kinds, run->kind) ||
+         has_any_word (self->excluded_tags, run->tags);
 }
 
 /* Any thread, for a run that has started. */
@@ -221,5 +296,9 @@ raddle_filter_accepts (const RaddleFilter *self,
     return FALSE;
   if (self->names->len > 0 && !has_word (self->names, run->name))
     return FALSE;
-  return accepts_kind (self, run->kind) && accepts_tags (self, run->tags);
+  if (self->kinds != 0 && !has_kind (self->kinds, run->kind))
+    return FALSE;
+  if (self->tags->len > 0 && !has_any_word (self->tags, run->tags))
+    return FALSE;
+  return !excludes (self, run);
 }

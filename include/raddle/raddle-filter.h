@@ -27,6 +27,15 @@ RADDLE_PUBLIC
 void          raddle_filter_add_kind       (RaddleFilter       *self,
                                             RaddleRunKind       kind);
 RADDLE_PUBLIC
+void          raddle_filter_exclude_name   (RaddleFilter       *self,
+                                            const char         *name);
+RADDLE_PUBLIC
+void          raddle_filter_exclude_tag    (RaddleFilter       *self,
+                                            const char         *tag);
+RADDLE_PUBLIC
+void          raddle_filter_exclude_kind   (RaddleFilter       *self,
+                                            RaddleRunKind       kind);
+RADDLE_PUBLIC
 void          raddle_filter_set_roots_only (RaddleFilter       *self,
                                             gboolean            roots_only);
 

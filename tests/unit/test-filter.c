@@ -217,6 +217,29 @@ test_together (void)
   assert_passing (filter, "");
 }
 
+/* What is left out is left out, also where something else lets it pass. */
+static void
+test_excluded (void)
+{
+  g_autoptr (RaddleFilter) filter = raddle_filter_new ();
+  g_autoptr (RaddleFilter) any = raddle_filter_new ();
+
+  raddle_filter_exclude_name (filter, "R");
+  assert_passing (filter, "CTL");
+  raddle_filter_exclude_kind (filter, RADDLE_RUN_TOOL);
+  assert_passing (filter, "CL");
+  TAG ("b");
+  TAG ("c");
+  assert_passing (filter, "CL");
+  raddle_filter_exclude_tag (filter, "c");
+  assert_passing (filter, "C");
+  NAME ("T");
+  assert_passing (filter, "");
+
+  raddle_filter_exclude_kind (any, RADDLE_RUN_ANY);
+  assert_passing (any, "");
+}
+
 static void
 test_copy (void)
 {
@@ -230,11 +253,18 @@ test_copy (void)
   raddle_filter_set_roots_only (filter, TRUE);
   copy = raddle_filter_copy (filter);
   NAME ("R");
+  raddle_filter_exclude_name (filter, "C");
+  raddle_filter_exclude_tag (filter, "a");
+  raddle_filter_exclude_kind (filter, RADDLE_RUN_CHAIN);
   assert_passing (copy, "C");
 
   boxed = g_boxed_copy (RADDLE_TYPE_FILTER, copy);
   assert_passing (boxed, "C");
   g_boxed_free (RADDLE_TYPE_FILTER, boxed);
+
+  g_clear_pointer (&copy, raddle_filter_free);
+  copy = raddle_filter_copy (filter);
+  assert_passing (copy, "");
 }
 
 /* The handler has a copy; the last filter counts. */
@@ -313,6 +343,7 @@ main (int argc,
   g_test_add_func ("/filter/kinds", test_kinds);
   g_test_add_func ("/filter/roots", test_roots);
   g_test_add_func ("/filter/together", test_together);
+  g_test_add_func ("/filter/excluded", test_excluded);
   g_test_add_func ("/filter/copy", test_copy);
   g_test_add_func ("/filter/set-again", test_set_again);
   g_test_add_func ("/filter/late", test_late);
