@@ -391,7 +391,7 @@ test_flags (Scene *scene,
                "[host]\nplugin-path=plugins\n"
                "[model default]\nprovider=cassette\nfile=answer.sse\n\n"
                "[handler good-drop]\non-error=raise\n"
-               "[handler good-coalesce]\ndelivery=inline\n"
+               "[handler good-coalesce]\ndelivery=lockstep\n"
                "[handler good-inline]\noverflow=drop-oldest\n");
   for (guint i = 0; i < G_N_ELEMENTS (lines); i++)
     {
