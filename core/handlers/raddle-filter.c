@@ -226,8 +226,8 @@ raddle_filter_exclude_tag (RaddleFilter *self,
 /**
  * raddle_filter_exclude_kind:
  * @self: a filter
- * @kind: a kind of runs; that of a chat model's is %RADDLE_RUN_LLM. %RADDLE_RUN_ANY leaves
- *   out all runs
+ * @kind: a kind of runs; that of a chat model's is %RADDLE_RUN_LLM. %RADDLE_RUN_ANY
+ *   leaves out all runs
  *
  * Leaves out the runs of this kind.
  *

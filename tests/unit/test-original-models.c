@@ -2,7 +2,8 @@
 
 /* What LangChain's callbacks do in calls of models, as far as no other test shows it: a
  * stream that breaks off after some tokens, and what calls took, by model. Once for every
- * kind of handler, from cassettes. tests/conformance/original.md says what it stands for. */
+ * kind of handler, from cassettes. tests/conformance/original.md says what each stands
+ * for. */
 
 #include <glib/gstdio.h>
 #include <string.h>
@@ -53,7 +54,8 @@ dup_model (HostKit *kit,
 
   for (; *bodies != NULL; bodies++)
     {
-      g_autofree char *base64 = g_base64_encode ((const guchar *) *bodies, strlen (*bodies));
+      g_autofree char *base64 =
+        g_base64_encode ((const guchar *) *bodies, strlen (*bodies));
 
       g_string_append_printf (text,
                               "{\"raddle-cassette\":1,\"provider\":\"anthropic\","
@@ -99,9 +101,9 @@ add_probes (HostKit *kit,
   for (guint i = 0; i < G_N_ELEMENTS (kinds); i++)
     {
       g_autofree char *name = g_strdup_printf ("p%u", i);
-      Probe *probe = probe_new (kit->kit, name, kinds[i].flags, kinds[i].delivery,
-                                KIT_ALL_TYPES & ~RADDLE_EVENT_MASK (
-                                                  RADDLE_EVENT_STREAM_EVENT));
+      Probe *probe =
+        probe_new (kit->kit, name, kinds[i].flags, kinds[i].delivery,
+                   KIT_ALL_TYPES & ~RADDLE_EVENT_MASK (RADDLE_EVENT_STREAM_EVENT));
 
       probe->entered = entered;
       probe->entered_data = g_string_new (NULL);
@@ -139,8 +141,8 @@ write_failure (Probe *probe,
                             raddle_event_get_error (event)->message);
 }
 
-/* A stream that fails after @n tokens. Sync or async, each handler gets these, and then one
- * end with their text and the error that the caller gets too. */
+/* A stream that fails after @n tokens. Sync or async, each handler gets these, and then
+ * one end with their text and the error that the caller gets too. */
 static void
 test_fails_after (gconstpointer data)
 {
@@ -154,8 +156,8 @@ test_fails_after (gconstpointer data)
     "R:chat-model-start R:llm-error=error",
     "R:chat-model-start R:llm-new-token:a R:llm-error=error",
     "R:chat-model-start R:llm-new-token:a R:llm-new-token:b R:llm-error=error",
-    "R:chat-model-start R:llm-new-token:a R:llm-new-token:b R:llm-new-token:c "
-    "R:llm-error=error",
+    ("R:chat-model-start R:llm-new-token:a R:llm-new-token:b R:llm-new-token:c "
+     "R:llm-error=error"),
   };
   static const char *const texts[] = { "", "a", "ab", "abc" };
   guint n = GPOINTER_TO_UINT (data);
@@ -222,7 +224,8 @@ test_usage (void)
   assert_probes (kit,
                  CALL "R:llm-end " CALL "R:llm-end " CALL "R:llm-end "
                  CALL "R:llm-error=error",
-                 "m-1 reported 7 3|m-2 reported 7 50|m-1 reported 7 4|m-1 estimated 7 1|");
+                 "m-1 reported 7 3|m-2 reported 7 50|m-1 reported 7 4|"
+                 "m-1 estimated 7 1|");
 }
 
 #define ADD_FOR(name, number, func) \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What LangChain's callbacks do, and the defects that they have or had, as far as no other
- * test shows them: runs by hand on a host, once for every kind of handler.
+/* What LangChain's callbacks do, and the defects that they have or had, as far as no
+ * other test shows them: runs by hand on a host, once for every kind of handler.
  * tests/conformance/original.md says which test is for what. */
 
 #include <string.h>
@@ -72,8 +72,9 @@ start_kind (HostKit *kit,
 static const char *
 get_start_nick (RaddleRunKind kind)
 {
-  return raddle_event_type_get_nick (
-    kind == RADDLE_RUN_CHAT_MODEL ? RADDLE_EVENT_CHAT_MODEL_START : get_start_type (kind));
+  return raddle_event_type_get_nick (kind == RADDLE_RUN_CHAT_MODEL
+                                       ? RADDLE_EVENT_CHAT_MODEL_START
+                                       : get_start_type (kind));
 }
 
 /* llm, chain, tool, retriever: what the ends are called after. */
@@ -125,7 +126,8 @@ tell_children (RaddleRun *parent,
 {
   for (guint fails = 0; fails < 2; fails++)
     {
-      g_autofree char *name = g_strdup_printf ("%s %u", raddle_run_kind_get_nick (kind), fails);
+      g_autofree char *name =
+        g_strdup_printf ("%s %u", raddle_run_kind_get_nick (kind), fails);
       g_autoptr (RaddleRun) child = start_child (parent, kind, name);
 
       if (kind == RADDLE_RUN_LLM)
@@ -211,7 +213,8 @@ cycle_worker (gpointer user_data)
   return NULL;
 }
 
-/* Two of each of the kinds from @first on, told by the loop's own thread or by another. */
+/* Two of each of the kinds from @first on, told by the loop's own thread or
+ * by another. */
 static void
 assert_cycle (guint first,
               guint n_kinds,
@@ -365,7 +368,8 @@ dup_inline_lines (Kit *kit)
     {
       Mark *mark = kit->marks->pdata[i];
 
-      if (mark->enter && mark->run != NULL && g_str_has_prefix (mark->probe->name, "inline"))
+      if (mark->enter && mark->run != NULL &&
+          g_str_has_prefix (mark->probe->name, "inline"))
         g_string_append_printf (text, "%s ", mark->line);
     }
   raddle_unlock (&kit->lock);
@@ -459,7 +463,8 @@ describe_custom (Probe *probe,
     return;
   data = json_to_string (raddle_event_get_data (event), FALSE);
   tags = g_strjoinv (" ", (char **) raddle_event_get_tags (event));
-  metadata = json_node_init_object (json_node_alloc (), raddle_event_get_metadata (event));
+  metadata =
+    json_node_init_object (json_node_alloc (), raddle_event_get_metadata (event));
   object = json_to_string (metadata, FALSE);
   g_string_append_printf (probe->entered_data, "%s %s %s [%s] %s|",
                           raddle_event_get_label (event), data,
@@ -483,7 +488,8 @@ start_marked (HostKit *kit,
   return run;
 }
 
-/* They come in order, between the start and the end of their run, and say whose they are. */
+/* They come in order, between the start and the end of their run, and say whose they
+ * are. */
 static void
 assert_custom (const Kind *kind,
                RaddleRunKind run_kind,
@@ -726,9 +732,10 @@ test_early_end_below (void)
       Probe *probe = kit_add_new (kit->kit, "p", kinds[i].flags, kinds[i].delivery);
       g_autoptr (RaddleRun) chain = host_kit_start (kit, RADDLE_RUN_CHAIN, "C");
       g_autoptr (RaddleRun) tool = start_child (chain, RADDLE_RUN_TOOL, "T");
-      g_autoptr (RaddleRun) documents = start_child (tool, RADDLE_RUN_RETRIEVER, "D");
+      RaddleRun *documents = start_child (tool, RADDLE_RUN_RETRIEVER, "D");
 
       g_assert_true (raddle_run_cancel (chain));
+      g_object_unref (documents);
       host_kit_close (kit);
       kit_assert_before (kit->kit, "p<D:retriever-error=cancelled",
                          "p>T:tool-error=cancelled");
@@ -738,8 +745,9 @@ test_early_end_below (void)
     }
 }
 
-/* However a run is made to end while a handler is inside a call for a token: its end comes
- * when that call has returned, after the other tokens that were taken. */
+/* However a run is made to end while a handler is inside a call for a token: its end
+ * comes when that call has returned, after the other tokens that were taken; and a handler
+ * beside it gets its end after that too, unless nobody waits for the first. */
 static void
 test_end_after_token (gconstpointer data)
 {
@@ -750,11 +758,13 @@ test_end_after_token (gconstpointer data)
       g_autoptr (HostKit) kit = NULL;
       g_autoptr (RaddleRun) run = NULL;
       g_autofree char *end = g_strdup_printf ("p>R:llm-error=%s", way_nicks[way]);
+      g_autofree char *beside = g_strdup_printf ("w>R:llm-error=%s", way_nicks[way]);
       Probe *probe;
 
       if (kinds[i].delivery == RADDLE_DELIVERY_INLINE)
         continue; /* it cannot be held */
       kit = host_kit_new ();
+      kit_add_new (kit->kit, "w", PROBE_SYNC, RADDLE_DELIVERY_AWAITED);
       probe = kit_add_new (kit->kit, "p", kinds[i].flags, kinds[i].delivery);
       probe_hold (probe, "R:llm-new-token:a");
       run = host_kit_start (kit, RADDLE_RUN_LLM, "R");
@@ -768,6 +778,9 @@ test_end_after_token (gconstpointer data)
       kit_wait (kit->kit, end);
       kit_assert_before (kit->kit, "p<R:llm-new-token:a", "p>R:llm-new-token:b");
       kit_assert_before (kit->kit, "p<R:llm-new-token:b", end);
+      kit_wait (kit->kit, beside);
+      if (kinds[i].delivery != RADDLE_DELIVERY_DETACHED)
+        kit_assert_before (kit->kit, "p<R:llm-new-token:b", beside);
     }
 }
 
@@ -991,13 +1004,14 @@ assert_raises (const Kind *kind,
   g_assert_cmpuint (g_hash_table_size (witness->ended), ==, 1);
 }
 
-/* Whichever way the handler is called, and whatever about, the run fails with its error. */
+/* Whichever way the handler is called, and whatever about, the run fails with its
+ * error. */
 static void
 test_raise (void)
 {
   for (guint i = 0; i < G_N_ELEMENTS (kinds); i++)
     for (guint j = 0; j < G_N_ELEMENTS (raised); j++)
-      if (kinds[i].delivery != RADDLE_DELIVERY_DETACHED) /* refused: nobody waits for it */
+      if (kinds[i].delivery != RADDLE_DELIVERY_DETACHED) /* refused: nobody waits */
         assert_raises (&kinds[i], j);
 }
 
