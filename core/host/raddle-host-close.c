@@ -360,8 +360,9 @@ close_here (RaddleHost *self,
  * closed, is waited for; a handler whose call was set aside is not.
  *
  * May be called from any thread: it iterates the host's context itself, unless another
- * thread does so. Inside a handler this can only time out: use raddle_host_close_async()
- * on the loop.
+ * thread does so. What the host itself calls can only time out here: a handler, the
+ * function that frees what a handler was given, and who is notified of a handler's state.
+ * There, use raddle_host_close_async() on the loop.
  *
  * Returns: %TRUE if everything was delivered
  *

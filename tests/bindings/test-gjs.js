@@ -17,6 +17,7 @@ Gio._promisify(Raddle.Agent.prototype, 'run_async', 'run_finish');
 Gio._promisify(Raddle.Host.prototype, 'close_async', 'close_finish');
 
 const CASSETTE = GLib.getenv('RADDLE_TEST_CASSETTE');
+const TOP = GLib.getenv('RADDLE_TEST_TOP');
 const AGENT_CASSETTE = GLib.getenv('RADDLE_TEST_AGENT_CASSETTE');
 const JOKE = 'Why does the main loop never get any sleep?\n\n' +
     'Because someone is always polling its leg.';
@@ -242,6 +243,24 @@ const tests = {
         assertEqual(answer.get_text(), 'The wool cost 21.75 altogether.');
         assertEqual(events.map(event => event.get_error().message),
             ['out of ink', "There is no tool 'add'"]);
+    },
+
+    async 'what the pages show'() {
+        const page = GLib.build_filenamev([TOP, 'core/docs/writing-a-handler.md']);
+        const [, bytes] = GLib.file_get_contents(page);
+        const examples = new TextDecoder().decode(bytes).match(/```js\n[^]*?```/g);
+        assertEqual(examples.length > 1, true);
+        for (const [index, example] of examples.entries()) {
+            const lines = example.split('\n').slice(1, -1).join('\n').replace(
+                /class (\w+) extends/, `class $1${index} extends`);
+            const used = new Function(`${lines}\nreturn host;`)();
+            const run = used.start_run(Raddle.RunKind.LLM, 'run', null);
+            run.end(null);
+            await run.settle_async(null);
+            assertEqual(used.list_handlers().get_item(0).state, Raddle.HandlerState.RUNNING);
+            assertEqual(used.list_handlers().get_item(0).get_n_failures(), 0);
+            assertEqual(await used.close_async(null), true);
+        }
     },
 
     async 'a class of handlers'(host) {

@@ -868,16 +868,36 @@ class TestPlugins(unittest.TestCase):
         self.assertGreater(options.get_length(), 0)
 
 
-class TestReadme(unittest.TestCase):
-    def test_example(self):
-        folder = os.path.dirname(__file__)
-        with open(os.path.join(folder, "../../README.md"), encoding="utf-8") as stream:
-            example = re.search("```python\n(.*?)```", stream.read(), re.DOTALL).group(1)
+class TestPages(unittest.TestCase):
+    """What README.md and the reference's pages show."""
 
-        told = subprocess.run([sys.executable, "-c", example], check=True, timeout=60,
+    TOP = os.environ["RADDLE_TEST_TOP"]
+    USE = """
+handler = host.list_handlers()[0]
+run = host.start_run(Raddle.RunKind.LLM, "run", None)
+run.emit_token("a")
+run.end(None)
+print(host.close(1000), handler.props.state.value_nick, handler.get_n_failures())
+"""
+
+    def read_examples(self, page):
+        with open(os.path.join(self.TOP, page), encoding="utf-8") as stream:
+            return re.findall("```python\n(.*?)```", stream.read(), re.DOTALL)
+
+    def run_example(self, example):
+        return subprocess.run([sys.executable, "-c", example], check=True, timeout=60,
                               stdout=subprocess.PIPE, encoding="utf-8").stdout
 
-        self.assertRegex(told, "^" + re.escape(JOKE) + r"\n\[\d+ tokens\]\n$")
+    def test_readme(self):
+        for example in self.read_examples("README.md"):
+            told = self.run_example(example)
+            self.assertRegex(told, "^" + re.escape(JOKE) + r"\n\[\d+ tokens\]\n$")
+
+    def test_pages(self):
+        examples = self.read_examples("core/docs/writing-a-handler.md")
+        self.assertGreater(len(examples), 1)
+        for example in examples:
+            self.assertRegex(self.run_example(example + self.USE), "True stopped 0\n$")
 
 
 class TestTypes(unittest.TestCase):

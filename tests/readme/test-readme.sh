@@ -3,7 +3,7 @@
 #
 # test-readme.sh BUILD: what README.md tells a newcomer is true: its programs compile by its own
 # commands and do what it says, its keyfile is valid, and the output that it shows is what
-# comes out. Prints TAP.
+# comes out. The C of the reference's pages compiles too. Prints TAP.
 
 set -u
 export LC_ALL=C.UTF-8
@@ -59,6 +59,67 @@ run_command () {
   [ -n "$text" ] && (eval "$text") >said 2>&1
 }
 
+# split_c FILE FOLDER: each block of C of FILE as FOLDER/LINE.c, with its lines numbered as in
+# FILE. One that includes nothing gets the headers, and the objects that it may take for
+# granted; one that is no more than statements gets a function around it.
+split_c () {
+  mkdir -p "$2"
+  awk -v file="$1" -v folder="$2" '
+    /^```c$/ { inside = 1; first = NR; text = ""; outer = 0; whole = 0; plugin = 0; next }
+    $0 == "```" && inside {
+      name = folder "/" first ".c"
+      if (plugin)
+        print "#include <raddle/raddle-plugin.h>" >name
+      else if (!whole)
+        print "#include \"granted.h\"" >name
+      if (!whole && !plugin && !outer)
+        print "void shown (void);\nvoid shown (void) {" >name
+      printf "#line %d \"%s\"\n%s", first + 1, file, text >name
+      if (!whole && !plugin && !outer)
+        print "}" >name
+      close (name)
+      inside = 0
+    }
+    inside {
+      text = text $0 "\n"
+      if (/^#include/)
+        whole = 1
+      else if (/^RADDLE_PLUGIN/ && !whole)
+        plugin = 1
+      if (/^static/)
+        outer = 1
+    }
+  ' "$1"
+}
+
+# compile_pages FILE FOLDER: every block of C of the page compiles, and there is one.
+compile_pages () {
+  local block n_blocks=0
+  split_c "$1" "$2"
+  cat >"$2/granted.h" <<'GRANTED'
+#include <raddle/raddle.h>
+extern RaddleHost *host;
+extern RaddleHandler *handler;
+extern RaddleModel *model;
+extern RaddleRequest *request;
+extern RaddleRun *run, *chain;
+extern JsonNode *question, *data;
+extern GCancellable *cancellable;
+extern GError *error;
+void answered_cb (GObject *object, GAsyncResult *result, gpointer user_data);
+GRANTED
+  : >said
+  for block in "$2"/*.c; do
+    [ -e "$block" ] || break
+    n_blocks=$((n_blocks + 1))
+    # shellcheck disable=SC2046
+    cc -fsyntax-only -Wall -Wextra -Werror -Wno-unused -Wno-unused-parameter \
+      -Werror=missing-prototypes -I "$2" $(pkg-config --cflags raddle-1) "$block" >>said 2>&1 ||
+      return 1
+  done
+  [ "$n_blocks" -gt 0 ]
+}
+
 # The README's commands split what pkg-config says at spaces, and a clone's path may have one:
 # links in the scratch folder stand for it.
 ln -s "$build" build
@@ -84,6 +145,16 @@ block c '/* by-hand.c' >by-hand.c
 text=$(command_from 'cc embed.c')
 [ -n "$text" ] && (eval "${text//embed/by-hand}") >said 2>&1
 tell $? "the program with a run of its own compiles" said
+
+for page in source/README.md source/core/docs/*.md; do
+  name=$(basename "$page" .md)
+  compile_pages "$page" "blocks-$name"
+  tell $? "all the C of $name compiles" said
+done
+mkdir wrong
+printf '```c\nraddle_run_end (run, NULL);\n```\n' >wrong/page.md
+! compile_pages wrong/page.md wrong
+tell $? "C that does not compile is found"
 
 block ini '[host]' >raddle.conf
 "$raddle" check raddle.conf >said 2>&1
