@@ -22,6 +22,14 @@ struct _RaddleAgent
   guint max_rounds;
 };
 
+enum
+{
+  PROP_MODEL = 1,
+  N_PROPS,
+};
+
+static GParamSpec *properties[N_PROPS];
+
 /**
  * RaddleAgent:
  *
@@ -54,9 +62,58 @@ raddle_agent_finalize (GObject *object)
 }
 
 static void
+raddle_agent_get_property (GObject *object,
+                           guint prop_id,
+                           GValue *value,
+                           GParamSpec *pspec)
+{
+  switch (prop_id)
+    {
+    case PROP_MODEL:
+      g_value_set_object (value, RADDLE_AGENT (object)->model);
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
+    }
+}
+
+static void
+raddle_agent_set_property (GObject *object,
+                           guint prop_id,
+                           const GValue *value,
+                           GParamSpec *pspec)
+{
+  switch (prop_id)
+    {
+    case PROP_MODEL:
+      RADDLE_AGENT (object)->model = g_value_dup_object (value);
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
+    }
+}
+
+static void
 raddle_agent_class_init (RaddleAgentClass *klass)
 {
-  G_OBJECT_CLASS (klass)->finalize = raddle_agent_finalize;
+  GObjectClass *object_class = G_OBJECT_CLASS (klass);
+
+  object_class->finalize = raddle_agent_finalize;
+  object_class->get_property = raddle_agent_get_property;
+  object_class->set_property = raddle_agent_set_property;
+
+  /**
+   * RaddleAgent:model:
+   *
+   * The model that the agent asks; it cannot be run without one.
+   *
+   * Since: 0.1
+   */
+  properties[PROP_MODEL] = g_param_spec_object (
+    "model", NULL, NULL, RADDLE_TYPE_MODEL,
+    G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_STATIC_STRINGS);
+
+  g_object_class_install_properties (object_class, N_PROPS, properties);
 }
 
 static void
@@ -82,16 +139,11 @@ RaddleAgent *
 raddle_agent_new (RaddleHost *host,
                   RaddleModel *model)
 {
-  RaddleAgent *self;
-
   g_return_val_if_fail (RADDLE_IS_HOST (host), NULL);
   g_return_val_if_fail (RADDLE_IS_MODEL (model), NULL);
   g_return_val_if_fail (raddle_model_get_host (model) == G_OBJECT (host), NULL);
 
-  self = g_object_new (RADDLE_TYPE_AGENT, NULL);
-  self->model = g_object_ref (model);
-
-  return self;
+  return g_object_new (RADDLE_TYPE_AGENT, "model", model, NULL);
 }
 
 /**
@@ -273,6 +325,7 @@ raddle_agent_run_async (RaddleAgent *self,
   g_autoptr (GError) error = NULL;
 
   g_return_if_fail (RADDLE_IS_AGENT (self));
+  g_return_if_fail (self->model != NULL);
   g_return_if_fail (RADDLE_IS_REQUEST (request));
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 

@@ -13,8 +13,17 @@
 struct _RaddleStream
 {
   GObject parent_instance;
-  RaddleStreamHandler *handler; /* NULL only while it is made */
+  RaddleRunRecord *run; /* only while it is made; NULL: all runs */
+  RaddleStreamHandler *handler;
 };
+
+enum
+{
+  PROP_RUN = 1,
+  N_PROPS,
+};
+
+static GParamSpec *properties[N_PROPS];
 
 /**
  * RaddleStream:
@@ -35,12 +44,20 @@ struct _RaddleStream
 G_DEFINE_FINAL_TYPE (RaddleStream, raddle_stream, G_TYPE_OBJECT)
 
 static void
-raddle_stream_dispose (GObject *object)
+raddle_stream_constructed (GObject *object)
 {
   RaddleStream *self = RADDLE_STREAM (object);
 
-  if (self->handler != NULL)
-    raddle_stream_handler_close (self->handler);
+  G_OBJECT_CLASS (raddle_stream_parent_class)->constructed (object);
+
+  self->handler = raddle_stream_handler_new (self->run);
+  g_clear_pointer (&self->run, raddle_run_record_unref);
+}
+
+static void
+raddle_stream_dispose (GObject *object)
+{
+  raddle_stream_handler_close (RADDLE_STREAM (object)->handler);
 
   G_OBJECT_CLASS (raddle_stream_parent_class)->dispose (object);
 }
@@ -53,25 +70,55 @@ raddle_stream_finalize (GObject *object)
   G_OBJECT_CLASS (raddle_stream_parent_class)->finalize (object);
 }
 
+/* The record, not the handle: the stream does not keep the run from being dropped. */
+static void
+raddle_stream_set_property (GObject *object,
+                            guint prop_id,
+                            const GValue *value,
+                            GParamSpec *pspec)
+{
+  RaddleRun *run;
+
+  switch (prop_id)
+    {
+    case PROP_RUN:
+      run = g_value_get_object (value);
+      if (run != NULL)
+        RADDLE_STREAM (object)->run = raddle_run_record_ref (raddle_run_get_record (run));
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
+    }
+}
+
 static void
 raddle_stream_class_init (RaddleStreamClass *klass)
 {
-  G_OBJECT_CLASS (klass)->dispose = raddle_stream_dispose;
-  G_OBJECT_CLASS (klass)->finalize = raddle_stream_finalize;
+  GObjectClass *object_class = G_OBJECT_CLASS (klass);
+
+  object_class->constructed = raddle_stream_constructed;
+  object_class->dispose = raddle_stream_dispose;
+  object_class->finalize = raddle_stream_finalize;
+  object_class->set_property = raddle_stream_set_property;
+
+  /**
+   * RaddleStream:run:
+   *
+   * The run that the stream is of, with all below it; %NULL for all runs. See
+   * raddle_stream_new_for_run().
+   *
+   * Since: 0.1
+   */
+  properties[PROP_RUN] = g_param_spec_object (
+    "run", NULL, NULL, RADDLE_TYPE_RUN,
+    G_PARAM_WRITABLE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_STATIC_STRINGS);
+
+  g_object_class_install_properties (object_class, N_PROPS, properties);
 }
 
 static void
 raddle_stream_init (RaddleStream *self)
 {
-}
-
-static RaddleStream *
-stream_new (RaddleRunRecord *run)
-{
-  RaddleStream *self = g_object_new (RADDLE_TYPE_STREAM, NULL);
-
-  self->handler = raddle_stream_handler_new (run);
-  return self;
 }
 
 /**
@@ -87,7 +134,7 @@ stream_new (RaddleRunRecord *run)
 RaddleStream *
 raddle_stream_new (void)
 {
-  return stream_new (NULL);
+  return g_object_new (RADDLE_TYPE_STREAM, NULL);
 }
 
 /**
@@ -110,7 +157,7 @@ raddle_stream_new_for_run (RaddleRun *run)
 {
   g_return_val_if_fail (RADDLE_IS_RUN (run), NULL);
 
-  return stream_new (raddle_run_get_record (run));
+  return g_object_new (RADDLE_TYPE_STREAM, "run", run, NULL);
 }
 
 /**

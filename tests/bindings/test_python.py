@@ -593,6 +593,17 @@ class TestListeners(TestCase):
 
         self.assertEqual(text, "abc")
 
+    def test_stream_of_all(self):
+        stream = Raddle.Stream()
+        self.host.add_handler(stream.get_handler())
+        for name in ("a", "b"):
+            self.host.start_run(Raddle.RunKind.CHAIN, name, None).end(None)
+        events = [wait_for(stream.next_async, stream.next_finish) for _ in range(4)]
+        stream.close()
+
+        self.assertEqual({event.get_run_name() for event in events}, {"a", "b"})
+        self.assertIsNone(wait_for(stream.next_async, stream.next_finish))
+
     def test_stream_async_for(self):
         """As a program with a loop of its own would write it."""
         async def read(stream):
@@ -600,7 +611,7 @@ class TestListeners(TestCase):
                             if event.get_event_type() == Type.LLM_NEW_TOKEN])
 
         run = self.host.start_run(Raddle.RunKind.LLM, "run", None)
-        stream = Raddle.Stream.new_for_run(run)
+        stream = Raddle.Stream(run=run)
         self.host.add_handler(stream.get_handler())
         run.emit_tokens(["a", "b", "c"])
         GLib.idle_add(lambda: run.end(None) and GLib.SOURCE_REMOVE)
@@ -685,7 +696,7 @@ class FindNotes(Raddle.Tool):
 
 class TestAgents(TestCase):
     def run_agent(self, *tools, **settings):
-        agent = Raddle.Agent.new(self.host, self.host.dup_cassette(AGENT_CASSETTE, 0))
+        agent = Raddle.Agent(model=self.host.dup_cassette(AGENT_CASSETTE, 0))
         for tool in tools:
             agent.add_tool(tool)
         for name, value in settings.items():
