@@ -263,6 +263,19 @@ const tests = {
         }
     },
 
+    async 'what README.md shows'() {
+        const [, bytes] = GLib.file_get_contents(GLib.build_filenamev([TOP, 'README.md']));
+        const [, example] = new TextDecoder().decode(bytes).match(/```js\n([^]*?)```/);
+        const file = GLib.build_filenamev([GLib.dir_make_tmp(null), 'example.js']);
+        GLib.file_set_contents(file, example);
+        const program = Gio.Subprocess.new(['gjs', file], Gio.SubprocessFlags.STDOUT_PIPE);
+        const [, told] = program.communicate_utf8(null, null);
+        GLib.unlink(file);
+        GLib.rmdir(GLib.path_get_dirname(file));
+
+        assertEqual(told, `${example.match(/\/\/ (.*)/)[1]}\n`);
+    },
+
     async 'a class of handlers'(host) {
         const counter = new Counter({name: 'counter', events: ['llm-new-token', 'llm-end']});
         host.add_handler(counter);

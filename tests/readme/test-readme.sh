@@ -146,6 +146,10 @@ text=$(command_from 'cc embed.c')
 [ -n "$text" ] && (eval "${text//embed/by-hand}") >said 2>&1
 tell $? "the program with a run of its own compiles" said
 
+block c '/* watch.c' >watch.c
+[ -n "$text" ] && (eval "${text//embed/watch}") >said 2>&1
+tell $? "the program that watches compiles" said
+
 for page in source/README.md source/core/docs/*.md; do
   name=$(basename "$page" .md)
   compile_pages "$page" "blocks-$name"
@@ -171,6 +175,16 @@ tell $? "the embedding program prints what the handler and then what the model s
 printf 'TICK %.0s' {1..10000} >shown
 ./by-hand >really 2>said && cmp -s shown really
 tell $? "the handler gets all tokens of the program's own run" said
+
+block text '$ ./watch' | sed 1d >shown
+./watch >really 2>&1
+[ -s shown ] && cmp -s shown really
+tell $? "what the listener and the collector tell is what is shown" really
+
+block text '$ build/examples/agent/agent' | sed 1d >shown
+build/examples/agent/agent >really 2>&1
+[ -s shown ] && cmp -s shown really
+tell $? "the tree of the agent is what is shown" really
 
 block text '$ build/core/cli/raddle run' | sed 1d >shown
 "$raddle" run -m built-in --print result -p "$build/examples/joke" "Tell me a joke" >really 2>/dev/null
