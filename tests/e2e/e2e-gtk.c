@@ -222,6 +222,23 @@ test_awaited (Desk *self,
   g_assert_cmpint (program->status, ==, 1);
 }
 
+/* What a handler asks a model by itself is not shown. */
+static void
+test_own_run (Desk *self,
+              gconstpointer keyfile)
+{
+  g_autoptr (Program) program = NULL;
+
+  scene_add_plugin (&self->scene, "chatter", "plugins/chatter.so");
+  program = use_window (self, "ask 1 over tell close", ARGUMENTS);
+  if (program == NULL)
+    return;
+  assert_has (self->told, self->answer);
+  assert_has_not (self->told, "CHATTER");
+  assert_has (program->messages->str, "has chattered\n");
+  g_assert_cmpint (program->status, ==, 0);
+}
+
 /* ---- before the answer is whole ---- */
 
 static void
@@ -283,6 +300,7 @@ main (int argc,
   ADD ("alone", SLEEPER "enabled=false\n", test_alone);
   ADD ("detached", DETACHED, test_detached);
   ADD ("awaited", AWAITED, test_awaited);
+  ADD ("own-run", SLEEPER "enabled=false\n", test_own_run);
   ADD ("stop", DETACHED, test_stop);
   ADD ("close", DETACHED, test_close);
   ADD ("wrong-keyfile", SLEEPER "delivery=sometimes\n", test_wrong_keyfile);
