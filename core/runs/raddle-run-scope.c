@@ -139,6 +139,24 @@ raddle_run_record_inherit (RaddleRunRecord *self)
 
 /* ---- the scope ---- */
 
+/* By their ids a run is not below itself either. */
+static gboolean
+check_not_above (RaddleRunRecord *self,
+                 const char *id,
+                 GError **error)
+{
+  for (RaddleRunRecord *above = self->parent; above != NULL; above = above->parent)
+    if (g_str_equal (above->info.id, id))
+      {
+        g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_REQUEST,
+                     "The id %s is that of the run '%s' above; set another one with "
+                     "raddle_scope_set_run_id (), or NULL to have one made",
+                     id, above->info.name);
+        return FALSE;
+      }
+  return TRUE;
+}
+
 static gboolean
 take_id (RaddleRunRecord *self,
          RaddleGivenId *id,
@@ -146,6 +164,8 @@ take_id (RaddleRunRecord *self,
 {
   if (id == NULL)
     return TRUE;
+  if (!check_not_above (self, id->text, error))
+    return FALSE;
   if (!raddle_given_id_take (id))
     {
       g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_REQUEST,

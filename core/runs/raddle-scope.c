@@ -600,8 +600,8 @@ raddle_scope_get_inherit (RaddleScope *self)
  * @error: return location for an error
  *
  * Sets the id of the run that is started with this scope. An id is one run's: starting
- * another one with the same scope, or a copy of it, fails until a new id is set. The id
- * is not handed on to runs below.
+ * another one with the same scope, or a copy of it, fails until a new id is set, and so
+ * does starting one below a run of that id. The id is not handed on to runs below.
  *
  * Returns: %FALSE with %RADDLE_ERROR_REQUEST set if @id is no UUID
  *

@@ -519,6 +519,32 @@ test_id_is_for_one_run (void)
   g_assert_cmpstr (raddle_run_get_id (child), !=, ID);
 }
 
+/* A run can only be below one that is there already; nor does an id make a cycle. */
+static void
+test_id_of_a_run_above (void)
+{
+  g_autoptr (HostKit) stage = host_kit_new ();
+  g_autoptr (RaddleScope) scope = raddle_scope_new ();
+  g_autoptr (RaddleRun) root = start_with (stage, "root", NULL);
+  g_autoptr (RaddleRun) child = child_with (root, "child", NULL);
+  g_autoptr (RaddleRunPusher) pusher = raddle_run_pusher_new (child);
+  g_autoptr (RaddleRun) run = NULL;
+
+  g_assert_true (raddle_scope_set_run_id (scope, raddle_run_get_id (root), NULL));
+  assert_refused (raddle_run_new_child_with_scope (root, RADDLE_RUN_TOOL, "below", NULL,
+                                                   scope, &error),
+                  "is that of the run 'root' above");
+  assert_refused (raddle_run_new_child_with_scope (child, RADDLE_RUN_TOOL, "further", NULL,
+                                                   scope, &error),
+                  "'root' above");
+  assert_refused (raddle_host_start_run_with_scope (stage->host, RADDLE_RUN_TOOL,
+                                                    "adopted", NULL, scope, &error),
+                  "'root' above");
+  g_clear_pointer (&pusher, raddle_run_pusher_free);
+  run = start_with (stage, "elsewhere", scope);
+  g_assert_cmpstr (raddle_run_get_id (run), ==, raddle_run_get_id (root));
+}
+
 /* ---- handlers of single runs ---- */
 
 /* They get the runs that name them and no others, whatever their kind. */
@@ -1560,6 +1586,7 @@ main (int argc, char **argv)
   ADD ("run/inheritance", test_inheritance);
   ADD ("run/no-inheritance", test_no_inheritance);
   ADD ("run/id", test_id_is_for_one_run);
+  ADD ("run/id-above", test_id_of_a_run_above);
   ADD ("named/its-runs", test_named_gets_its_runs);
   ADD ("named/barrier", test_named_is_a_barrier);
   ADD ("named/and-for-all", test_named_and_for_all);
