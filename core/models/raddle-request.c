@@ -10,6 +10,7 @@
 #include "events/raddle-messages.h"
 #include "raddle/raddle-error.h"
 #include "raddle/raddle-run.h"
+#include "runs/raddle-run-check.h"
 #include "runs/raddle-run-scope.h"
 
 /**
@@ -171,9 +172,9 @@ raddle_request_set_system (RaddleRequest *self,
 /**
  * raddle_request_set_run_name:
  * @self: a request
- * @name: (nullable): the name; %NULL for the model's
+ * @name: (nullable): the name, UTF-8; %NULL for the model's
  *
- * Sets the name of the run.
+ * Sets the name of the run. A call with one that is not UTF-8 is refused.
  *
  * Since: 0.1
  */
@@ -182,7 +183,6 @@ raddle_request_set_run_name (RaddleRequest *self,
                              const char *name)
 {
   g_return_if_fail (RADDLE_IS_REQUEST (self));
-  g_return_if_fail (name == NULL || g_utf8_validate (name, -1, NULL));
 
   g_free (self->run_name);
   self->run_name = g_strdup (name);
@@ -193,7 +193,8 @@ raddle_request_set_run_name (RaddleRequest *self,
  * @self: a request
  * @tag: a tag, UTF-8
  *
- * Adds a tag to the run. Adding it twice is adding it once.
+ * Adds a tag to the run. Adding it twice is adding it once. A call with one that is not
+ * UTF-8 is refused.
  *
  * Since: 0.1
  */
@@ -202,7 +203,7 @@ raddle_request_add_tag (RaddleRequest *self,
                         const char *tag)
 {
   g_return_if_fail (RADDLE_IS_REQUEST (self));
-  g_return_if_fail (tag != NULL && g_utf8_validate (tag, -1, NULL));
+  g_return_if_fail (tag != NULL);
 
   g_ptr_array_insert (self->tags, self->tags->len - 1, g_strdup (tag));
 }
@@ -212,7 +213,8 @@ raddle_request_add_tag (RaddleRequest *self,
  * @self: a request
  * @metadata: (nullable): the metadata; copied when the call starts
  *
- * Sets what every event of the run carries along.
+ * Sets what every event of the run carries along. A call with texts in it that are not
+ * UTF-8 is refused.
  *
  * Since: 0.1
  */
@@ -303,7 +305,8 @@ make_scope (RaddleRequest *self,
   g_autoptr (JsonNode) metadata = NULL;
 
   for (guint i = 0; i + 1 < self->tags->len; i++)
-    raddle_scope_add_tag (scope, self->tags->pdata[i], RADDLE_REACH_RUN, NULL);
+    if (!raddle_scope_add_tag (scope, self->tags->pdata[i], RADDLE_REACH_RUN, error))
+      return NULL;
   if (self->metadata == NULL)
     return g_steal_pointer (&scope);
 
@@ -338,7 +341,8 @@ raddle_request_set_up_run (RaddleRequest *self,
 {
   g_autoptr (RaddleScope) scope = NULL;
 
-  if (!check_parent (run, error))
+  if (!check_parent (run, error) ||
+      !raddle_run_check_utf8 ("name of the run", run->info.name, error))
     return FALSE;
   scope = make_scope (self, error);
   return scope != NULL && raddle_run_record_set_scope (run, scope, error);

@@ -959,6 +959,32 @@ test_bad_requests (void)
   raddle_request_set_parent (stage->request, parent);
   run (stage);
   g_assert_error (stage->error, RADDLE_ERROR, RADDLE_ERROR_CLOSED);
+
+  g_clear_error (&stage->error);
+  stage->done = FALSE;
+  raddle_request_set_parent (stage->request, NULL);
+  raddle_request_add_tag (stage->request, "a\xff");
+  run (stage);
+  g_assert_error (stage->error, RADDLE_ERROR, RADDLE_ERROR_REQUEST);
+}
+
+static void
+test_parent_of_another_host (void)
+{
+  g_autoptr (Stage) stage = stage_new ((const char *const[]){ SAYS ("Hello"), NULL });
+  g_autoptr (RaddleHost) other = raddle_host_new ();
+  g_autoptr (RaddleRun) parent = NULL;
+
+  raddle_host_set_use_keyfile (other, FALSE);
+  raddle_host_set_use_plugins (other, FALSE);
+  g_assert_true (raddle_host_start (other, NULL));
+  parent = raddle_host_start_run (other, RADDLE_RUN_CHAIN, "theirs", NULL, NULL);
+  raddle_request_set_parent (stage->request, parent);
+  run (stage);
+  g_assert_error (stage->error, RADDLE_ERROR, RADDLE_ERROR_REQUEST);
+  g_assert_nonnull (strstr (stage->error->message, "another host"));
+  g_assert_cmpstr (stage->seen->str, ==, "");
+  g_assert_true (raddle_host_close (other, 10000));
 }
 
 static void
@@ -1084,6 +1110,7 @@ main (int argc,
     { "/agent/nested", test_nested },
     { "/agent/bad-tools", test_bad_tools },
     { "/agent/bad-requests", test_bad_requests },
+    { "/agent/parent-of-another-host", test_parent_of_another_host },
     { "/agent/origin", test_origin },
     { "/agent/steps-by-hand", test_steps_by_hand },
   };

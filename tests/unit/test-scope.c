@@ -1337,6 +1337,42 @@ test_parent_of_another_host (void)
   g_assert_true (raddle_host_close (other, 10000));
 }
 
+/* It is refused when it is made, with nothing told to anybody; the host's next is fine. */
+static void
+test_bad_requests (void)
+{
+  g_autoptr (HostKit) stage = host_kit_new ();
+  Probe *all = kit_add_new (stage->kit, "all", PROBE_SYNC, RADDLE_DELIVERY_AWAITED);
+  g_autoptr (RaddleModel) model = raddle_host_dup_model (stage->host, "built-in", NULL);
+  g_autoptr (RaddleRequest) request = raddle_request_new ();
+  g_autoptr (RaddleRequest) tagged = raddle_request_new ();
+  g_autoptr (JsonObject) metadata = json_object_new ();
+  g_autoptr (RaddleRun) over = start_with (stage, "over", NULL);
+  g_autoptr (GError) closed = NULL;
+
+  finish (over);
+  host_kit_settle (stage, over);
+  json_object_set_string_member (metadata, "key", INVALID);
+  raddle_request_add_message (request, "user", "hello", NULL);
+  raddle_request_add_message (tagged, "user", "hello", NULL);
+  raddle_request_add_tag (tagged, INVALID);
+  assert_refused (generate (stage, model, tagged, &error), "The tag is not UTF-8");
+  raddle_request_set_run_name (request, INVALID);
+  assert_refused (generate (stage, model, request, &error),
+                  "The name of the run is not UTF-8");
+  raddle_request_set_run_name (request, NULL);
+  raddle_request_set_metadata (request, metadata);
+  assert_refused (generate (stage, model, request, &error),
+                  "The text in the metadata is not UTF-8");
+  raddle_request_set_metadata (request, NULL);
+  raddle_request_set_parent (request, over);
+  g_assert_false (generate (stage, model, request, &closed));
+  g_assert_error (closed, RADDLE_ERROR, RADDLE_ERROR_CLOSED);
+  probe_assert_saw (all, "over:chain-start over:chain-end");
+  raddle_request_set_parent (request, NULL);
+  g_assert_true (generate (stage, model, request, NULL));
+}
+
 /* ---- groups ---- */
 
 /* Many calls below one chain run, with and without anybody who listens. */
@@ -1610,6 +1646,7 @@ main (int argc, char **argv)
   ADD ("late/goes-but-for-all", test_going_but_for_all);
   ADD ("late/goes-and-makes-room", test_going_makes_room);
   ADD ("model/call", test_model_call);
+  ADD ("model/bad-requests", test_bad_requests);
   ADD ("model/other-host", test_parent_of_another_host);
   ADD ("group", test_group);
   ADD ("much/children", test_many_children);
