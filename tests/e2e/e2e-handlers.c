@@ -714,6 +714,25 @@ test_stopper (Scene *scene,
   }
 }
 
+/* A critical message fails the test, which is one of its own here. Its folder lies in
+ * this one's, as nobody tidies up after it. */
+static void
+test_critic (Scene *scene,
+             gconstpointer data)
+{
+  if (g_test_subprocess ())
+    {
+      add_plugin (scene, "critic");
+      program_free (scene_run (scene, "exec $0 run -m built-in -p plugins hi"));
+      return;
+    }
+  g_setenv ("TMPDIR", scene->folder, TRUE);
+  g_test_trap_subprocess (NULL, 0, 0);
+  g_unsetenv ("TMPDIR");
+  g_test_trap_assert_failed ();
+  g_test_trap_assert_stderr ("*critical message ended the program*raddle_run_stop: *");
+}
+
 static void
 add (const char *name,
      gconstpointer data,
@@ -745,6 +764,7 @@ main (int argc,
   if (scene_is_slow ())
     return g_test_run ();
 
+  add ("critic", NULL, test_critic);
   add ("missing-folder", NULL, test_missing_folder);
   add ("precedence", NULL, test_precedence);
   add ("no-handlers", NULL, test_no_handlers);

@@ -3,7 +3,7 @@
 /* Starts the program as a person would and reads along, on the thread's default
  * context, so that a server in the test's own process goes on meanwhile. Whatever a
  * program writes is searched for the key and for what a sanitizer complains of; a
- * warning or critical message of GLib is fatal to it. */
+ * warning or critical message of GLib is fatal to it, and to the test. */
 
 #include "scene.h"
 
@@ -384,8 +384,11 @@ program_signal (Program *self,
 static void
 check_what_was_said (Program *self)
 {
-  static const char *const never[] = { SCENE_KEY, "Sanitizer", "runtime error:" };
+  static const char *const never[] = { SCENE_KEY, "Sanitizer", "runtime error:",
+                                       "CRITICAL **", ": assertion '" };
 
+  if (self->status == 128 + SIGTRAP)
+    g_error ("a warning or critical message ended the program: %s", self->messages->str);
   for (guint i = 0; i < G_N_ELEMENTS (never); i++)
     {
       assert_has_not (self->output->str, never[i]);
