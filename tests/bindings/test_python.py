@@ -291,6 +291,23 @@ class TestScopes(TestCase):
             self.host.start_run_with_scope(Raddle.RunKind.CHAIN, "chain", None, scope)
         self.assertRaddleError(caught, Raddle.Error.REQUEST)
 
+    def test_refused(self):
+        """Bad input is an exception, whether Raddle finds it or what is between."""
+        scope = Raddle.Scope()
+        with self.assertRaises(GLib.Error) as caught:
+            scope.add_metadata(Json.from_string("[1]"), Raddle.Reach.RUN)
+        self.assertRaddleError(caught, Raddle.Error.REQUEST)
+        for tag in (b"a\xff", "a\udcff"):
+            with self.assertRaises((TypeError, UnicodeError)):
+                scope.add_tag(tag, Raddle.Reach.RUN)
+        self.assertEqual(scope.dup_tags(Raddle.Reach.RUN), [])
+
+        run = self.host.start_run(Raddle.RunKind.CHAIN, "chain", None)
+        scope.set_run_id(run.get_id())
+        with self.assertRaises(GLib.Error) as caught:
+            run.new_child_with_scope(Raddle.RunKind.TOOL, "below itself", None, scope)
+        self.assertRaddleError(caught, Raddle.Error.REQUEST)
+
     def test_late(self):
         run = self.host.start_run(Raddle.RunKind.LLM, "run", None)
         recorder = Recorder(Type.LLM_START, Type.LLM_END)

@@ -204,6 +204,9 @@ test_json (void)
     "\"children\":[]}]}]");
 }
 
+#define N_DEEP 1000
+#define N_WIDE 10000
+
 /* Not JSON values alone: a tree may be deep. */
 static void
 test_deep (void)
@@ -216,7 +219,7 @@ test_deep (void)
   guint depth = 1;
 
   g_ptr_array_add (runs, host_kit_start (kit, RADDLE_RUN_CHAIN, "0"));
-  while (runs->len < 200)
+  while (runs->len < N_DEEP)
     g_ptr_array_add (runs,
                      start_child (runs->pdata[runs->len - 1], RADDLE_RUN_CHAIN, "n"));
   for (guint i = runs->len; i > 0; i--)
@@ -229,9 +232,34 @@ test_deep (void)
       node = get_node (raddle_run_node_list_children (node), 0);
       depth++;
     }
-  g_assert_cmpuint (depth, ==, 200);
+  g_assert_cmpuint (depth, ==, N_DEEP);
   json = raddle_collector_to_json (collector);
   g_assert_cmpuint (json_array_get_length (json_node_get_array (json)), ==, 1);
+}
+
+static void
+test_wide (void)
+{
+  g_autoptr (HostKit) kit = host_kit_new ();
+  g_autoptr (RaddleCollector) collector = add_collector (kit);
+  g_autoptr (RaddleRun) root = host_kit_start (kit, RADDLE_RUN_CHAIN, "root");
+  g_autoptr (JsonNode) json = NULL;
+  JsonArray *children;
+
+  for (guint i = 0; i < N_WIDE; i++)
+    {
+      g_autoptr (RaddleRun) child = start_child (root, RADDLE_RUN_TOOL, "child");
+
+      finish (child);
+    }
+  finish (root);
+  host_kit_settle (kit, root);
+
+  json = raddle_collector_to_json (collector);
+  g_assert_cmpuint (json_array_get_length (json_node_get_array (json)), ==, 1);
+  children = json_object_get_array_member (
+    json_array_get_object_element (json_node_get_array (json), 0), "children");
+  g_assert_cmpuint (json_array_get_length (children), ==, N_WIDE);
 }
 
 static void
@@ -397,6 +425,7 @@ main (int argc,
   g_test_add_func ("/collector/properties", test_properties);
   g_test_add_func ("/collector/json", test_json);
   g_test_add_func ("/collector/deep", test_deep);
+  g_test_add_func ("/collector/wide", test_wide);
   g_test_add_func ("/collector/late-child", test_late_child);
   g_test_add_func ("/collector/filtered", test_filtered);
   g_test_add_func ("/collector/joins-late", test_joins_late);
