@@ -597,7 +597,7 @@ test_raise_while_it_is_failed (void)
 {
   g_autoptr (TestSink) sink = test_sink_new ();
   g_autoptr (RaddleRunRecord) p = start_run (sink, "P", NULL);
-  g_autoptr (RaddleRunRecord) c = start_run (sink, "C", p);
+  G_GNUC_UNUSED g_autoptr (RaddleRunRecord) c = start_run (sink, "C", p);
 
   sink->late = p;
   raise_error (p, "disk full");
