@@ -138,7 +138,7 @@ push_batch (RaddleModelCall *self)
   RaddleBatch *batch = raddle_answer_take_batch (self->answer);
 
   if (batch != NULL)
-    raddle_run_record_push (self->run, batch);
+    raddle_run_record_push_read (self->run, batch);
 }
 
 static RaddleEventDetail *
@@ -318,7 +318,8 @@ bytes_cb (const guint8 *bytes,
 {
   RaddleModelCall *self = user_data;
 
-  raddle_decoder_feed (self->decoder, bytes, length);
+  if (!raddle_run_record_is_over (self->run)) /* else the driver is about to be called */
+    raddle_decoder_feed (self->decoder, bytes, length);
 }
 
 static void
@@ -360,6 +361,8 @@ done_cb (const GError *error,
 {
   RaddleModelCall *self = user_data;
 
+  if (raddle_run_record_is_over (self->run)) /* how the stream ended no longer matters */
+    return;
   if (error != NULL)
     {
       end_call (self, RADDLE_OUTCOME_ERROR, g_error_copy (error));

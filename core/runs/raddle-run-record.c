@@ -264,28 +264,56 @@ raddle_run_record_start (RaddleRunRecord *self,
   return TRUE;
 }
 
-/* Takes @batch. FALSE when the run accepts no more. */
-gboolean
-raddle_run_record_push (RaddleRunRecord *self,
-                        RaddleBatch *batch)
+/* A driver that is still to end the run early may bring what it had read before. */
+static gboolean
+takes_locked (RaddleRunRecord *self,
+              gboolean from_driver)
 {
-  gboolean running, queued = FALSE;
+  return self->state == RADDLE_RUN_RECORD_RUNNING ||
+         (from_driver && self->state == RADDLE_RUN_RECORD_STOPPING && self->has_driver);
+}
+
+/* Takes @batch. */
+static gboolean
+push (RaddleRunRecord *self,
+      RaddleBatch *batch,
+      gboolean from_driver)
+{
+  gboolean taken, queued = FALSE;
 
   raddle_lock (&self->lock);
-  running = self->state == RADDLE_RUN_RECORD_RUNNING;
-  if (running)
+  taken = takes_locked (self, from_driver);
+  if (taken)
     {
       queued = batch->n_events > 0;
       raddle_run_record_queue_locked (self, batch);
     }
   raddle_unlock (&self->lock);
 
-  if (!running)
+  if (!taken)
     raddle_batch_unref (batch);
   else if (queued)
     self->sink->pending (self->sink, self);
 
-  return running;
+  return taken;
+}
+
+/* Takes @batch. FALSE when the run accepts no more. */
+gboolean
+raddle_run_record_push (RaddleRunRecord *self,
+                        RaddleBatch *batch)
+{
+  return push (self, batch, FALSE);
+}
+
+/* The same for the run's driver: what it has read when the run is asked to end early, by
+ * whatever thread, is in the result that it ends the run with, and so goes to the handlers
+ * too. */
+gboolean
+raddle_run_record_push_read (RaddleRunRecord *self,
+                             RaddleBatch *batch)
+{
+  return push (self, batch, TRUE);
 }
 
 /* Why the run takes nothing just now. */

@@ -115,6 +115,8 @@ gboolean         raddle_run_record_start        (RaddleRunRecord    *self,
                                                  GError            **error);
 gboolean         raddle_run_record_push         (RaddleRunRecord    *self,
                                                  RaddleBatch        *batch);
+gboolean         raddle_run_record_push_read    (RaddleRunRecord    *self,
+                                                 RaddleBatch        *batch);
 gboolean         raddle_run_record_offer        (RaddleRunRecord    *self,
                                                  RaddleBatch        *batch,
                                                  GError            **error);

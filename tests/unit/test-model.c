@@ -955,6 +955,51 @@ test_exchanges (Fixture *self,
   g_assert_nonnull (strstr (self->error->message, "has no more answers: it holds 2"));
 }
 
+#define N_READS 200 /* more than are told at once */
+
+/* A replay of one token a read. */
+static RaddleModel *
+dup_many_reads (Fixture *self)
+{
+  g_autofree char *file = g_build_filename (g_get_tmp_dir (), "reads.cassette", NULL);
+  g_autoptr (GString) text = g_string_new (NULL);
+  RaddleModel *model;
+
+  g_string_append (text, "{\"raddle-cassette\":1,\"provider\":\"anthropic\","
+                         "\"headers\":{\"content-type\":\"text/event-stream\"}}\n");
+  for (guint i = 0; i < N_READS; i++)
+    {
+      const char *body = i == 0 ? START : TEXT ("x");
+      g_autofree char *base64 = g_base64_encode ((const guchar *) body, strlen (body));
+
+      g_string_append_printf (text, "{\"t\":0,\"base64\":\"%s\"}\n", base64);
+    }
+  g_assert_true (g_file_set_contents (file, text->str, -1, NULL));
+  model = raddle_host_dup_cassette (self->host, file, 0, NULL);
+  g_unlink (file);
+
+  return model;
+}
+
+/* What could still be read when a call was cancelled is no part of its result: that has
+ * what the handlers have got. */
+static void
+test_cancelled_while_more_comes (Fixture *self,
+                                 gconstpointer data)
+{
+  g_autoptr (RaddleModel) model = dup_many_reads (self);
+  guint n_seen;
+
+  raddle_model_generate_async (model, self->request, self->cancellable, generate_cb, self);
+  while (strstr (self->seen->str, "llm-new-token:x") == NULL)
+    g_main_context_iteration (NULL, TRUE);
+  g_cancellable_cancel (self->cancellable);
+  assert_ended (self, RADDLE_OUTCOME_CANCELLED);
+  n_seen = count (self->seen->str, "llm-new-token:x|");
+  g_assert_cmpuint (n_seen, <, N_READS - 1);
+  g_assert_cmpuint (strlen (raddle_result_get_text (self->last)), ==, n_seen);
+}
+
 /* ---- a slow handler ---- */
 
 typedef struct
@@ -1101,6 +1146,7 @@ main (int argc,
     { "bare-body", test_bare_body },
     { "unknown-provider", test_unknown_provider },
     { "exchanges", test_exchanges },
+    { "cancelled-while-more-comes", test_cancelled_while_more_comes },
     { "back-pressure", test_back_pressure },
     { "reads-no-more", test_reads_no_more },
   };

@@ -147,13 +147,19 @@ start_run (TestSink *sink,
   return run;
 }
 
-static gboolean
-push_text (RaddleRunRecord *run)
+static RaddleBatch *
+make_text (RaddleRunRecord *run)
 {
   RaddleBatch *batch = raddle_batch_new (&run->info, RADDLE_EVENT_CLASS_FLOW);
 
   raddle_batch_add (batch, RADDLE_EVENT_TEXT, "x", 1);
-  return raddle_run_record_push (run, batch);
+  return batch;
+}
+
+static gboolean
+push_text (RaddleRunRecord *run)
+{
+  return raddle_run_record_push (run, make_text (run));
 }
 
 static gboolean
@@ -365,6 +371,25 @@ test_driver (void)
   g_assert_true (raddle_run_record_end (run, RADDLE_OUTCOME_CANCELLED, NULL));
   g_assert_false (end_run (run));
   assert_ends (sink, "R:cancelled");
+}
+
+/* What the driver had read before it knew is the run's, up to the end. */
+static void
+test_driver_has_read (void)
+{
+  g_autoptr (TestSink) sink = test_sink_new ();
+  g_autoptr (RaddleRunRecord) run = make_run (sink, "R", NULL);
+  guint64 seq;
+
+  raddle_run_record_set_driver (run, ignore_driver, NULL);
+  g_assert_true (try_start (run, NULL));
+  g_assert_true (raddle_run_record_ask_to_end (run, RADDLE_OUTCOME_STOPPED, NULL));
+  seq = run->next_seq;
+  g_assert_true (raddle_run_record_push_read (run, make_text (run)));
+  g_assert_cmpuint (run->next_seq, ==, seq + 1);
+  g_assert_true (raddle_run_record_end (run, RADDLE_OUTCOME_STOPPED, NULL));
+  g_assert_false (raddle_run_record_push_read (run, make_text (run)));
+  assert_ends (sink, "R:stopped");
 }
 
 static void
@@ -870,6 +895,7 @@ main (int argc,
   g_test_add_func ("/run/end/before-start", test_end_before_start);
   g_test_add_func ("/run/end/and-stop", test_end_and_stop);
   g_test_add_func ("/run/end/driver", test_driver);
+  g_test_add_func ("/run/end/driver-has-read", test_driver_has_read);
   g_test_add_func ("/run/end/tree", test_tree);
   g_test_add_func ("/run/end/tree-with-a-gap", test_tree_with_a_gap);
   g_test_add_func ("/run/end/tree-with-driver", test_tree_with_driver);
