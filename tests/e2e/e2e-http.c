@@ -435,7 +435,8 @@ make_text (gsize length)
 static void
 send_long_line (Scene *scene,
                 RaddleTestServer *server,
-                gsize length)
+                gsize length,
+                const char *recorders)
 {
   RaddleTestReply *reply = raddle_test_server_reply (server, 200, SSE);
   g_autofree char *text = make_text (length);
@@ -447,9 +448,11 @@ send_long_line (Scene *scene,
   raddle_test_reply_chunk (reply, 0, STREAM_START STREAM_TEXT ("Hello"), -1);
   raddle_test_reply_chunk (reply, 0, delta, -1);
   raddle_test_reply_chunk (reply, 0, STREAM_END, -1);
-  scene_write_keyfile (scene, raddle_test_server_get_url (server), RECORDERS);
+  scene_write_keyfile (scene, raddle_test_server_get_url (server), recorders);
 }
 
+/* What keeps the loop from its work for long, the program tells of: an async handler that
+ * writes so much, on a busy machine, and a reader of the answer that does not keep up. */
 static void
 test_long_line (Scene *scene,
                 gconstpointer data)
@@ -457,22 +460,30 @@ test_long_line (Scene *scene,
   gsize length = GPOINTER_TO_SIZE (data) << 20;
   g_autoptr (RaddleTestServer) server = raddle_test_server_new ();
   g_autoptr (Program) program = NULL;
+  g_autofree char *answer = NULL;
 
   add_recorders (scene);
-  send_long_line (scene, server, length);
+  send_long_line (scene, server, length, RECORDERS "events=llm-start;llm-error\n");
+  program = scene_run (scene, WITH_KEY "run -c raddle.conf hi >answer");
+  g_assert_cmpint (program->status, ==, 0);
+  answer = scene_read (scene, "answer");
+  g_assert_cmpuint (strlen (answer), ==, strlen ("Hello") + length + 1);
+  g_assert_cmpstr (program->messages->str, ==, "");
+}
+
+static void
+test_too_long_line (Scene *scene,
+                    gconstpointer data)
+{
+  gsize length = GPOINTER_TO_SIZE (data) << 20;
+  g_autoptr (RaddleTestServer) server = raddle_test_server_new ();
+  g_autoptr (Program) program = NULL;
+
+  add_recorders (scene);
+  send_long_line (scene, server, length, RECORDERS);
   program = scene_run (scene, WITH_KEY "run -c raddle.conf hi");
-  if (length < 8 << 20) /* the limit of a line */
-    {
-      g_assert_cmpint (program->status, ==, 0);
-      g_assert_cmpuint (program->output->len, ==, strlen ("Hello") + length + 1);
-      g_assert_cmpstr (program->messages->str, ==, "");
-    }
-  else
-    {
-      check_failure (program, "Hello", "raddle run: ");
-      check_logs (scene, "error", "Hello");
-    }
-  g_test_message ("%" G_GSIZE_FORMAT " MiB: %s", length >> 20, program->messages->str);
+  check_failure (program, "Hello", "raddle run: ");
+  check_logs (scene, "error", "Hello");
 }
 
 /* ---- keys ---- */
@@ -618,8 +629,8 @@ main (int argc,
   add ("wrong-scheme", NULL, test_wrong_scheme);
   add ("silent", NULL, test_silent);
   add ("long-line/7", GSIZE_TO_POINTER (7), test_long_line);
-  add ("long-line/10", GSIZE_TO_POINTER (10), test_long_line);
-  add ("long-line/40", GSIZE_TO_POINTER (40), test_long_line);
+  add ("long-line/10", GSIZE_TO_POINTER (10), test_too_long_line);
+  add ("long-line/40", GSIZE_TO_POINTER (40), test_too_long_line);
   add ("key/missing", NULL, test_missing_key);
   add ("key/bad", NULL, test_bad_key);
   add ("key/in-debug", NULL, test_key_in_debug);
