@@ -358,8 +358,7 @@ serve_worker (gpointer data,
     destroy (self);
 }
 
-/* Not inlined: tests/tsan.supp knows GLib's pool by the name of our caller. */
-static G_NO_INLINE GThreadPool *
+static GThreadPool *
 make_threads (RaddlePool *self)
 {
   g_autoptr (GError) error = NULL;
