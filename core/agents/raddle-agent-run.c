@@ -11,6 +11,7 @@
 
 #include "agents/raddle-tool-use.h"
 #include "events/raddle-json-copy.h"
+#include "events/raddle-result-private.h"
 #include "models/raddle-model-private.h"
 #include "raddle/raddle-error.h"
 #include "raddle/raddle-result.h"
@@ -33,6 +34,9 @@ typedef struct
   guint n_waiting; /* of those */
   gboolean ended;
   RaddleResult *answer; /* the latest */
+  RaddleUsage usage;    /* of all rounds that have ended */
+  guint n_counted;      /* of those */
+  RaddleResult *result; /* once it has ended: the answer, and what all of it took */
   GError *error;
 } RaddleAgentRun;
 
@@ -53,6 +57,7 @@ raddle_agent_run_unref (RaddleAgentRun *self)
 
   g_ptr_array_unref (self->uses);
   g_clear_pointer (&self->answer, raddle_result_unref);
+  g_clear_pointer (&self->result, raddle_result_unref);
   g_clear_error (&self->error);
   g_clear_object (&self->request);
   g_clear_object (&self->handle);
@@ -81,7 +86,7 @@ return_to_caller (RaddleAgentRun *self)
   if (self->error != NULL)
     g_task_return_error (task, g_error_copy (self->error));
   else
-    g_task_return_pointer (task, raddle_result_ref (self->answer),
+    g_task_return_pointer (task, raddle_result_ref (self->result),
                            (GDestroyNotify) raddle_result_unref);
 }
 
@@ -104,11 +109,45 @@ make_outputs (RaddleAgentRun *self)
   return outputs;
 }
 
+/* What a round took that is still under way nobody knows. */
+static RaddleUsage
+get_usage (RaddleAgentRun *self)
+{
+  static const RaddleUsage unknown = RADDLE_USAGE_INIT;
+  RaddleUsage usage = self->n_counted > 0 ? self->usage : unknown;
+
+  if (self->n_counted > 0 && self->n_counted < self->n_rounds)
+    raddle_usage_add (&usage, &unknown);
+  return usage;
+}
+
+/* The last answer, as that of this run. Transfer full. */
+static RaddleResult *
+make_result (RaddleAgentRun *self,
+             RaddleOutcome outcome)
+{
+  g_autoptr (RaddleResult) none = raddle_result_new (NULL);
+  RaddleResult *answer = self->answer != NULL ? self->answer : none;
+  RaddleResult *result = raddle_result_new_with_outcome (answer, outcome);
+
+  g_free (result->run_id);
+  result->run_id = g_strdup (self->run->info.id);
+  result->usage = get_usage (self);
+  result->first_token_time = -1;
+  result->duration = g_get_monotonic_time () - self->run->created;
+
+  return result;
+}
+
 static RaddleEventDetail *
-make_end_detail (RaddleAgentRun *self)
+make_end_detail (RaddleAgentRun *self,
+                 RaddleOutcome outcome)
 {
   RaddleEventDetail *detail = g_new0 (RaddleEventDetail, 1);
 
+  g_clear_pointer (&self->result, raddle_result_unref);
+  self->result = make_result (self, outcome);
+  detail->result = raddle_result_ref (self->result);
   detail->label = raddle_run_record_dup_stop_reason (self->run);
   if (self->error != NULL)
     detail->error = g_error_copy (self->error);
@@ -123,13 +162,13 @@ static RaddleOutcome
 end_run (RaddleAgentRun *self,
          RaddleOutcome outcome)
 {
-  if (raddle_run_record_end (self->run, outcome, make_end_detail (self)))
+  if (raddle_run_record_end (self->run, outcome, make_end_detail (self, outcome)))
     return outcome;
 
   outcome = raddle_run_record_get_outcome (self->run);
   g_clear_error (&self->error);
   self->error = raddle_run_record_make_early_error (self->run);
-  raddle_run_record_end (self->run, outcome, make_end_detail (self));
+  raddle_run_record_end (self->run, outcome, make_end_detail (self, outcome));
   return outcome;
 }
 
@@ -311,6 +350,19 @@ take_answer (RaddleAgentRun *self)
     finish (self);
 }
 
+/* Of a round, whatever came of it. */
+static void
+usage_cb (const RaddleUsage *usage,
+          gpointer user_data)
+{
+  RaddleAgentRun *self = user_data;
+
+  if (self->n_counted++ == 0)
+    self->usage = *usage;
+  else
+    raddle_usage_add (&self->usage, usage);
+}
+
 static void
 answered_cb (GObject *model,
              GAsyncResult *result,
@@ -466,6 +518,7 @@ raddle_agent_run_start (RaddleAgent *agent,
     }
 
   self->handle = raddle_run_new_for_record (self->run, TRUE);
+  raddle_request_set_usage_func (self->request, usage_cb, self);
   raddle_request_set_parent (self->request, self->handle);
   raddle_dispatcher_settle (self->dispatcher, self->run, start_settled_cb,
                             raddle_agent_run_ref (self));

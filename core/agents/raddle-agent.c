@@ -352,7 +352,9 @@ raddle_agent_run_async (RaddleAgent *self,
  * @result: what the callback got
  * @error: return location for an error
  *
- * Gets the last answer of the model, the one that asks for no tool.
+ * Gets the last answer of the model, the one that asks for no tool. Its id and its duration
+ * are those of the agent's run, and its usage is that of all rounds together, which
+ * `chain-end` and `chain-error` have as well: *reported* only if each round's was.
  *
  * Returns: (transfer full): the answer; %NULL with @error set: %G_IO_ERROR_CANCELLED,
  *   %RADDLE_ERROR_STOPPED, %RADDLE_ERROR_FAILED if there was none after the last round, or

@@ -446,9 +446,11 @@ raddle_event_get_error (RaddleEvent *self)
  * raddle_event_get_result:
  * @self: an event
  *
- * Gets the answer of a model call that ended: the whole, or as much as had arrived.
+ * Gets the answer of a model call that ended: the whole, or as much as had arrived. At the
+ * end of an agent's run it is the last answer, with the usage of all rounds together.
  *
- * Returns: (transfer none) (nullable): the result; %NULL unless `llm-end` or `llm-error`
+ * Returns: (transfer none) (nullable): the result; %NULL unless `llm-end`, `llm-error`, or
+ *   the `chain-end` or `chain-error` of an agent
  *
  * Since: 0.1
  */

@@ -26,8 +26,11 @@ struct _RaddleResult
 
 #define RADDLE_USAGE_INIT { RADDLE_USAGE_UNKNOWN, -1, -1, -1, -1, -1 }
 
-RaddleResult *raddle_result_new              (const char    *run_id);
-RaddleResult *raddle_result_new_with_outcome (RaddleResult  *result,
-                                              RaddleOutcome  outcome);
+RaddleResult *raddle_result_new              (const char        *run_id);
+RaddleResult *raddle_result_new_with_outcome (RaddleResult      *result,
+                                              RaddleOutcome      outcome);
+/* Figures that not both have are known only in part, and so are estimates. */
+void          raddle_usage_add               (RaddleUsage       *self,
+                                              const RaddleUsage *usage);
 
 G_END_DECLS

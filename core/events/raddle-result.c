@@ -53,6 +53,35 @@ raddle_usage_free (RaddleUsage *self)
   g_free (self);
 }
 
+/* FALSE when only one of the two is known. */
+static gboolean
+sum_up (gint64 *sum,
+        gint64 count)
+{
+  gboolean alike = (*sum < 0) == (count < 0);
+
+  if (*sum < 0)
+    *sum = count;
+  else if (count > 0 && __builtin_add_overflow (*sum, count, sum))
+    *sum = G_MAXINT64;
+  return alike;
+}
+
+void
+raddle_usage_add (RaddleUsage *self,
+                  const RaddleUsage *usage)
+{
+  gboolean whole = self->source == usage->source;
+
+  whole &= sum_up (&self->input, usage->input);
+  whole &= sum_up (&self->output, usage->output);
+  whole &= sum_up (&self->cache_read, usage->cache_read);
+  whole &= sum_up (&self->cache_write, usage->cache_write);
+  whole &= sum_up (&self->reasoning, usage->reasoning);
+  if (!whole)
+    self->source = RADDLE_USAGE_ESTIMATED;
+}
+
 RaddleResult *
 raddle_result_new (const char *run_id)
 {

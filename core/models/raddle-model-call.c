@@ -35,6 +35,8 @@ typedef struct
   gint64 request_time;
   RaddleCancelWatch *cancelled; /* NULL: nobody can cancel, or it is too late */
   guint room_watch;
+  RaddleUsageFunc usage_func; /* NULL: nobody asks */
+  gpointer usage_data;
   gboolean ended;
   RaddleResult *result;
   GError *error;
@@ -200,6 +202,8 @@ end_call (RaddleModelCall *self,
   let_go_of_stream (self);
   push_batch (self);
   self->result = raddle_answer_finish (self->answer, outcome, self->request_time);
+  if (self->usage_func != NULL)
+    self->usage_func (raddle_result_get_usage (self->result), self->usage_data);
   outcome = end_run (self, outcome);
 
   if (outcome == RADDLE_OUTCOME_COMPLETE || outcome == RADDLE_OUTCOME_ERROR)
@@ -502,6 +506,8 @@ raddle_model_call_start (RaddleModel *model,
   /* It must be as it was, whatever the program does with its own. */
   self->request = raddle_request_copy_content (request);
   self->key = key;
+  self->usage_func = request->usage_func;
+  self->usage_data = request->usage_data;
   self->run = make_run (model, request);
   if (!start_run (self, request, &error))
     {

@@ -3,9 +3,14 @@
 #pragma once
 
 #include "raddle/raddle-request.h"
+#include "raddle/raddle-result.h"
 #include "runs/raddle-run-record.h"
 
 G_BEGIN_DECLS
+
+/* Told what a call took, also one that failed, before its caller has the result. */
+typedef void (*RaddleUsageFunc) (const RaddleUsage *usage,
+                                 gpointer           user_data);
 
 struct _RaddleRequest
 {
@@ -20,6 +25,8 @@ struct _RaddleRequest
   JsonObject *metadata;
   RaddleScope *scope; /* NULL: none was set */
   RaddleRun *parent;
+  RaddleUsageFunc usage_func; /* NULL: nobody asks */
+  gpointer usage_data;        /* kept by the caller until it has the result */
 };
 
 JsonArray          *raddle_request_get_messages (RaddleRequest *self);
@@ -32,6 +39,9 @@ gboolean            raddle_request_set_up_run   (RaddleRequest *self,
 RaddleRun          *raddle_request_get_parent   (RaddleRequest *self);
 char               *raddle_request_make_prompt  (RaddleRequest *self);
 RaddleRequest      *raddle_request_copy_content (RaddleRequest *self);
+void                raddle_request_set_usage_func (RaddleRequest *self,
+                                                 RaddleUsageFunc func,
+                                                 gpointer       user_data);
 gboolean            raddle_request_check        (RaddleRequest *self,
                                                  GError       **error);
 

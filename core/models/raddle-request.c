@@ -376,6 +376,16 @@ raddle_request_check (RaddleRequest *self,
 
 /* What is asked, without what the run is called; shares nothing with @self. Transfer
  * full. */
+/* For the calls that are made with @self itself. */
+void
+raddle_request_set_usage_func (RaddleRequest *self,
+                               RaddleUsageFunc func,
+                               gpointer user_data)
+{
+  self->usage_func = func;
+  self->usage_data = user_data;
+}
+
 RaddleRequest *
 raddle_request_copy_content (RaddleRequest *self)
 {

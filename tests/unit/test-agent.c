@@ -53,6 +53,8 @@ struct _Stage
   const char *at_line; /* what calls @at */
   RaddleRun *chain;
   RaddleResult *answer;
+  RaddleResult *last; /* of the chain run's end */
+  gboolean ended;     /* that was seen */
   GError *error;
   gboolean done;
 
@@ -261,6 +263,7 @@ stage_free (Stage *self)
   g_hash_table_unref (self->open);
   g_ptr_array_unref (self->told);
   g_clear_pointer (&self->answer, raddle_result_unref);
+  g_clear_pointer (&self->last, raddle_result_unref);
   g_clear_error (&self->error);
   stage_unref (self);
 }
@@ -511,6 +514,106 @@ test_two_tools (void)
   g_assert_cmpstr (stage->told->pdata[2], ==,
                    "{\"role\":\"user\",\"content\":[{\"type\":\"tool_result\","
                    "\"tool_use_id\":\"c0\",\"content\":\"[1]\",\"is_error\":false}]}");
+}
+
+#define TOOK(reason_, input_, output_)                                                   \
+  EVENT ("{\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"" reason_ "\"},"         \
+         "\"usage\":{\"input_tokens\":" input_ ",\"output_tokens\":" output_ "}}")           \
+  EVENT ("{\"type\":\"message_stop\"}")
+
+#define CALLS_SYNC START CALL ("0", "sync", "\"{}\"")
+#define CUT START TEXT ("a") EVENT ("{\"type\":\"error\",\"error\":{\"type\":\"api_error\"}}")
+
+typedef struct
+{
+  const char *answers[4];
+  gboolean fails;
+  RaddleUsageSource source;
+  gint64 input;
+  gint64 output;
+} UsageCase;
+
+static const UsageCase usage_cases[] = {
+  { { CALLS_SYNC TOOK ("tool_use", "10", "5"), START TEXT ("a") TOOK ("end_turn", "20", "7") },
+    FALSE, RADDLE_USAGE_REPORTED, 30, 12 },
+  { { CALLS_SYNC TOOK ("tool_use", "10", "5"), SAYS ("a") },
+    FALSE, RADDLE_USAGE_ESTIMATED, 10, 5 },
+  { { SAYS ("a") }, FALSE, RADDLE_USAGE_UNKNOWN, -1, -1 },
+  { { CALLS_SYNC TOOK ("tool_use", "10", "5"), CUT },
+    TRUE, RADDLE_USAGE_ESTIMATED, 10, 6 },
+  { { CALLS_SYNC TOOK ("tool_use", "9223372036854775807", "5"),
+      START TEXT ("a") TOOK ("end_turn", "1", "0") },
+    FALSE, RADDLE_USAGE_REPORTED, G_MAXINT64, 5 },
+};
+
+static void
+keep_result_cb (Stage *self,
+                RaddleEvent *event)
+{
+  self->last = raddle_result_ref (raddle_event_get_result (event));
+  self->ended = TRUE;
+  g_assert_cmpstr (raddle_result_get_run_id (self->last), ==,
+                   raddle_event_get_run_id (event));
+  g_assert_cmpint (raddle_result_get_outcome (self->last), ==,
+                   raddle_event_get_outcome (event));
+}
+
+static void
+check_usage (RaddleResult *result,
+             const UsageCase *want)
+{
+  const RaddleUsage *usage = raddle_result_get_usage (result);
+
+  g_assert_cmpint (usage->source, ==, want->source);
+  g_assert_cmpint (usage->input, ==, want->input);
+  g_assert_cmpint (usage->output, ==, want->output);
+}
+
+/* The run's end says what all its rounds took, and from where that is known. */
+static void
+test_usage (void)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (usage_cases); i++)
+    {
+      const UsageCase *usage_case = &usage_cases[i];
+      g_autoptr (Stage) stage = stage_new (usage_case->answers);
+
+      add_tools (stage);
+      stage->at_line = usage_case->fails ? "agent:chain-error" : "agent:chain-end";
+      stage->at = keep_result_cb;
+      run (stage);
+      check_usage (stage->last, usage_case);
+      g_assert_cmpint (stage->error != NULL, ==, usage_case->fails);
+      if (stage->answer != NULL)
+        check_usage (stage->answer, usage_case);
+    }
+}
+
+static void
+cancel_run_cb (Stage *self,
+               RaddleEvent *event)
+{
+  self->at_line = "agent:chain-error";
+  self->at = keep_result_cb;
+  g_cancellable_cancel (self->cancellable);
+}
+
+/* What had come of the round that was cut off counts. */
+static void
+test_usage_of_cancelled (void)
+{
+  static const UsageCase want = { .source = RADDLE_USAGE_ESTIMATED, .input = 10,
+                                  .output = 6 };
+  g_autoptr (Stage) stage = stage_new ((const char *const[]){
+    CALLS_SYNC TOOK ("tool_use", "10", "5"), START TEXT ("a"), NULL });
+
+  add_tools (stage);
+  stage->at_line = "llm.cassette:llm-new-token";
+  stage->at = cancel_run_cb;
+  run (stage);
+  g_assert_error (stage->error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+  iterate_until (stage, &stage->ended);
+  check_usage (stage->last, &want);
 }
 
 #define N_CALLS 50
@@ -1093,6 +1196,8 @@ main (int argc,
   } tests[] = {
     { "/agent/plain-answer", test_plain_answer },
     { "/agent/two-tools", test_two_tools },
+    { "/agent/usage", test_usage },
+    { "/agent/usage-of-cancelled", test_usage_of_cancelled },
     { "/agent/many-tools", test_many_tools },
     { "/agent/failures", test_failures },
     { "/agent/odd-outputs", test_odd_outputs },
