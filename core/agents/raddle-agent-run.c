@@ -259,6 +259,19 @@ end_round (RaddleAgentRun *self)
   begin_round (self);
 }
 
+/* A tool's failure is for the model, but a handler's, which is to be raised, is not. The
+ * other tools need not go on. FALSE if there is none. */
+static gboolean
+raise_error_of (RaddleAgentRun *self,
+                RaddleToolUse *use)
+{
+  GError *error = raddle_tool_use_dup_raised_error (use);
+
+  if (error != NULL)
+    raddle_run_record_raise (self->run, error);
+  return error != NULL;
+}
+
 static void
 tool_done_cb (RaddleToolUse *use,
               gpointer user_data)
@@ -267,7 +280,11 @@ tool_done_cb (RaddleToolUse *use,
   G_GNUC_UNUSED g_autoptr (RaddleAgentRun) keep = raddle_agent_run_ref (self);
 
   self->n_waiting--;
-  if (self->n_waiting == 0 && !is_over (self))
+  if (is_over (self))
+    return;
+  if (raise_error_of (self, use))
+    return; /* the driver comes */
+  if (self->n_waiting == 0)
     end_round (self);
 }
 

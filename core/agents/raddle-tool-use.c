@@ -128,6 +128,14 @@ raddle_tool_use_get_content (RaddleToolUse *self,
   return self->content;
 }
 
+/* Of a handler that failed in the run of the tool; transfer full, NULL if none did. After
+ * the end. */
+GError *
+raddle_tool_use_dup_raised_error (RaddleToolUse *self)
+{
+  return self->run != NULL ? raddle_run_record_dup_raised_error (self->run) : NULL;
+}
+
 /* ---- the end ---- */
 
 static void

@@ -31,6 +31,7 @@ const char     *raddle_tool_use_get_name    (RaddleToolUse      *self);
 JsonNode       *raddle_tool_use_get_input   (RaddleToolUse      *self);
 const char     *raddle_tool_use_get_content (RaddleToolUse      *self,
                                               gboolean           *is_error);
+GError         *raddle_tool_use_dup_raised_error (RaddleToolUse  *self);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (RaddleToolUse, raddle_tool_use_unref)
 

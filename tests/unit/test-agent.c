@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "events/raddle-lock.h"
+#include "handlers/raddle-handler-private.h"
 #include "raddle/raddle.h"
 
 #define DEADLINE_US (60 * G_USEC_PER_SEC)
@@ -966,6 +967,93 @@ test_close_in_tool (void)
   g_assert_error (stage->error, RADDLE_ERROR, RADDLE_ERROR_CLOSED);
 }
 
+/* ---- errors of handlers that are raised ---- */
+
+static const struct
+{
+  RaddleEventType type;
+  const char *end; /* of the agent's run */
+} raise_cases[] = {
+  { RADDLE_EVENT_CHAIN_START, "agent:chain-error\n" },
+  { RADDLE_EVENT_CHAT_MODEL_START, "agent:chain-error\n" },
+  { RADDLE_EVENT_LLM_NEW_TOKEN, "agent:chain-error\n" },
+  { RADDLE_EVENT_LLM_END, "agent:chain-error\n" },
+  { RADDLE_EVENT_AGENT_ACTION, "agent:chain-error\n" },
+  { RADDLE_EVENT_TOOL_START, "agent:chain-error\n" },
+  { RADDLE_EVENT_TOOL_END, "agent:chain-error\n" },
+  { RADDLE_EVENT_AGENT_FINISH, "agent:chain-error\n" },
+  { RADDLE_EVENT_CHAIN_END, "agent:chain-end\n" },
+};
+
+static gboolean
+fail_cb (RaddleHandler *handler,
+         RaddleEvent *event,
+         gpointer user_data,
+         GError **error)
+{
+  g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_FAILED, "on purpose");
+  return FALSE;
+}
+
+static void
+add_raiser (Stage *self,
+            RaddleEventType type)
+{
+  g_autoptr (RaddleHandler) handler =
+    raddle_handler_new_with_func ("strict", &type, 1, fail_cb, NULL, NULL);
+  g_autoptr (GError) error = NULL;
+
+  raddle_handler_get_private (handler)->lane_settings.on_error = RADDLE_ON_ERROR_RAISE;
+  raddle_host_add_handler (self->host, handler, &error);
+  g_assert_no_error (error);
+}
+
+/* The agent's run fails with it, wherever below it the handler failed: it is not for the
+ * model to hear of, and nothing more is asked. */
+static void
+test_raise (void)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (raise_cases); i++)
+    {
+      const char *event = raddle_event_type_get_nick (raise_cases[i].type);
+      g_autofree char *message =
+        g_strdup_printf ("handler 'strict': %s failed: on purpose", event);
+      g_autoptr (Stage) stage = stage_new ((const char *const[]){
+        CALLS (TEXT ("Let me see") CALL ("1", "sync", "\"{}\"")), SAYS ("Done"), NULL });
+
+      add_tools (stage);
+      add_raiser (stage, raise_cases[i].type);
+      g_test_expect_message ("Raddle", G_LOG_LEVEL_MESSAGE, message);
+      run (stage);
+      g_test_assert_expected_messages ();
+      g_assert_error (stage->error, G_IO_ERROR, G_IO_ERROR_FAILED);
+      g_assert_cmpstr (stage->error->message, ==, message);
+      g_assert_true (g_str_has_suffix (stage->seen->str, raise_cases[i].end));
+      g_assert_cmpint (strstr (stage->seen->str, "agent:agent-finish\n") != NULL, ==,
+                       i >= 7);
+    }
+}
+
+/* The other tool is told, and nobody waits for it. */
+static void
+test_raise_beside_a_tool (void)
+{
+  g_autoptr (Stage) stage = stage_new ((const char *const[]){
+    CALLS (CALL ("1", "async", "\"{}\"") CALL ("2", "sync", "\"{}\"")), SAYS ("Done"),
+    NULL });
+
+  add_tools (stage);
+  add_raiser (stage, RADDLE_EVENT_TOOL_END);
+  stage->hold = TRUE;
+  g_test_expect_message ("Raddle", G_LOG_LEVEL_MESSAGE, "*'strict'*on purpose");
+  run (stage);
+  g_test_assert_expected_messages ();
+  g_assert_error (stage->error, G_IO_ERROR, G_IO_ERROR_FAILED);
+  g_assert_nonnull (strstr (stage->seen->str, "async:tool-error\n"));
+  g_assert_true (g_str_has_suffix (stage->seen->str, "agent:chain-error\n"));
+  release_cb (stage, NULL);
+}
+
 /* ---- what a tool does in its run ---- */
 
 static JsonNode *
@@ -1212,6 +1300,8 @@ main (int argc,
     { "/agent/stop-tool", test_stop_tool },
     { "/agent/cancelled-before", test_cancelled_before },
     { "/agent/close-in-tool", test_close_in_tool },
+    { "/agent/raise", test_raise },
+    { "/agent/raise-beside-a-tool", test_raise_beside_a_tool },
     { "/agent/nested", test_nested },
     { "/agent/bad-tools", test_bad_tools },
     { "/agent/bad-requests", test_bad_requests },
