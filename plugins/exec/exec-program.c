@@ -80,6 +80,18 @@ exec_program_is_up (ExecProgram *self)
   return self->pid != 0;
 }
 
+/* Whether it is there to be stopped, but runs no more. What it has started may hold on to
+ * the pipe, so that writing to it does not tell. */
+gboolean
+exec_program_has_ended (ExecProgram *self)
+{
+  siginfo_t info = { 0 };
+
+  return self->pid != 0 &&
+         waitid (P_PID, self->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+         info.si_pid != 0;
+}
+
 /* How long it is until it may be started: microseconds, 0 for at once. */
 gint64
 exec_program_get_wait (ExecProgram *self)

@@ -21,6 +21,7 @@ void         exec_program_set_waits (ExecProgram *self,
 gboolean     exec_program_start    (ExecProgram  *self,
                                     GError      **error);
 gboolean     exec_program_is_up    (ExecProgram  *self);
+gboolean     exec_program_has_ended (ExecProgram *self);
 gint64       exec_program_get_wait (ExecProgram  *self);
 gsize        exec_program_write    (ExecProgram  *self,
                                     const char   *text,

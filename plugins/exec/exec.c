@@ -195,7 +195,7 @@ get_command (RaddleHandler *handler)
   return raddle_handler_get_string (handler, "command");
 }
 
-/* The pipe is broken: the program has ended, or does not want to read any more. */
+/* The program has ended, or the pipe is broken: it does not want to read any more. */
 static void
 let_go (Exec *self,
         RaddleHandler *handler)
@@ -222,10 +222,24 @@ drop_text (Exec *self,
   self->n_in_text = 0;
 }
 
+/* Before it is given more, which nobody would read. */
+static void
+look_after (Exec *self,
+            RaddleHandler *handler)
+{
+  if (!exec_program_has_ended (self->program))
+    return;
+  let_go (self, handler);
+  if (self->n_in_text > 0)
+    drop_text (self, TRUE);
+}
+
 static gboolean
 ensure_up (Exec *self,
+           RaddleHandler *handler,
            GError **error)
 {
+  look_after (self, handler);
   if (exec_program_is_up (self->program))
     return TRUE;
   self->stuck = FALSE;
@@ -283,7 +297,7 @@ give (Exec *self,
   for (guint i = 0; i < 2; i++)
     {
       g_clear_error (error);
-      if (!ensure_up (self, error))
+      if (!ensure_up (self, handler, error))
         break;
       if (!write_rest (self, handler, error))
         continue;

@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/wait.h>
 
 #define STOCK_POLL_UNTIL(condition)                                                      \
   G_STMT_START                                                                           \
@@ -168,6 +169,57 @@ test_restart_at_start (Stock *stock,
     "handler 'a': the program 'sh program.sh' ended with status 0; the next event "
     "starts it again\n");
   check_words (stock, "chain-start a\nchain-end a\n");
+}
+
+/* The program, our child, and what it has left behind. */
+static void
+get_pids (Stock *stock,
+          int *program,
+          int *holder)
+{
+  g_autofree char *text = stock_read (stock, "pids");
+
+  g_assert_cmpint (sscanf (text, "%d %d", program, holder), ==, 2);
+}
+
+static gboolean
+program_has_ended (Stock *stock)
+{
+  siginfo_t info = { 0 };
+  int program, holder;
+
+  if (!has_file (stock, "pids"))
+    return FALSE;
+  get_pids (stock, &program, &holder);
+  g_assert_cmpint (waitid (P_PID, program, &info, WEXITED | WNOHANG | WNOWAIT), ==, 0);
+  return info.si_pid == program;
+}
+
+/* What it has started still holds the pipe, and reads it no more than the program does. */
+static void
+test_restart_with_held_pipe (Stock *stock,
+                             gconstpointer data)
+{
+  g_autoptr (RaddleRun) a = NULL;
+  int program, holder;
+
+  start_script (stock, "",
+                "[ -e pids ] && exec cat >> out\n"
+                "read -r line; printf '%s\\n' \"$line\" >> out\n"
+                "exec 3<&0\n"
+                "sleep 600 <&3 >/dev/null 2>&1 &\n"
+                "echo $$ $! > part; mv part pids\n"
+                "exit 4\n");
+  a = stock_new_run (stock, NULL, RADDLE_RUN_CHAIN, "a", "1");
+  STOCK_POLL_UNTIL (program_has_ended (stock));
+  stock_end (a, NULL);
+  stock_close (stock);
+  get_pids (stock, &program, &holder);
+  g_assert_cmpint (kill (holder, SIGKILL), ==, 0);
+  check_log (
+    "handler 'a': the program 'sh program.sh' ended with status 4; the next event "
+    "starts it again\n");
+  check_words (stock, "chain-start a\nreplayed chain-start a\nchain-end a\n");
 }
 
 static gboolean
@@ -416,6 +468,7 @@ main (int argc,
   add ("all", NULL, test_all);
   add ("restart", NULL, test_restart);
   add ("restart/at-start", NULL, test_restart_at_start);
+  add ("restart/with-held-pipe", NULL, test_restart_with_held_pipe);
   add ("back-off", NULL, test_back_off);
   add ("stuck", NULL, test_stuck);
   for (guint i = 0; i < G_N_ELEMENTS (stop_cases); i++)
