@@ -154,17 +154,22 @@ get_name_of_call (RaddleTurn *turn)
 {
   RaddleEventType type = raddle_turn_get_type (turn->seen_call);
 
-  return type == RADDLE_TURN_SETUP ? "raddle_setup ()" : raddle_event_type_get_nick (type);
+  if (type == RADDLE_TURN_SETUP)
+    return "raddle_setup ()";
+  if (type == RADDLE_TURN_TEARDOWN)
+    return "raddle_teardown ()";
+  return raddle_event_type_get_nick (type);
 }
 
 static const char *
 get_advice (RaddleTurn *turn)
 {
   RaddleHandler *handler = raddle_lane_get_handler (turn->lane);
+  RaddleEventType type = raddle_turn_get_type (turn->seen_call);
 
   if (raddle_handler_get_delivery (handler) == RADDLE_DELIVERY_INLINE)
     return "deliver it on the pool (delivery=awaited) or make it async";
-  if (raddle_turn_get_type (turn->seen_call) == RADDLE_TURN_SETUP)
+  if (type == RADDLE_TURN_SETUP || type == RADDLE_TURN_TEARDOWN)
     return "have it return at once and do the rest of the work on a thread";
   return "have its async function return at once and do the work on a thread";
 }

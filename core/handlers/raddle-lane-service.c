@@ -438,16 +438,20 @@ set_up (RaddleLane *self,
   raddle_lane_tell_owner (self, &tidings);
 }
 
+/* Watched like that. */
 static void
 tear_down (RaddleLane *self,
            RaddleTurn *turn)
 {
   RaddleLaneTidings tidings = { .news = TRUE };
 
+  raddle_turn_enter_call (turn, ++turn->n_calls, RADDLE_TURN_TEARDOWN);
   if (!self->failed)
     raddle_handler_teardown (self->handler);
+  raddle_turn_leave_call (turn);
 
   raddle_lock (&self->lock);
+  raddle_lane_return_locked (self, turn, &tidings);
   if (self->closing && self->n_busy == 0)
     self->phase = RADDLE_LANE_CLOSED;
   else /* it was opened again meanwhile, and may have been closed again since */

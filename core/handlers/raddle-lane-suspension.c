@@ -196,9 +196,9 @@ set_aside_locked (RaddleLane *self,
   return raddle_run_record_ref (slot->run);
 }
 
-/* FALSE when it has just returned. */
+/* Of a set-up or a teardown. FALSE when it has just returned. */
 static gboolean
-set_setup_aside_locked (RaddleLane *self,
+set_phase_aside_locked (RaddleLane *self,
                         RaddleTurn *turn,
                         RaddleLaneTidings *tidings)
 {
@@ -209,6 +209,7 @@ set_setup_aside_locked (RaddleLane *self,
       raddle_lane_publish (&turn->set_aside, TRUE);
       self->n_hung++;
       suspend_locked (self, RADDLE_LANE_HUNG, tidings);
+      tidings->news = TRUE;
     }
   return TRUE;
 }
@@ -216,8 +217,9 @@ set_setup_aside_locked (RaddleLane *self,
 /* The breaker counts calls of events only: a set-up is not tried again. Returns what is to
  * be said; NULL for nothing. */
 static char *
-setup_is_overdue (RaddleLane *self,
-                  RaddleTurn *turn)
+phase_is_overdue (RaddleLane *self,
+                  RaddleTurn *turn,
+                  const char *function)
 {
   g_autoptr (GError) error = make_timeout_error (self);
   RaddleLaneTidings tidings = { 0 };
@@ -225,15 +227,16 @@ setup_is_overdue (RaddleLane *self,
   gboolean overdue;
 
   raddle_lock (&self->lock);
-  overdue = set_setup_aside_locked (self, turn, &tidings);
+  overdue = set_phase_aside_locked (self, turn, &tidings);
   raddle_unlock (&self->lock);
 
   if (overdue)
     {
       raddle_stats_add_timed_out (self->stats);
       raddle_stats_add_failed (self->stats);
-      message = g_strdup_printf ("handler '%s': raddle_setup () failed: %s",
-                                 raddle_handler_get_name (self->handler), error->message);
+      message = g_strdup_printf ("handler '%s': %s failed: %s",
+                                 raddle_handler_get_name (self->handler), function,
+                                 error->message);
     }
   raddle_lane_tell_owner (self, &tidings);
 
@@ -255,7 +258,9 @@ raddle_lane_call_is_overdue (RaddleLane *self,
   guint epoch;
 
   if (type == RADDLE_TURN_SETUP)
-    return setup_is_overdue (self, turn);
+    return phase_is_overdue (self, turn, "raddle_setup ()");
+  if (type == RADDLE_TURN_TEARDOWN)
+    return phase_is_overdue (self, turn, "raddle_teardown ()");
 
   raddle_lock (&self->lock);
   run = set_aside_locked (self, turn, &epoch, &tidings);

@@ -25,7 +25,8 @@ raddle_lane_is_done_locked (RaddleLane *self)
 gboolean
 raddle_lane_only_hangs_locked (RaddleLane *self)
 {
-  guint n_under_way = self->n_busy + (self->phase == RADDLE_LANE_SETTING_UP);
+  guint n_under_way = self->n_busy + (self->phase == RADDLE_LANE_SETTING_UP ||
+                                      self->phase == RADDLE_LANE_TEARING_DOWN);
 
   return self->closing && n_under_way > 0 && n_under_way == self->n_hung;
 }

@@ -10,8 +10,9 @@
 
 G_BEGIN_DECLS
 
-/* The set-up is a call of this type. */
-#define RADDLE_TURN_SETUP RADDLE_N_EVENT_TYPES
+/* The set-up and the teardown are calls of these types. */
+#define RADDLE_TURN_SETUP    RADDLE_N_EVENT_TYPES
+#define RADDLE_TURN_TEARDOWN (RADDLE_N_EVENT_TYPES + 1)
 
 struct _RaddleTurn
 {

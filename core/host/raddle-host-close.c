@@ -56,14 +56,33 @@ raddle_host_describe_undelivered (RaddleHost *self)
   return describe_undelivered (handlers);
 }
 
+/* Who is still in a call, or in its teardown. */
+static char *
+describe_hanging (GPtrArray *handlers)
+{
+  g_autoptr (GString) text = g_string_new (NULL);
+
+  for (guint i = 0; i < handlers->len; i++)
+    {
+      RaddleHandlerState state = raddle_handler_get_state (handlers->pdata[i]);
+
+      if (state != RADDLE_HANDLER_STOPPED && state != RADDLE_HANDLER_FAILED)
+        g_string_append_printf (text, "%shandler '%s' has not returned",
+                                text->len > 0 ? ", " : "",
+                                raddle_handler_get_name (handlers->pdata[i]));
+    }
+  return g_strdup (text->len > 0 ? text->str : "a handler has not returned");
+}
+
 static void
 report_undelivered (GPtrArray *handlers,
                     guint milliseconds)
 {
-  g_autofree char *undelivered = describe_undelivered (handlers);
+  g_autofree char *what = describe_undelivered (handlers);
 
-  g_message ("the host could not be closed within %u ms: %s", milliseconds,
-             undelivered != NULL ? undelivered : "a handler has not returned");
+  if (what == NULL)
+    what = describe_hanging (handlers);
+  g_message ("the host could not be closed within %u ms: %s", milliseconds, what);
 }
 
 /* ---- threads that wait ---- */

@@ -64,7 +64,8 @@
  * gets nothing more of that run until it does. The cancellable is also cancelled when the
  * closing of the host takes too long, and not when the run is cancelled. Nothing can be done
  * about a function that does not return on the loop. raddle_setup () has the same limit as a
- * sync call, but the breaker does not count it; raddle_teardown () has none.
+ * sync call, but the breaker does not count it; and so has raddle_teardown (), for which
+ * the closing of the host waits no longer than that.
  *
  * Gaps. A handler that was set aside, suspended, or whose keyfile or flags let tokens go when
  * its queue is full, does not get every event; starts and ends are left out only while it is

@@ -7,6 +7,7 @@
 #include "dispatch-kit.h"
 
 #include "dispatch/raddle-dispatcher-private.h"
+#include "runs/raddle-run-scope.h"
 
 #define MASK(TYPE) RADDLE_EVENT_MASK (RADDLE_EVENT_##TYPE)
 #define SHORT      (50 * (gint64) 1000)
@@ -995,6 +996,58 @@ test_setup_hangs_while_closing (gconstpointer known)
     }
 }
 
+/* The close waits no longer than for any other call; it may still return. */
+static void
+test_teardown_hangs (void)
+{
+  for (guint i = 0; i < 2; i++)
+    {
+      g_autoptr (Kit) kit = kit_new (2);
+      Probe *a = probe_new (kit, "a", kinds[i].flags, kinds[i].delivery, KIT_ALL_TYPES);
+
+      a->settings = hurries;
+      kit_add (kit, a);
+      kit_finish (kit, start_settled (kit, "R"));
+      probe_hold (a, "teardown");
+      g_test_expect_message ("Raddle", G_LOG_LEVEL_MESSAGE,
+                             "handler 'a': raddle_teardown () failed: it has not returned "
+                             "for *, which is its time limit");
+      kit_close (kit);
+      g_test_assert_expected_messages ();
+      assert_counts (a, 2, 0, 1, 1);
+      g_assert_false (is_in_state (a, RADDLE_HANDLER_STOPPED, NULL));
+      probe_release (a, "teardown");
+      kit_poll_until (kit, is_in_state (a, RADDLE_HANDLER_STOPPED, NULL));
+      g_assert_cmpuint (a->n_teardowns, ==, 1);
+    }
+}
+
+/* A run that names it again does not wait for it, and is given to it when it is there. */
+static void
+test_teardown_hangs_and_is_needed (void)
+{
+  g_autoptr (Kit) kit = kit_new (2);
+  Probe *a = probe_new (kit, "a", kinds[0].flags, kinds[0].delivery, KIT_ALL_TYPES);
+  RaddleRunRecord *run;
+
+  a->settings = hurries;
+  a->named = TRUE;
+  kit_add (kit, a);
+  kit_finish (kit, start_settled (kit, "R"));
+  probe_hold (a, "teardown");
+  raddle_dispatcher_remove (kit->dispatcher, a->handler);
+  kit_poll_until (kit, get_stats (a).n_timed_out == 1);
+  run = kit_start (kit, RADDLE_RUN_LLM, "S", NULL);
+  g_assert_true (raddle_run_record_add_handler (run, a->handler, RADDLE_REACH_RUN, NULL));
+  kit_settle (kit, run);
+  g_assert_false (kit_has (kit, "a>S:llm-start*"));
+  probe_release (a, "teardown");
+  kit_wait (kit, "a<S:llm-start*");
+  kit_finish (kit, run);
+  kit_close (kit);
+  probe_assert_saw (a, "R:llm-start R:llm-end S:llm-start* S:llm-end");
+}
+
 /* On the loop it is counted and said, and then all goes on. */
 static void
 test_setup_blocks_the_loop (void)
@@ -1488,6 +1541,8 @@ main (int argc,
   g_test_add_data_func ("/faults/setup/hangs-at-the-close", "known",
                         test_setup_hangs_while_closing);
   ADD ("setup/blocks-the-loop", test_setup_blocks_the_loop);
+  ADD ("teardown/hangs", test_teardown_hangs);
+  ADD ("teardown/hangs-and-is-needed", test_teardown_hangs_and_is_needed);
   ADD ("async/heeds", test_async_heeds);
   ADD ("async/leaves-when-cancelled", test_async_leaves_when_cancelled);
   ADD ("async/heeds-not", test_async_heeds_not);

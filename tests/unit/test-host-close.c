@@ -231,11 +231,29 @@ test_deadline_in_last_call (Fixture *self,
   raddle_host_remove_handler (self->host, self->quick);
   g_assert_true (g_file_set_contents (self->file, ANSWER (TOKEN), -1, NULL));
   start_call (self);
-  expect ("the host could not be closed within 20 ms: a handler has not returned");
+  expect ("the host could not be closed within 20 ms: handler 'slow' has not returned");
   g_assert_false (raddle_host_close (self->host, 20));
   g_test_assert_expected_messages ();
   g_assert_cmpuint (get_stats (self->slow).n_undelivered, ==, 0);
   raddle_test_wait (self->done);
+}
+
+static void
+wait_in_teardown (RaddleHandler *handler)
+{
+  wait_in_token (handler, NULL, NULL);
+}
+
+/* It has got all, but is not done with itself. */
+static void
+test_deadline_in_teardown (Fixture *self,
+                           gconstpointer data)
+{
+  self->calls.teardown = wait_in_teardown;
+  expect ("the host could not be closed within 20 ms: handler 'slow' has not returned");
+  g_assert_false (raddle_host_close (self->host, 20));
+  g_test_assert_expected_messages ();
+  g_assert_true (is_entered (self));
 }
 
 static void
@@ -307,6 +325,7 @@ main (int argc,
               GINT_TO_POINTER (RADDLE_DELIVERY_##delivery), set_up, function, tear_down)
   ADD ("deadline", AWAITED, test_deadline);
   ADD ("deadline-in-last-call", AWAITED, test_deadline_in_last_call);
+  ADD ("deadline-in-teardown", AWAITED, test_deadline_in_teardown);
   ADD ("cancelled", AWAITED, test_cancelled);
   ADD ("given-back", DETACHED, test_given_back);
   ADD ("in-time", AWAITED, test_in_time);
