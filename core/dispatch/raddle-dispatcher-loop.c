@@ -355,7 +355,8 @@ check_lanes (RaddleDispatcher *self,
 
       raddle_lane_retry (lane, now);
       raddle_dispatcher_set_time (self, raddle_lane_get_retry_time (lane));
-      raddle_dispatcher_set_time (self, raddle_lane_check_calls (lane, now));
+      raddle_dispatcher_set_time (
+        self, raddle_lane_check_calls (lane, now, now + RADDLE_DISPATCHER_TURN_US));
     }
 }
 

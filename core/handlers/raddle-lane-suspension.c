@@ -359,20 +359,24 @@ cancel_call (RaddleLane *self,
   g_cancellable_cancel (cancellable); /* from here on the call may be done */
 }
 
-/* Acts on the async calls whose time is up. Returns when to come again, us, monotonic;
- * G_MAXINT64: not before the next call. Loop. */
+/* Acts on the async calls whose time is up, one at least, until @until. Returns when to
+ * come again, us, monotonic: @now when there are more; G_MAXINT64: not before the next
+ * call. Loop. */
 gint64
 raddle_lane_check_calls (RaddleLane *self,
-                         gint64 now)
+                         gint64 now,
+                         gint64 until)
 {
   GList *link;
 
-  while ((link = self->calls.head) != NULL)
+  for (guint n = 0; (link = self->calls.head) != NULL; n++)
     {
       RaddleCall *call = link->data;
 
       if (call->deadline > now)
         return call->deadline;
+      if (n > 0 && g_get_monotonic_time () >= until)
+        return now;
       g_queue_unlink (&self->calls, link);
       link->data = NULL;
       if (call->cancelled)

@@ -81,7 +81,8 @@ guint           raddle_lane_count_places (RaddleLane            *self);
 
 /* Loop. */
 gint64          raddle_lane_check_calls (RaddleLane             *self,
-                                         gint64                  now);
+                                         gint64                  now,
+                                         gint64                  until);
 RaddleLaneLine *raddle_lane_get_line    (RaddleLane             *self);
 gboolean        raddle_lane_take_rejoin (RaddleLane             *self);
 void            raddle_lane_show_state  (RaddleLane             *self);

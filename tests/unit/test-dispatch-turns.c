@@ -326,6 +326,70 @@ test_feed (void)
   probe_release (b, "0:text:x");
 }
 
+static void
+each_start (Probe *probe,
+            void (*func) (Probe *probe, const char *line))
+{
+  for (guint i = 0; i < N_RUNS; i++)
+    {
+      g_autofree char *line = g_strdup_printf ("%u:chain-start", i);
+
+      func (probe, line);
+    }
+}
+
+static guint
+count_timed_out (Probe *probe)
+{
+  RaddleHandlerStats stats;
+
+  raddle_handler_get_stats (probe->handler, &stats);
+  return stats.n_timed_out;
+}
+
+static guint
+count_inside (Probe *probe)
+{
+  guint n_inside;
+
+  raddle_lock (&probe->kit->lock);
+  n_inside = probe->n_inside;
+  raddle_unlock (&probe->kit->lock);
+
+  return n_inside;
+}
+
+/* All calls are late at once. */
+static void
+test_late_calls (void)
+{
+  g_autoptr (Kit) kit = kit_new (2);
+  g_autoptr (Crowd) crowd = NULL;
+  Probe *a = probe_new (kit, "a", PROBE_ASYNC, RADDLE_DELIVERY_AWAITED, KIT_ALL_TYPES);
+  gint64 late;
+  guint n_before;
+
+  a->settings = get_settings ();
+  a->settings.timeout = 500 * SHORT;
+  a->may_hang = TRUE;
+  each_start (a, probe_hold);
+  kit_add (kit, a);
+  crowd = crowd_new (kit);
+  kit_iterate_until (kit, count_entered (a, RADDLE_EVENT_CHAIN_START, FALSE) == N_RUNS);
+
+  late = g_get_monotonic_time () + a->settings.timeout;
+  while (g_get_monotonic_time () <= late)
+    g_thread_yield ();
+  n_before = count_timed_out (a);
+  g_assert_cmpuint (n_before, <, N_RUNS);
+  g_main_context_iteration (kit->context, FALSE);
+  g_assert_cmpuint (count_timed_out (a), >, n_before);
+  g_assert_cmpuint (count_timed_out (a), <, N_RUNS);
+  kit_iterate_until (kit, count_timed_out (a) == N_RUNS);
+  each_start (a, probe_release);
+  kit_iterate_until (kit, count_inside (a) == 0);
+}
+
 int
 main (int argc,
       char **argv)
@@ -338,6 +402,7 @@ main (int argc,
   g_test_add_func ("/dispatch-turns/close-of-a-tree", test_close_of_a_tree);
   g_test_add_func ("/dispatch-turns/abandon", test_abandon);
   g_test_add_func ("/dispatch-turns/feed", test_feed);
+  g_test_add_func ("/dispatch-turns/late-calls", test_late_calls);
 
   return g_test_run ();
 }

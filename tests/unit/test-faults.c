@@ -1345,7 +1345,7 @@ test_async_late_timeout (void)
   push_tokens (run, "x");
   kit_wait (kit, "a>R:llm-start*");
   wait_for_state (kit, a, RADDLE_HANDLER_RUNNING, ON_TRIAL);
-  raddle_lane_check_calls (lane, raddle_lane_check_calls (lane, 0));
+  raddle_lane_check_calls (lane, raddle_lane_check_calls (lane, 0, 0), G_MAXINT64);
   g_assert_cmpuint (get_stats (a).n_timed_out, ==, 1);
   kit_let_pass (kit, 2);
   g_assert_true (is_in_state (a, RADDLE_HANDLER_RUNNING, ON_TRIAL));
