@@ -249,53 +249,63 @@ may_have_to_yield (RaddleLane *self,
                    RaddleTurn *turn)
 {
   return (raddle_lane_look_at (&self->interrupts) | raddle_lane_look_at (&self->n_flow) |
-          raddle_lane_look_at (&turn->set_aside) |
-          !raddle_lane_look_at (&self->brisk)) != 0;
+          raddle_lane_look_at (&turn->set_aside)) != 0;
 }
 
-/* The sync events from the next one on, in as few steps as can be: what is known of the
- * turn stays in registers, and is looked after only when there is a reason. Where there
- * are others between them it is only the next. FALSE when the turn is over. */
+/* Sync events up to @last, or to where there is a reason to look after more than the next
+ * call; returns what follows. All that is asked and told for each event is in here. Not
+ * inlined: in a larger function there would not be registers enough for it. */
+static G_NO_INLINE RaddleEvent *
+call_in_a_row (RaddleLane *self,
+               RaddleTurn *turn,
+               RaddleLaneEntry *entry,
+               RaddleEvent *event,
+               RaddleEvent *last)
+{
+  do
+    {
+      __builtin_prefetch (event + PREFETCH_EVENTS); /* another core wrote it */
+      raddle_lane_publish (&entry->n_begun, entry->n_begun + 1);
+      raddle_turn_enter_call (turn, ++turn->n_calls, event->type);
+      call_sync (self, turn, event);
+      event++;
+    }
+  while (event != last && !may_have_to_yield (self, turn));
+
+  return event;
+}
+
+/* The sync events from the next one on; where there are others between them only the next.
+ * FALSE when the turn is over. */
 static gboolean
 call_sync_events (RaddleLane *self,
                   RaddleService *service,
                   guint32 types)
 {
   RaddleLaneEntry *entry = service->entry;
-  RaddleTurn *turn = service->turn;
   RaddleEvent *events = entry->batch->events;
-  RaddleEvent *event = events + service->next, *end = events + entry->end;
   gboolean others_between = (entry->batch->types & ~(types & self->types)) != 0;
-  RaddleEvent *last = others_between ? event + 1 : end;
-  gboolean hurried = service->deadline > 0;
-  guint n_done = service->n_done, n_turn_calls = turn->n_calls;
   gboolean go_on = TRUE;
 
   do
     {
-      __builtin_prefetch (event + PREFETCH_EVENTS); /* another core wrote it */
-      raddle_lane_publish (&entry->n_begun, ++n_done);
-      raddle_turn_enter_call (turn, ++n_turn_calls, event->type);
-      call_sync (self, turn, event);
-      event++;
-      if (G_UNLIKELY (may_have_to_yield (self, turn) | hurried))
-        {
-          service->n_calls += n_done - service->n_done;
-          service->n_done = n_done;
-          if (event < end && should_yield (self, service))
-            {
-              go_on = FALSE;
-              break;
-            }
-        }
-    }
-  while (event != last);
+      guint last, n_calls;
 
-  turn->n_calls = n_turn_calls;
-  service->n_calls += n_done - service->n_done;
-  service->n_done = n_done;
+      last = others_between || service->deadline > 0 || !raddle_lane_look_at (&self->brisk)
+               ? service->next + 1
+               : entry->end;
+      n_calls = call_in_a_row (self, service->turn, entry, events + service->next,
+                               events + last) -
+                (events + service->next);
+      service->n_calls += n_calls;
+      service->n_done += n_calls;
+      service->next += n_calls;
+      go_on = service->next == entry->end || !should_yield (self, service);
+    }
+  while (go_on && service->next < entry->end && !others_between);
+
   service->next =
-    raddle_lane_find_wanted (self, entry->batch, event - events, entry->end);
+    raddle_lane_find_wanted (self, entry->batch, service->next, entry->end);
   return go_on;
 }
 
