@@ -61,9 +61,9 @@ update_counts_locked (RaddleLane *self)
       n_flow += self->flow[side].length;
     }
   interrupts = self->interrupts & ~RADDLE_LANE_HAS_URGENT;
-  raddle_lane_publish (&self->interrupts,
-                       interrupts | (n_urgent > 0 ? RADDLE_LANE_HAS_URGENT : 0));
-  raddle_lane_publish (&self->n_flow, n_flow);
+  raddle_lane_publish_change (&self->interrupts,
+                              interrupts | (n_urgent > 0 ? RADDLE_LANE_HAS_URGENT : 0));
+  raddle_lane_publish_change (&self->n_flow, n_flow);
 }
 
 static GQueue *

@@ -104,9 +104,10 @@ struct _RaddleSlot
   GCancellable *cancellable; /* loop */
 };
 
+/* What each call needs comes first, apart from what changes with each batch, which another
+ * core writes: so it stays in the cache of who serves. */
 struct _RaddleLane
 {
-  int ref_count; /* atomic */
   RaddleLaneOwner *owner;
   RaddleHandler *handler;
   const RaddleHandlerCalls *functions; /* the handler's, as are the statistics */
@@ -119,41 +120,42 @@ struct _RaddleLane
   guint32 side_types[RADDLE_LANE_N_SIDES]; /* where which types are served */
   gboolean concurrent;
 
-  GMutex lock;
-  RaddleLanePhase phase;                    /* lock */
-  gboolean closing;                         /* lock */
-  gboolean failed;                          /* lock: set-up failed, events are thrown away */
-  GHashTable *slots;                        /* lock: of RaddleSlot, by their runs, owned */
-  guint n_busy;                             /* lock: slots that are not idle */
-  guint n_hung;                             /* lock: of these, those set aside; or the
-                                             * set-up */
-  guint n_forgetting;                       /* lock: runs that are over for the handler,
-                                             * whose data is to be freed */
-  GQueue closed;                            /* lock: of these, those that have data: of
-                                             * RaddleSlot, owned, by their links */
-  GQueue urgent[RADDLE_LANE_N_SIDES];       /* lock: ready, with a barrier at the head */
-  GQueue flow[RADDLE_LANE_N_SIDES];         /* lock: ready, with tokens at the head */
-  guint active[RADDLE_LANE_N_SIDES];        /* lock: asked-for or running turns of service */
-  guint asked[RADDLE_LANE_N_SIDES];         /* lock: of these, those that were not begun */
-  guint n_queued;                           /* lock to write, atomic to read: events */
-  gsize n_bytes;                            /* lock to write, atomic to read */
-  RaddleLaneEntry *spare;                   /* lock: entries for use again */
-  guint n_spare;                            /* lock */
-  RaddleLaneSuspension suspension;          /* lock */
-  RaddleBreaker breaker;                    /* lock */
-  gboolean rejoin;                          /* lock: slots that were set aside may come back */
   guint interrupts;                         /* lock to write, atomic to read: see below */
   guint n_flow;                             /* lock to write, atomic to read */
-  guint full;                               /* lock to write, atomic to read */
-  guint usual_size;                         /* lock to write, atomic to read: of an
-                                             * event, when it was full last */
   guint failing;                            /* lock to write, atomic to read: the last
                                              * call failed, or the breaker is half-open */
   guint slow;                               /* atomic: its calls take long */
   guint brisk;                              /* atomic: its calls take no time to speak of */
-
+  guint usual_size;                         /* lock to write, atomic to read: of an
+                                             * event, when it was full last */
+  RaddleLanePhase phase;                    /* lock */
+  gboolean closing;                         /* lock */
+  gboolean failed;                          /* lock: set-up failed, events are thrown away */
+  RaddleLaneSuspension suspension;          /* lock */
+  RaddleBreaker breaker;                    /* lock */
+  gboolean rejoin;                          /* lock: slots that were set aside may come back */
+  guint n_hung;                             /* lock: slots that were set aside and are not
+                                             * idle; or the set-up */
+  guint n_forgetting;                       /* lock: runs that are over for the handler,
+                                             * whose data is to be freed */
+  GQueue closed;                            /* lock: of these, those that have data: of
+                                             * RaddleSlot, owned, by their links */
   guint linger_back_off;                    /* lock */
   guint n_linger_skips;                     /* lock */
+
+  int ref_count;                            /* atomic */
+  guint full;                               /* lock to write, atomic to read */
+  GMutex lock;
+  RaddleLaneEntry *spare;                   /* lock: entries for use again */
+  guint n_spare;                            /* lock */
+  guint n_queued;                           /* lock to write, atomic to read: events */
+  gsize n_bytes;                            /* lock to write, atomic to read */
+  guint n_busy;                             /* lock: slots that are not idle */
+  guint active[RADDLE_LANE_N_SIDES];        /* lock: asked-for or running turns of service */
+  guint asked[RADDLE_LANE_N_SIDES];         /* lock: of these, those that were not begun */
+  GQueue urgent[RADDLE_LANE_N_SIDES];       /* lock: ready, with a barrier at the head */
+  GQueue flow[RADDLE_LANE_N_SIDES];         /* lock: ready, with tokens at the head */
+  GHashTable *slots;                        /* lock: of RaddleSlot, by their runs, owned */
 
   RaddleLaneLine line; /* loop: the owner's */
   GQueue calls;      /* loop: of RaddleCall, those under way, oldest first */
@@ -183,6 +185,15 @@ static inline guint
 raddle_lane_look_at (const guint *field)
 {
   return __atomic_load_n (field, __ATOMIC_RELAXED);
+}
+
+/* What other threads look at all the time is written only when it changes. */
+static inline void
+raddle_lane_publish_change (guint *field,
+                            guint value)
+{
+  if (raddle_lane_look_at (field) != value)
+    raddle_lane_publish (field, value);
 }
 
 /* In a loop that waits for another thread's write. */

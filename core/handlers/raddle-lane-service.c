@@ -91,11 +91,11 @@ learn_pace (RaddleLane *self,
 {
   gint64 pace = elapsed / MAX (n_calls, 1);
 
-  raddle_lane_publish (&self->brisk, pace < BRISK_CALL);
+  raddle_lane_publish_change (&self->brisk, pace < BRISK_CALL);
   if (pace >= SLOW_CALL)
-    raddle_lane_publish (&self->slow, TRUE);
+    raddle_lane_publish_change (&self->slow, TRUE);
   else if (pace < UNSLOW_CALL)
-    raddle_lane_publish (&self->slow, FALSE);
+    raddle_lane_publish_change (&self->slow, FALSE);
 }
 
 /* Whether the thread of the pool could serve another handler. */
@@ -216,7 +216,7 @@ call (RaddleLane *self,
 
   raddle_turn_enter_call (turn, ++turn->n_calls, event->type);
   if (self->sync_types & RADDLE_EVENT_MASK (event->type))
-    call_sync (self, service->turn, event);
+    call_sync (self, turn, event);
   else
     done = call_async (self, service, event);
   if (done)

@@ -58,30 +58,29 @@ get_bucket_end (guint bucket)
 }
 
 /* @n_events of them, evenly from @first to @last, in fixed point with 16 bits after it.
- * The half rounds, so that the last one is @last. */
+ * The half rounds, so that the last one is @last. How many there are before the end of a
+ * bucket is worked out at once: mostly the buckets are few. */
 static void
 spread_latencies_locked (RaddleStats *self,
                          guint n_events,
                          guint64 first,
                          guint64 last)
 {
-  guint64 step = ((last - first) << 16) / (n_events - 1);
+  guint64 step = MAX (((last - first) << 16) / (n_events - 1), 1);
   guint64 latency = (first << 16) + (1u << 15);
-  guint bucket = get_bucket (first);
-  guint64 end = get_bucket_end (bucket);
-  guint n_before = 0;
 
-  for (guint i = 1; i < n_events; i++)
+  while (n_events > 0)
     {
-      latency += step;
-      if (latency >> 16 < end)
-        continue;
-      self->latencies[bucket] += i - n_before;
-      n_before = i;
-      bucket = get_bucket (latency >> 16);
-      end = get_bucket_end (bucket);
+      guint bucket = get_bucket (latency >> 16);
+      guint64 n_here = n_events;
+
+      if (bucket < RADDLE_STATS_N_BUCKETS - 1)
+        n_here = ((get_bucket_end (bucket) << 16) - latency + step - 1) / step;
+      n_here = MIN (n_here, n_events);
+      self->latencies[bucket] += n_here;
+      latency += n_here * step;
+      n_events -= n_here;
     }
-  self->latencies[bucket] += n_events - n_before;
 }
 
 static void
