@@ -63,7 +63,8 @@ recycle (RaddleBatch *self)
   gboolean kept = FALSE;
 
   if (self->event_class != RADDLE_EVENT_CLASS_FLOW ||
-      self->n_allocated > MAX_RECYCLED_EVENTS || self->text_allocated > MAX_RECYCLED_TEXT)
+      self->n_allocated > MAX_RECYCLED_EVENTS ||
+      MAX (self->text_allocated, self->joined_allocated) > MAX_RECYCLED_TEXT)
     return FALSE;
 
   raddle_lock (&recycled_lock);
@@ -95,6 +96,8 @@ raddle_batch_new (RaddleRunInfo *run,
     .events = self->events,
     .text = self->text,
     .text_allocated = self->text_allocated,
+    .joined = self->joined,
+    .joined_allocated = self->joined_allocated,
     .time = g_get_monotonic_time (),
   };
   self->arrived = self->time;
@@ -175,6 +178,7 @@ raddle_batch_unref (RaddleBatch *self)
   raddle_run_info_unref (g_steal_pointer (&self->run));
   if (recycle (self))
     return;
+  g_free (self->joined);
   g_free (self->text);
   g_free (self->events);
   g_free (self);

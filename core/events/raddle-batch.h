@@ -51,6 +51,7 @@ typedef struct
   guint n_events;
   gsize n_bytes;      /* that they take while they wait */
   gboolean alike;     /* all are pieces of one type, delta and block */
+  gboolean joined;    /* the batch has their texts as one */
 } RaddleBatchDigest;
 
 struct _RaddleBatch
@@ -74,6 +75,8 @@ struct _RaddleBatch
   RaddleBatch *fallback; /* of a chat-model-start: the same as llm-start */
   RaddleBatch *next;  /* of whoever has it in a list, before it is shared */
   RaddleBatchDigest digest; /* loop: of the types that were asked for last */
+  char *joined;             /* loop: their texts as one, without a NUL; see the digest */
+  gsize joined_allocated;
 };
 
 /* What waits to be taken, in order; links the batches themselves. */

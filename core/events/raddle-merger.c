@@ -7,6 +7,8 @@
 
 #include "events/raddle-merger.h"
 
+#include <string.h>
+
 typedef struct
 {
   guint index; /* of the event in the batch */
@@ -138,6 +140,24 @@ raddle_merger_digest (RaddleBatch *batch,
   return &batch->digest;
 }
 
+/* Whether all that is wanted of the events @first to @end of the digest's batch are
+ * pieces that are alike, and there are some. */
+gboolean
+raddle_merger_digest_is_alike (const RaddleBatchDigest *digest,
+                               guint first,
+                               guint end)
+{
+  return digest->alike && digest->n_events > 0 && first <= digest->first &&
+         digest->last < end;
+}
+
+/* Of pieces that are alike. */
+static gsize
+get_text_length (const RaddleBatchDigest *digest)
+{
+  return digest->n_bytes - digest->n_events * (sizeof (RaddleEvent) + 1);
+}
+
 /* Pieces that are alike: once two of them have been added, the rest are only longer
  * texts. */
 static guint
@@ -149,7 +169,7 @@ add_alike (RaddleMergeTail *self,
 {
   const RaddleEvent *first = &batch->events[digest->first];
   const RaddleEvent *last = &batch->events[digest->last];
-  gsize text_length = digest->n_bytes - digest->n_events * (sizeof *first + 1);
+  gsize text_length = get_text_length (digest);
   guint n_events = raddle_merge_tail_add (self, first, tell, n_bytes);
 
   if (digest->n_events > 1)
@@ -174,8 +194,7 @@ raddle_merge_tail_add_batch (RaddleMergeTail *self,
   const RaddleBatchDigest *digest = raddle_merger_digest (batch, types);
   guint n_events = 0;
 
-  if (digest->alike && digest->n_events > 0 && first <= digest->first &&
-      digest->last < end)
+  if (raddle_merger_digest_is_alike (digest, first, end))
     return add_alike (self, batch, digest, tell, n_bytes);
   for (guint i = first; i < end; i++)
     if (types & RADDLE_EVENT_MASK (batch->events[i].type))
@@ -252,22 +271,26 @@ get_seq (const RaddleEvent *event)
   return event->batch->first_seq + event->offset;
 }
 
-/* @event becomes part of the piece @i. */
+/* @n_events of them, @first to @last, which have @text, become part of the piece @i. */
 static void
 grow (RaddleMerger *self,
       guint i,
-      const RaddleEvent *event)
+      guint n_events,
+      const RaddleEvent *first,
+      const RaddleEvent *last,
+      const char *text,
+      gsize length)
 {
   RaddleEvent *grown = get_grown (self, i);
-  guint offset = get_seq (event) - self->batch->first_seq;
+  guint offset = get_seq (last) - self->batch->first_seq;
 
-  if (self->n_merged++ == 0)
-    self->first_merged = get_seq (event) - event->span;
+  if (self->n_merged == 0)
+    self->first_merged = get_seq (first) - first->span;
+  self->n_merged += n_events;
   grown->span += offset - grown->offset;
   grown->offset = offset;
-  self->n_bytes += event->text_length;
-  g_string_append_len (self->growths[i].text, event->batch->text + event->text_start,
-                       event->text_length);
+  self->n_bytes += length;
+  g_string_append_len (self->growths[i].text, text, length);
 }
 
 static void
@@ -313,7 +336,8 @@ raddle_merger_add (RaddleMerger *self,
       int i = find_piece (&self->tail, event);
 
       if (i >= 0)
-        grow (self, i, event);
+        grow (self, i, 1, event, event, event->batch->text + event->text_start,
+              event->text_length);
       else
         add_piece (self, event);
       return i >= 0;
@@ -325,6 +349,57 @@ raddle_merger_add (RaddleMerger *self,
     raddle_batch_set_text (self->batch, &self->batch->events[self->batch->n_events - 1],
                            event->batch->text + event->text_start, event->text_length);
   return FALSE;
+}
+
+/* The texts of pieces that are alike, as one. Each lane that merges them needs it, so it
+ * is made once. Loop. */
+static const char *
+join_texts (RaddleBatch *batch)
+{
+  RaddleBatchDigest *digest = &batch->digest;
+  char *end;
+
+  if (digest->joined)
+    return batch->joined;
+  if (batch->joined_allocated < batch->text_length)
+    {
+      g_free (batch->joined);
+      batch->joined = g_malloc (batch->text_allocated);
+      batch->joined_allocated = batch->text_allocated;
+    }
+  end = batch->joined;
+  for (guint i = digest->first; i <= digest->last; i++)
+    {
+      const RaddleEvent *event = &batch->events[i];
+
+      if (digest->types & RADDLE_EVENT_MASK (event->type))
+        end = (char *) memcpy (end, batch->text + event->text_start, event->text_length) +
+              event->text_length;
+    }
+  digest->joined = TRUE;
+
+  return batch->joined;
+}
+
+/* What raddle_merger_add () comes to for all events of @digest, which is @batch's, and
+ * whose pieces are alike. Returns how many became part of others. Loop. */
+guint
+raddle_merger_add_alike (RaddleMerger *self,
+                         RaddleBatch *batch,
+                         const RaddleBatchDigest *digest)
+{
+  const RaddleEvent *first = &batch->events[digest->first];
+  const RaddleEvent *second = first + 1;
+  guint n_merged = raddle_merger_add (self, first);
+
+  if (digest->n_events == 1)
+    return n_merged;
+  while (!(digest->types & RADDLE_EVENT_MASK (second->type)))
+    second++;
+  grow (self, find_piece (&self->tail, first), digest->n_events - 1, second,
+        &batch->events[digest->last], join_texts (batch) + first->text_length,
+        get_text_length (digest) - first->text_length);
+  return n_merged + digest->n_events - 1;
 }
 
 /* Comes last, so that the numbers go up. */

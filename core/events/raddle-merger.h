@@ -29,6 +29,9 @@ RaddleMerger *raddle_merger_new    (RaddleBatch       *like);
 void          raddle_merger_free   (RaddleMerger      *self);
 gboolean      raddle_merger_add    (RaddleMerger      *self,
                                     const RaddleEvent *event);
+guint         raddle_merger_add_alike (RaddleMerger     *self,
+                                    RaddleBatch       *batch,
+                                    const RaddleBatchDigest *digest);
 gboolean      raddle_merger_is_piece (const RaddleEvent *event);
 guint         raddle_merger_get_n_merged (RaddleMerger *self);
 guint         raddle_merger_get_size (RaddleMerger      *self,
@@ -51,6 +54,10 @@ guint         raddle_merge_tail_add_batch (RaddleMergeTail   *self,
 
 const RaddleBatchDigest *raddle_merger_digest (RaddleBatch       *batch,
                                                guint32            types);
+
+gboolean      raddle_merger_digest_is_alike (const RaddleBatchDigest *digest,
+                                             guint              first,
+                                             guint              end);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (RaddleMerger, raddle_merger_free)
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Owns the entries in which pieces become one: what comes to them waits, shared, and is
+/* Owns the entries in which pieces become one. A batch of pieces that are alike is one
+ * text, which all lanes share, and is merged at once. Anything else waits, shared, and is
  * merged by the handler's own thread when it takes the entry, or by the loop when the
  * memory is needed. Under the lane's lock, but for an entry that is being served, which
  * belongs to whoever serves it.
@@ -53,12 +54,12 @@ raddle_slot_get_tail_locked (RaddleSlot *self)
 }
 
 /* Merges what waits for it. For whoever the entry belongs to. Returns how many events
- * became part of others. */
+ * became part of others since the last time. */
 static guint
 merge_parts (RaddleLane *self,
              RaddleLaneEntry *entry)
 {
-  guint n_before = raddle_merger_get_n_merged (entry->merger);
+  guint n_before = entry->n_coalesced;
 
   for (guint k = 0; k < entry->parts->len; k++)
     {
@@ -71,7 +72,8 @@ merge_parts (RaddleLane *self,
     }
   g_array_set_size (entry->parts, 0);
 
-  return raddle_merger_get_n_merged (entry->merger) - n_before;
+  entry->n_coalesced = raddle_merger_get_n_merged (entry->merger);
+  return entry->n_coalesced - n_before;
 }
 
 /* The entry gets what was merged as its batch. Returns how many events became part of
@@ -90,20 +92,25 @@ raddle_lane_take_merged (RaddleLane *self,
   return n_merged;
 }
 
-/* As how many events the pieces count, which are merged only later, and the bytes that
- * they count for until then. */
+/* Pieces that are alike become one at once. Returns as how many events they count. */
 static guint
-count_merged_locked (RaddleLane *self,
-                     RaddleLaneEntry *entry,
-                     const RaddleLanePart *part,
-                     gsize *n_bytes)
+merge_alike_locked (RaddleLane *self,
+                    RaddleLaneEntry *entry,
+                    RaddleBatch *batch,
+                    guint first,
+                    guint end,
+                    gssize *n_bytes)
 {
   gsize n_merged_bytes = 0;
+  guint n_events =
+    raddle_merge_tail_add_batch (&entry->tail, batch, self->types, first, end,
+                                 raddle_lane_tells_gaps (self), &n_merged_bytes);
 
-  raddle_lane_count_wanted (self, part->batch, part->first, part->end, n_bytes);
-  return raddle_merge_tail_add_batch (&entry->tail, part->batch, self->types, part->first,
-                                      part->end, raddle_lane_tells_gaps (self),
-                                      &n_merged_bytes);
+  raddle_merger_add_alike (entry->merger, batch,
+                           raddle_merger_digest (batch, self->types));
+  *n_bytes = n_merged_bytes;
+  entry->n_bytes += n_merged_bytes;
+  return n_events;
 }
 
 /* Returns by how many bytes the entry has grown since it was counted last: less than 0
@@ -121,7 +128,31 @@ merge_now_locked (RaddleLane *self,
 }
 
 /* The handler's own thread merges what waits when it comes to take it; before, that is
- * done only when the memory is needed. */
+ * done only when the memory is needed. Returns as how many events the pieces count. */
+static guint
+merge_later_locked (RaddleLane *self,
+                    RaddleLaneEntry *entry,
+                    RaddleBatch *batch,
+                    guint first,
+                    guint end,
+                    gssize *n_bytes)
+{
+  RaddleLanePart part = { raddle_batch_ref (batch), first, end };
+  gsize n_bytes_apart, n_merged_bytes = 0;
+  guint n_events =
+    raddle_merge_tail_add_batch (&entry->tail, batch, self->types, first, end,
+                                 raddle_lane_tells_gaps (self), &n_merged_bytes);
+
+  raddle_lane_count_wanted (self, batch, first, end, &n_bytes_apart);
+  g_array_append_val (entry->parts, part);
+  *n_bytes = n_bytes_apart;
+  if (self->n_bytes + n_bytes_apart < self->settings.max_bytes / 2)
+    entry->n_bytes += n_bytes_apart;
+  else
+    *n_bytes = merge_now_locked (self, entry);
+  return n_events;
+}
+
 void
 raddle_slot_merge_locked (RaddleSlot *self,
                           RaddleBatch *batch,
@@ -130,19 +161,17 @@ raddle_slot_merge_locked (RaddleSlot *self,
                           RaddleLaneTidings *tidings)
 {
   RaddleLane *lane = self->lane;
+  const RaddleBatchDigest *digest = raddle_merger_digest (batch, lane->types);
   RaddleLaneEntry *entry = find_merger_locked (self);
-  RaddleLanePart part = { raddle_batch_ref (batch), first, end };
-  gsize n_bytes = 0;
+  gssize n_bytes;
   guint n_events;
 
   if (entry == NULL)
     entry = add_merger_locked (self, batch, first, tidings);
-  n_events = count_merged_locked (lane, entry, &part, &n_bytes);
-  g_array_append_val (entry->parts, part);
-  entry->n_events += n_events;
-  if (lane->n_bytes + n_bytes < lane->settings.max_bytes / 2)
-    entry->n_bytes += n_bytes;
+  if (entry->parts->len == 0 && raddle_merger_digest_is_alike (digest, first, end))
+    n_events = merge_alike_locked (lane, entry, batch, first, end, &n_bytes);
   else
-    n_bytes = merge_now_locked (lane, entry);
+    n_events = merge_later_locked (lane, entry, batch, first, end, &n_bytes);
+  entry->n_events += n_events;
   raddle_lane_account_locked (lane, n_events, n_bytes, tidings);
 }

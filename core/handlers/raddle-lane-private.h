@@ -69,6 +69,7 @@ struct _RaddleLaneEntry
   guint n_begun;        /* atomic: while the slot is served, calls that were begun */
   guint n_feared;       /* lock: counted as lost while a call was under way */
   gboolean feared_for_good; /* lock: as not delivered, else as dropped */
+  guint n_coalesced;    /* lock: events of the merger's that the statistics know of */
   guint n_events;       /* that are wanted, from first on */
   gsize n_bytes;        /* that they count for; goes with the entry */
   RaddleEventClass event_class;
@@ -104,8 +105,8 @@ struct _RaddleSlot
   GCancellable *cancellable; /* loop */
 };
 
-/* What each call needs comes first, apart from what changes with each batch, which another
- * core writes: so it stays in the cache of who serves. */
+/* What each call needs comes first, apart from what changes with each batch, which
+ * another core writes: so it stays in the cache of who serves. */
 struct _RaddleLane
 {
   RaddleLaneOwner *owner;

@@ -275,8 +275,8 @@ call_in_a_row (RaddleLane *self,
   return event;
 }
 
-/* The sync events from the next one on; where there are others between them only the next.
- * FALSE when the turn is over. */
+/* The sync events from the next one on; where there are others between them only the
+ * next. FALSE when the turn is over. */
 static gboolean
 call_sync_events (RaddleLane *self,
                   RaddleService *service,
@@ -289,11 +289,11 @@ call_sync_events (RaddleLane *self,
 
   do
     {
+      gboolean one = others_between || service->deadline > 0;
       guint last, n_calls;
 
-      last = others_between || service->deadline > 0 || !raddle_lane_look_at (&self->brisk)
-               ? service->next + 1
-               : entry->end;
+      one |= !raddle_lane_look_at (&self->brisk);
+      last = one ? service->next + 1 : entry->end;
       n_calls = call_in_a_row (self, service->turn, entry, events + service->next,
                                events + last) -
                 (events + service->next);

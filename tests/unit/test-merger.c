@@ -585,6 +585,75 @@ test_tail_of_batches (void)
   g_assert_cmpuint (n_alike, >, 1000);
 }
 
+/* As a lane does that wants @types. Returns how many became part of others. */
+static guint
+add_wanted (RaddleMerger *merger,
+            RaddleBatch *batch,
+            guint32 types,
+            gboolean at_once)
+{
+  const RaddleBatchDigest *digest = raddle_merger_digest (batch, types);
+  guint n_merged = 0;
+
+  if (at_once && raddle_merger_digest_is_alike (digest, 0, batch->n_events))
+    return raddle_merger_add_alike (merger, batch, digest);
+  for (guint i = 0; i < batch->n_events; i++)
+    if (types & RADDLE_EVENT_MASK (batch->events[i].type))
+      n_merged += raddle_merger_add (merger, &batch->events[i]);
+  return n_merged;
+}
+
+/* Batches that come one after the other, to two lanes by turns: a merger that gets them
+ * whole comes to the same as one that gets their events. Returns how many were alike. */
+static guint
+check_whole_batches (guint32 types,
+                     guint32 other_types,
+                     gboolean tell)
+{
+  g_autoptr (RaddleBatch) like = make_batch (FIRST_SEQ, "k0:a");
+  g_autoptr (RaddleMerger) merger = raddle_merger_new (like);
+  g_autoptr (RaddleMerger) expected = raddle_merger_new (like);
+  g_autoptr (RaddleBatch) merged = NULL, expected_batch = NULL;
+  g_autofree char *words = NULL, *expected_words = NULL;
+  gsize n_bytes, expected_bytes;
+  guint64 seq = FIRST_SEQ;
+  guint n_alike = 0;
+
+  for (guint i = 0; i < 6 || raddle_merger_get_n_merged (merger) == 0; i++)
+    {
+      g_autoptr (RaddleBatch) batch = make_like_batch ();
+      g_autoptr (RaddleMerger) other = raddle_merger_new (like);
+
+      batch->first_seq = seq;
+      seq += batch->n_events;
+      add_wanted (other, batch, other_types, TRUE);
+      g_assert_cmpuint (add_wanted (merger, batch, types, TRUE), ==,
+                        add_wanted (expected, batch, types, FALSE));
+      n_alike += batch->digest.joined;
+    }
+
+  g_assert_cmpuint (raddle_merger_get_size (merger, tell, &n_bytes), ==,
+                    raddle_merger_get_size (expected, tell, &expected_bytes));
+  g_assert_cmpuint (n_bytes, ==, expected_bytes);
+  merged = raddle_merger_finish (merger, tell);
+  expected_batch = raddle_merger_finish (expected, tell);
+  words = describe_batch (merged);
+  expected_words = describe_batch (expected_batch);
+  g_assert_cmpstr (words, ==, expected_words);
+  return n_alike;
+}
+
+static void
+test_whole_batches (void)
+{
+  guint n_alike = 0;
+
+  for (guint i = 0; i < 5000; i++)
+    n_alike += check_whole_batches (make_random_types (), make_random_types (),
+                                    g_test_rand_int_range (0, 2));
+  g_assert_cmpuint (n_alike, >, 1000);
+}
+
 /* One for each set of types that is asked for, also those of which there are none. */
 static void
 test_digest (void)
@@ -629,6 +698,7 @@ main (int argc,
   g_test_add_func ("/merger/adds-up", test_adds_up);
   g_test_add_func ("/merger/tail", test_tail);
   g_test_add_func ("/merger/tail-of-batches", test_tail_of_batches);
+  g_test_add_func ("/merger/whole-batches", test_whole_batches);
   g_test_add_func ("/merger/digest", test_digest);
 
   return g_test_run ();
