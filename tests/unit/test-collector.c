@@ -116,6 +116,29 @@ test_tree (void)
                    RADDLE_EVENT_CHAIN_END);
 }
 
+/* A run that names the handler keeps it, also once nobody wants what it takes: it is torn
+ * down with the run, and nobody waits for anything. */
+static void
+test_dropped_while_named (void)
+{
+  g_autoptr (HostKit) kit = host_kit_new ();
+  RaddleCollector *collector = raddle_collector_new ();
+  RaddleHandler *handler = raddle_collector_get_handler (collector);
+  g_autoptr (RaddleRun) run = host_kit_start (kit, RADDLE_RUN_CHAIN, "C");
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (raddle_run_add_handler (run, handler, RADDLE_REACH_RUN, &error));
+  host_kit_settle (kit, run);
+  g_object_add_weak_pointer (G_OBJECT (handler), (gpointer *) &handler);
+  g_object_unref (collector);
+  g_assert_nonnull (handler);
+  g_assert_cmpint (raddle_handler_get_state (handler), ==, RADDLE_HANDLER_RUNNING);
+  finish (run);
+  host_kit_settle (kit, run);
+  g_clear_object (&run);
+  kit_poll_until (kit->kit, handler == NULL);
+}
+
 static void
 test_properties (void)
 {
@@ -423,6 +446,7 @@ main (int argc,
 
   g_test_add_func ("/collector/tree", test_tree);
   g_test_add_func ("/collector/properties", test_properties);
+  g_test_add_func ("/collector/dropped-while-named", test_dropped_while_named);
   g_test_add_func ("/collector/json", test_json);
   g_test_add_func ("/collector/deep", test_deep);
   g_test_add_func ("/collector/wide", test_wide);
