@@ -92,7 +92,7 @@ event_cb (RaddleHandler *handler,
   if (raddle_event_get_event_type (event) == RADDLE_EVENT_LLM_NEW_TOKEN)
     print_text (self, raddle_event_get_text (event),
                 raddle_event_get_text_length (event));
-  else
+  else if (self->result == NULL) /* a caller that cancels may have had it before */
     self->result = raddle_result_ref (raddle_event_get_result (event));
 
   return TRUE;
