@@ -387,6 +387,8 @@ test_late_calls (void)
   g_assert_cmpuint (count_timed_out (a), <, N_RUNS);
   kit_iterate_until (kit, count_timed_out (a) == N_RUNS);
   each_start (a, probe_release);
+  g_clear_pointer (&crowd, crowd_free);
+  kit_close (kit); /* where the machine is slow the last calls are late too */
   kit_iterate_until (kit, count_inside (a) == 0);
 }
 
