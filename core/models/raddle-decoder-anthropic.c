@@ -23,8 +23,17 @@ typedef struct
   GString *scanned;      /* the text of the event that was scanned last */
   gboolean started;
   gboolean stopped;
-  RaddleUsage usage;
+  RaddleDelta usage;
 } State;
+
+static const RaddleUsageFigure figures[] = {
+  RADDLE_USAGE_FIGURE (NULL, "input_tokens", usage.input),
+  RADDLE_USAGE_FIGURE (NULL, "output_tokens", usage.output),
+  RADDLE_USAGE_FIGURE (NULL, "cache_read_input_tokens", usage.cache_read),
+  RADDLE_USAGE_FIGURE (NULL, "cache_creation_input_tokens", usage.cache_write),
+  RADDLE_USAGE_FIGURE ("output_tokens_details", "thinking_tokens", usage.reasoning),
+  { NULL }
+};
 
 static gpointer
 new_state (void)
@@ -33,7 +42,7 @@ new_state (void)
 
   raddle_tool_calls_init (&state->tools);
   state->scanned = g_string_new (NULL);
-  state->usage = (RaddleUsage) RADDLE_USAGE_NONE;
+  state->usage = (RaddleDelta) RADDLE_DELTA_INIT (RADDLE_DELTA_TYPE_USAGE);
   return state;
 }
 
@@ -65,21 +74,13 @@ read_block (JsonObject *data)
   return index <= G_MAXINT ? (int) index : -1;
 }
 
-/* Emits a text of some type, if there is one. */
 static void
 emit_text (RaddleDecoder *decoder,
            RaddleDeltaType type,
            int block,
            const char *text)
 {
-  RaddleDelta delta = RADDLE_DELTA_INIT (type);
-
-  if (text == NULL)
-    return;
-  delta.block = block;
-  delta.text = text;
-  delta.text_length = strlen (text);
-  raddle_decoder_emit (decoder, &delta);
+  raddle_decoder_emit_text (decoder, type, (RaddlePlace) { block, -1 }, text);
 }
 
 static void
@@ -87,13 +88,7 @@ emit_citation (RaddleDecoder *decoder,
                int block,
                JsonNode *citation)
 {
-  RaddleDelta delta = RADDLE_DELTA_INIT (RADDLE_DELTA_TYPE_CITATION);
-
-  if (raddle_json_node_object (citation) == NULL)
-    return;
-  delta.block = block;
-  delta.json = citation;
-  raddle_decoder_emit (decoder, &delta);
+  raddle_decoder_emit_citation (decoder, (RaddlePlace) { block, -1 }, citation);
 }
 
 static void
@@ -107,65 +102,12 @@ close_tools (RaddleDecoder *decoder,
 
 /* Usage and stop */
 
-static gboolean
-replace_count (gint64 *figure,
-               JsonObject *object,
-               const char *name)
-{
-  gint64 count = raddle_json_get_count (object, name);
-
-  if (count < 0 || count == *figure)
-    return FALSE;
-  *figure = count;
-  return TRUE;
-}
-
 static void
 read_usage (RaddleDecoder *decoder,
             State *state,
             JsonObject *usage)
 {
-  RaddleDelta delta = RADDLE_DELTA_INIT (RADDLE_DELTA_TYPE_USAGE);
-  RaddleUsage *figures = &state->usage;
-  gboolean changed = FALSE;
-
-  changed |= replace_count (&figures->input, usage, "input_tokens");
-  changed |= replace_count (&figures->output, usage, "output_tokens");
-  changed |= replace_count (&figures->cache_read, usage, "cache_read_input_tokens");
-  changed |= replace_count (&figures->cache_write, usage, "cache_creation_input_tokens");
-  changed |= replace_count (&figures->reasoning,
-                            raddle_json_get_object (usage, "output_tokens_details"),
-                            "thinking_tokens");
-  if (!changed)
-    return;
-  figures->source = RADDLE_USAGE_REPORTED;
-  delta.usage = *figures;
-  raddle_decoder_emit (decoder, &delta);
-}
-
-static RaddleStopReason
-map_reason (const char *raw,
-            gboolean client_tool)
-{
-  static const struct
-  {
-    const char *raw;
-    RaddleStopReason reason;
-  } reasons[] = {
-    { "end_turn", RADDLE_STOP_STOP },
-    { "stop_sequence", RADDLE_STOP_STOP },
-    { "max_tokens", RADDLE_STOP_LENGTH },
-    { "model_context_window_exceeded", RADDLE_STOP_LENGTH },
-    { "tool_use", RADDLE_STOP_TOOL_USE },
-    { "refusal", RADDLE_STOP_CONTENT_FILTER },
-    { "pause_turn", RADDLE_STOP_PAUSE },
-  };
-
-  for (guint i = 0; i < G_N_ELEMENTS (reasons); i++)
-    if (g_str_equal (reasons[i].raw, raw))
-      return reasons[i].reason == RADDLE_STOP_STOP && client_tool ? RADDLE_STOP_TOOL_USE
-                                                                  : reasons[i].reason;
-  return RADDLE_STOP_UNKNOWN;
+  raddle_decoder_read_usage (decoder, &state->usage, usage, figures);
 }
 
 /* @object has stop_reason and stop_sequence: the delta of a message, or a whole one. */
@@ -174,33 +116,17 @@ read_stop (RaddleDecoder *decoder,
            State *state,
            JsonObject *object)
 {
-  RaddleDelta delta = RADDLE_DELTA_INIT (RADDLE_DELTA_TYPE_STOP);
+  const char *raw = raddle_json_get_string (object, "stop_reason");
 
-  delta.raw = raddle_json_get_string (object, "stop_reason");
-  if (delta.raw == NULL || state->stopped)
+  if (raw == NULL || state->stopped)
     return;
-  delta.reason = map_reason (delta.raw, state->tools.client);
-  delta.sequence = raddle_json_get_string (object, "stop_sequence");
   state->stopped = TRUE;
-  raddle_decoder_emit (decoder, &delta);
+  raddle_decoder_emit_stop (decoder, -1, raw,
+                            raddle_json_get_string (object, "stop_sequence"),
+                            state->tools.client);
 }
 
 /* Blocks */
-
-static void
-emit_other_block (RaddleDecoder *decoder,
-                  int block,
-                  const char *type,
-                  JsonObject *content)
-{
-  RaddleDelta delta = RADDLE_DELTA_INIT (RADDLE_DELTA_TYPE_BLOCK);
-  g_autoptr (JsonNode) node = json_node_init_object (json_node_alloc (), content);
-
-  delta.block = block;
-  delta.block_type = type;
-  delta.json = node;
-  raddle_decoder_emit (decoder, &delta);
-}
 
 static void
 read_text_block (RaddleDecoder *decoder,
@@ -214,6 +140,25 @@ read_text_block (RaddleDecoder *decoder,
              raddle_json_get_string (content, "text"));
   for (guint i = 0; i < n; i++)
     emit_citation (decoder, block, json_array_get_element (citations, i));
+}
+
+static void
+start_tool (RaddleDecoder *decoder,
+            State *state,
+            int block,
+            JsonObject *content,
+            gboolean server)
+{
+  RaddleToolStart start = {
+    .key = block,
+    .place = { block, -1 },
+    .id = raddle_json_get_string (content, "id"),
+    .name = raddle_json_get_string (content, "name"),
+    .input = json_object_get_member (content, "input"),
+    .server = server ? content : NULL,
+  };
+
+  raddle_tool_calls_start (&state->tools, decoder, &start);
 }
 
 /* A block with what it has: usually nothing in a stream, all of it in a body. */
@@ -240,11 +185,11 @@ read_block_content (RaddleDecoder *decoder,
     emit_text (decoder, RADDLE_DELTA_TYPE_REDACTED_THINKING, block,
                raddle_json_get_string (content, "data"));
   else if (g_str_equal (type, "tool_use"))
-    raddle_tool_calls_start (&state->tools, decoder, block, content, FALSE);
+    start_tool (decoder, state, block, content, FALSE);
   else if (g_str_equal (type, "server_tool_use") || g_str_equal (type, "mcp_tool_use"))
-    raddle_tool_calls_start (&state->tools, decoder, block, content, TRUE);
+    start_tool (decoder, state, block, content, TRUE);
   else
-    emit_other_block (decoder, block, type, content);
+    raddle_decoder_emit_block (decoder, block, type, content);
 }
 
 static void
@@ -280,15 +225,11 @@ read_start (RaddleDecoder *decoder,
             State *state,
             JsonObject *message)
 {
-  RaddleDelta delta = RADDLE_DELTA_INIT (RADDLE_DELTA_TYPE_START);
-
-  if (!state->started)
-    {
-      state->started = TRUE;
-      delta.id = raddle_json_get_string (message, "id");
-      delta.model = raddle_json_get_string (message, "model");
-      raddle_decoder_emit (decoder, &delta);
-    }
+  if (state->started)
+    return;
+  state->started = TRUE;
+  raddle_decoder_emit_start (decoder, raddle_json_get_string (message, "id"),
+                             raddle_json_get_string (message, "model"));
 }
 
 static void
@@ -392,13 +333,6 @@ find_event (const char *type)
   return NULL;
 }
 
-static gboolean
-has_error (JsonObject *data)
-{
-  return raddle_json_get_object (data, "error") != NULL ||
-         raddle_json_get_string (data, "error") != NULL;
-}
-
 static void
 read_event (RaddleDecoder *decoder,
             gpointer state,
@@ -409,7 +343,7 @@ read_event (RaddleDecoder *decoder,
   EventFunc func = find_event (type);
 
   /* Compatible servers send errors bare, or in another provider's shape. */
-  if (func == NULL && (g_str_equal (event, "error") || has_error (data)))
+  if (func == NULL && (g_str_equal (event, "error") || raddle_decoder_error_is_in (data)))
     func = on_error;
   if (func == NULL && type == NULL)
     func = find_event (event);

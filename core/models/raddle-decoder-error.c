@@ -38,6 +38,13 @@ read_request_id (JsonObject *root,
   return id != NULL ? id : raddle_json_get_string (inner, "request_id");
 }
 
+gboolean
+raddle_decoder_error_is_in (JsonObject *root)
+{
+  return raddle_json_get_object (root, "error") != NULL ||
+         raddle_json_get_string (root, "error") != NULL;
+}
+
 /* The shapes: {"error":{type, message, code}}, {"error":"text"}, and the bare object,
  * as in {"object":"error", message, type, code}. FALSE where nothing looks like an
  * error. */

@@ -10,6 +10,27 @@
 
 G_BEGIN_DECLS
 
+/* Where in an answer something stands; -1 where its provider does not count so. */
+typedef struct
+{
+  int block;
+  int choice;
+} RaddlePlace;
+
+/* A figure of a provider's usage: member @name, of the object in @group if that is not
+ * NULL, goes to the gint64 at @offset of a RaddleDelta. The last that is there counts. */
+typedef struct
+{
+  const char *group;
+  const char *name;
+  gsize offset;
+} RaddleUsageFigure;
+
+#define RADDLE_USAGE_FIGURE(group_, name_, member_)                                      \
+  {                                                                                      \
+    group_, name_, G_STRUCT_OFFSET (RaddleDelta, member_)                                \
+  }
+
 typedef struct
 {
   const char *name;
@@ -55,9 +76,37 @@ JsonNode *raddle_decoder_parse_inner  (RaddleDecoder     *self,
                                        gsize              length);
 gsize     raddle_decoder_get_max_event (RaddleDecoder    *self);
 
+/* raddle-decoder-emit.c */
+void      raddle_decoder_emit_start    (RaddleDecoder           *self,
+                                        const char              *id,
+                                        const char              *model);
+void      raddle_decoder_emit_text     (RaddleDecoder           *self,
+                                        RaddleDeltaType          type,
+                                        RaddlePlace              place,
+                                        const char              *text);
+void      raddle_decoder_emit_citation (RaddleDecoder           *self,
+                                        RaddlePlace              place,
+                                        JsonNode                *citation);
+void      raddle_decoder_emit_block    (RaddleDecoder           *self,
+                                        int                      block,
+                                        const char              *type,
+                                        JsonObject              *content);
+void      raddle_decoder_emit_stop     (RaddleDecoder           *self,
+                                        int                      choice,
+                                        const char              *raw,
+                                        const char              *sequence,
+                                        gboolean                 client_tool);
+/* @figures ends with a name NULL; @snapshot, a delta of usage, is kept by the caller. */
+void      raddle_decoder_read_usage    (RaddleDecoder           *self,
+                                        RaddleDelta             *snapshot,
+                                        JsonObject              *usage,
+                                        const RaddleUsageFigure *figures);
+
 /* raddle-decoder-error.c */
 #define RADDLE_CODE_BUFFER_SIZE 32
 
+/* Whether @root holds an error, beside whatever else it has. */
+gboolean raddle_decoder_error_is_in   (JsonObject               *root);
 /* Fills @error from any provider's error object; @code_buffer must live as long. */
 gboolean raddle_decoder_error_read    (RaddleDeltaError         *error,
                                        JsonObject               *root,

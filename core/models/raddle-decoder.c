@@ -52,9 +52,15 @@ find_provider (const char *name)
 const char *const *
 raddle_decoder_get_providers (void)
 {
-  static const char *const names[] = { "anthropic", NULL };
+  static const char *names[G_N_ELEMENTS (providers) + 1];
+  static gsize filled = 0;
 
-  G_STATIC_ASSERT (G_N_ELEMENTS (names) == G_N_ELEMENTS (providers) + 1);
+  if (g_once_init_enter (&filled))
+    {
+      for (guint i = 0; i < G_N_ELEMENTS (providers); i++)
+        names[i] = providers[i]->name;
+      g_once_init_leave (&filled, 1);
+    }
   return names;
 }
 
@@ -435,8 +441,7 @@ judge_answer (RaddleDecoder *self,
       delta.error.detail = detail;
       fail_body (self, &delta, "malformed_json", "body is not JSON");
     }
-  else if (raddle_json_get_object (object, "error") != NULL ||
-           raddle_json_get_string (object, "error") != NULL)
+  else if (raddle_decoder_error_is_in (object))
     judge_error_body (self, object, text);
   else if (self->provider->read_body (self, self->state, object))
     end_or_fail (self, "body has no stop reason", "body");

@@ -14,7 +14,8 @@
 
 typedef struct
 {
-  int block;
+  int key;
+  RaddlePlace place;
   int tool;
   GString *arguments;
   JsonNode *input; /* what the start of the call had */
@@ -46,14 +47,14 @@ raddle_tool_calls_clear (RaddleToolCalls *self)
 
 static Tool *
 find_tool (RaddleToolCalls *self,
-           int block,
+           int key,
            guint *position)
 {
   for (guint i = 0; i < self->open->len; i++)
     {
       Tool *tool = g_ptr_array_index (self->open, i);
 
-      if (tool->block == block)
+      if (tool->key == key)
         {
           *position = i;
           return tool;
@@ -68,6 +69,15 @@ is_blank (const char *text)
   while (g_ascii_isspace (*text))
     text++;
   return *text == '\0';
+}
+
+static void
+set_place (RaddleDelta *delta,
+           const Tool *tool)
+{
+  delta->block = tool->place.block;
+  delta->choice = tool->place.choice;
+  delta->tool = tool->tool;
 }
 
 static void
@@ -93,8 +103,7 @@ emit_tool_end (RaddleDecoder *decoder,
       delta.text = "{}";
       delta.json = raddle_decoder_parse_inner (decoder, delta.text, strlen (delta.text));
     }
-  delta.block = tool->block;
-  delta.tool = tool->tool;
+  set_place (&delta, tool);
   delta.text_length = strlen (delta.text);
   delta.invalid = delta.json == NULL;
   raddle_decoder_emit (decoder, &delta);
@@ -103,10 +112,10 @@ emit_tool_end (RaddleDecoder *decoder,
 void
 raddle_tool_calls_end (RaddleToolCalls *self,
                        RaddleDecoder *decoder,
-                       int block)
+                       int key)
 {
   guint position;
-  Tool *tool = find_tool (self, block, &position);
+  Tool *tool = find_tool (self, key, &position);
 
   if (tool == NULL)
     return;
@@ -116,9 +125,8 @@ raddle_tool_calls_end (RaddleToolCalls *self,
 
 /* What the start of a call has as input, if that says anything. */
 static JsonNode *
-copy_input (JsonObject *content)
+copy_input (JsonNode *input)
 {
-  JsonNode *input = json_object_get_member (content, "input");
   JsonObject *object = raddle_json_node_object (input);
 
   if (object == NULL || json_object_get_size (object) == 0)
@@ -126,53 +134,57 @@ copy_input (JsonObject *content)
   return json_node_copy (input);
 }
 
-/* @content has id, name and perhaps input. A call still open at @block ends before. */
+static Tool *
+add_tool (RaddleToolCalls *self,
+          const RaddleToolStart *start)
+{
+  Tool *tool = g_new0 (Tool, 1);
+
+  tool->key = start->key;
+  tool->place = start->place;
+  tool->tool = self->n_started++;
+  tool->arguments = g_string_new (NULL);
+  tool->input = copy_input (start->input);
+  g_ptr_array_add (self->open, tool);
+  self->client |= start->server == NULL;
+  return tool;
+}
+
+/* A call that is still open under the same key ends before. */
 void
 raddle_tool_calls_start (RaddleToolCalls *self,
                          RaddleDecoder *decoder,
-                         int block,
-                         JsonObject *content,
-                         gboolean server)
+                         const RaddleToolStart *start)
 {
   RaddleDelta delta = RADDLE_DELTA_INIT (RADDLE_DELTA_TYPE_TOOL_START);
   g_autoptr (JsonNode) node = NULL;
-  Tool *tool;
 
-  raddle_tool_calls_end (self, decoder, block);
+  raddle_tool_calls_end (self, decoder, start->key);
   if (self->open->len == MAX_OPEN)
     {
       raddle_decoder_fail (decoder, "too_many_tools",
                            "too many tool calls are open at once");
       return;
     }
-  tool = g_new0 (Tool, 1);
-  tool->block = block;
-  tool->tool = self->n_started++;
-  tool->arguments = g_string_new (NULL);
-  tool->input = copy_input (content);
-  g_ptr_array_add (self->open, tool);
-  self->client |= !server;
-
-  delta.block = block;
-  delta.tool = tool->tool;
-  delta.id = raddle_json_get_string (content, "id");
-  delta.name = raddle_json_get_string (content, "name");
-  delta.server = server;
-  if (server)
-    delta.json = node = json_node_init_object (json_node_alloc (), content);
+  set_place (&delta, add_tool (self, start));
+  delta.id = start->id;
+  delta.name = start->name;
+  delta.server = start->server != NULL;
+  if (delta.server)
+    delta.json = node = json_node_init_object (json_node_alloc (), start->server);
   raddle_decoder_emit (decoder, &delta);
 }
 
-/* A piece of the arguments of the call at @block; NULL, or no such call: nothing. */
+/* A piece of the arguments of a call; NULL, or no such call: nothing. */
 void
 raddle_tool_calls_add (RaddleToolCalls *self,
                        RaddleDecoder *decoder,
-                       int block,
+                       int key,
                        const char *text)
 {
   RaddleDelta delta = RADDLE_DELTA_INIT (RADDLE_DELTA_TYPE_TOOL_ARGS);
   guint position;
-  Tool *tool = find_tool (self, block, &position);
+  Tool *tool = find_tool (self, key, &position);
 
   if (tool == NULL || text == NULL)
     return;
@@ -185,8 +197,7 @@ raddle_tool_calls_add (RaddleToolCalls *self,
       return;
     }
   g_string_append_len (tool->arguments, text, delta.text_length);
-  delta.block = block;
-  delta.tool = tool->tool;
+  set_place (&delta, tool);
   raddle_decoder_emit (decoder, &delta);
 }
 
