@@ -94,3 +94,103 @@ raddle_response_head_get (const RaddleResponseHead *self,
 
   return g_hash_table_lookup (self->headers, name);
 }
+
+/* Reading */
+
+/* A line of the head and where the next one begins; FALSE: its end has not come. */
+static gboolean
+take_line (const char **at,
+           const char *end,
+           char **line)
+{
+  const char *from = *at;
+  const char *feed = memchr (from, '\n', end - from);
+
+  if (feed == NULL)
+    return FALSE;
+  *at = feed + 1;
+  *line = g_strndup (from, feed - from);
+  if (g_str_has_suffix (*line, "\r"))
+    (*line)[strlen (*line) - 1] = '\0';
+  return TRUE;
+}
+
+/* As in "HTTP/1.1 200 OK"; 0 for what is none. */
+static guint
+read_status (const char *line)
+{
+  const char *digits;
+
+  if (!g_str_has_prefix (line, "HTTP/"))
+    return 0;
+  digits = line + strcspn (line, " ");
+  digits += strspn (digits, " ");
+  if (strspn (digits, "0123456789") != 3)
+    return 0;
+  return (guint) g_ascii_strtoull (digits, NULL, 10);
+}
+
+static void
+read_header (RaddleResponseHead *self,
+             char *line)
+{
+  char *colon = strchr (line, ':');
+
+  if (colon == NULL || colon == line)
+    return;
+  *colon = '\0';
+  raddle_response_head_set (self, line, g_strstrip (colon + 1));
+}
+
+static RaddleResponseHead *
+read_head (const char **at,
+           const char *end,
+           gboolean *wrong)
+{
+  g_autoptr (RaddleResponseHead) self = NULL;
+  char *text;
+
+  while (take_line (at, end, &text))
+    {
+      g_autofree char *line = text;
+
+      if (self == NULL && read_status (line) == 0)
+        {
+          *wrong = TRUE;
+          return NULL;
+        }
+      if (self == NULL)
+        self = raddle_response_head_new (read_status (line));
+      else if (*line == '\0')
+        return g_steal_pointer (&self);
+      else
+        read_header (self, line);
+    }
+  return NULL;
+}
+
+/* Reads the head of an answer as HTTP writes it, past those that only say to wait. Gives
+ * its length and @head (transfer full); 0 where it is not whole yet, -1 where it is none. */
+gssize
+raddle_response_head_parse (const char *bytes,
+                            gsize length,
+                            RaddleResponseHead **head)
+{
+  const char *at = bytes;
+  gboolean wrong = FALSE;
+
+  g_return_val_if_fail (bytes != NULL || length == 0, -1);
+  g_return_val_if_fail (head != NULL, -1);
+
+  *head = NULL;
+  do
+    {
+      g_clear_pointer (head, raddle_response_head_free);
+      if (length > 0)
+        *head = read_head (&at, bytes + length, &wrong);
+    }
+  while (*head != NULL && (*head)->status < 200);
+  if (*head != NULL)
+    return at - bytes;
+  return wrong || length > RADDLE_RESPONSE_HEAD_MAX ? -1 : 0;
+}

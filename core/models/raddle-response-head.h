@@ -6,6 +6,9 @@
 
 G_BEGIN_DECLS
 
+/* A head of more bytes is none. */
+#define RADDLE_RESPONSE_HEAD_MAX (256 * 1024)
+
 /* What a server said before the body. */
 typedef struct
 {
@@ -22,6 +25,9 @@ void                raddle_response_head_set  (RaddleResponseHead       *self,
                                                const char               *value);
 const char         *raddle_response_head_get  (const RaddleResponseHead *self,
                                                const char               *name);
+gssize              raddle_response_head_parse (const char               *bytes,
+                                                gsize                     length,
+                                                RaddleResponseHead      **head);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (RaddleResponseHead, raddle_response_head_free)
 
