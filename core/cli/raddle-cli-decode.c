@@ -36,8 +36,10 @@ typedef struct
   char *provider;
   int chunk;
   char *meta;
+  gboolean http;
   char *file;
-  RaddleResponseHead *head;
+  RaddleResponseHead *head; /* NULL with --http until it was read */
+  GByteArray *start;        /* with --http: what has come of the head */
   char *last_id;
   RaddleDecoder *decoder; /* one of these two */
   RaddleSseReader *sse;
@@ -50,6 +52,7 @@ decode_clear (Decode *self)
   g_free (self->meta);
   g_free (self->file);
   g_free (self->last_id);
+  g_clear_pointer (&self->start, g_byte_array_unref);
   g_clear_pointer (&self->head, raddle_response_head_free);
   g_clear_pointer (&self->decoder, raddle_decoder_free);
   g_clear_pointer (&self->sse, raddle_sse_reader_free);
@@ -236,10 +239,11 @@ read_meta (Decode *self)
   return good;
 }
 
+/* What is not said is taken for the stream that the provider sends. */
 static void
 guess_content_type (Decode *self)
 {
-  const char *type = "text/event-stream";
+  const char *type = NULL;
 
   if (self->head->content_type != NULL)
     return;
@@ -247,7 +251,19 @@ guess_content_type (Decode *self)
     type = "application/json";
   else if (g_str_has_suffix (self->file, ".ndjson"))
     type = "application/x-ndjson";
-  raddle_response_head_set (self->head, "content-type", type);
+  else if (g_str_has_suffix (self->file, ".sse"))
+    type = "text/event-stream";
+  if (type != NULL)
+    raddle_response_head_set (self->head, "content-type", type);
+}
+
+/* Only one provider's streams are no server-sent events. */
+static void
+guess_provider (Decode *self)
+{
+  if (self->provider == NULL)
+    self->provider = g_strdup (g_str_has_suffix (self->file, ".ndjson") ? "ollama"
+                                                                        : "anthropic");
 }
 
 /* Input */
@@ -255,16 +271,17 @@ guess_content_type (Decode *self)
 static gboolean
 is_event_stream (const RaddleResponseHead *head)
 {
-  return head->status == 200 && g_strcmp0 (head->content_type, "text/event-stream") == 0;
+  return head->status == 200 &&
+         (head->content_type == NULL ||
+          g_str_equal (head->content_type, "text/event-stream"));
 }
 
 static void
 make_reader (Decode *self)
 {
-  if (self->provider != NULL && !g_str_equal (self->provider, "sse"))
+  guess_provider (self);
+  if (!g_str_equal (self->provider, "sse"))
     self->decoder = raddle_decoder_new (self->provider, self->head, take_delta, NULL);
-  else if (self->provider == NULL)
-    self->decoder = raddle_decoder_new ("anthropic", self->head, take_delta, NULL);
   else if (is_event_stream (self->head))
     {
       self->sse = raddle_sse_reader_new (print_sse, NULL);
@@ -289,6 +306,33 @@ feed_pieces (Decode *self,
       else if (self->decoder != NULL)
         raddle_decoder_feed (self->decoder, bytes + at, MIN (piece, length - at));
     }
+}
+
+/* Gathers the head that stands before the body; then the rest of @bytes is fed. */
+static gboolean
+feed_start (Decode *self,
+            const guint8 *bytes,
+            gsize length)
+{
+  gssize head_length;
+
+  if (self->head != NULL)
+    {
+      feed_pieces (self, bytes, length);
+      return TRUE;
+    }
+  g_byte_array_append (self->start, bytes, length);
+  head_length = raddle_response_head_parse ((const char *) self->start->data,
+                                            self->start->len, &self->head);
+  if (head_length < 0)
+    g_printerr ("raddle decode: %s: does not begin with an HTTP status line and headers\n",
+                self->file);
+  if (head_length <= 0)
+    return head_length == 0;
+  make_reader (self);
+  feed_pieces (self, self->start->data + head_length, self->start->len - head_length);
+  g_byte_array_set_size (self->start, 0);
+  return TRUE;
 }
 
 /* A full buffer where --chunk is given, so that the pieces are even; else what is
@@ -318,23 +362,11 @@ read_some (int fd,
 }
 
 static int
-decode_fd (Decode *self,
-           int fd)
+finish (Decode *self)
 {
-  gsize size = self->chunk > 0 ? MAX (READ_SIZE / self->chunk, 1) * (gsize) self->chunk
-                               : READ_SIZE;
-  g_autofree guint8 *buffer = g_malloc (size);
-  gssize n;
-
-  while ((n = read_some (fd, buffer, size, self->chunk > 0)) > 0)
+  if (self->head == NULL)
     {
-      feed_pieces (self, buffer, n);
-      if (!raddle_cli_flush ())
-        return EXIT_FAILED;
-    }
-  if (n < 0)
-    {
-      g_printerr ("raddle decode: cannot read %s: %s\n", self->file, g_strerror (errno));
+      g_printerr ("raddle decode: %s: ends within the HTTP headers\n", self->file);
       return EXIT_FAILED;
     }
   if (self->sse != NULL)
@@ -345,10 +377,48 @@ decode_fd (Decode *self,
 }
 
 static int
+decode_fd (Decode *self,
+           int fd)
+{
+  gsize size = self->chunk > 0 ? MAX (READ_SIZE / self->chunk, 1) * (gsize) self->chunk
+                               : READ_SIZE;
+  g_autofree guint8 *buffer = g_malloc (size);
+  gssize n;
+
+  while ((n = read_some (fd, buffer, size, self->chunk > 0)) > 0)
+    {
+      if (!feed_start (self, buffer, n) || !raddle_cli_flush ())
+        return EXIT_FAILED;
+    }
+  if (n < 0)
+    {
+      g_printerr ("raddle decode: cannot read %s: %s\n", self->file, g_strerror (errno));
+      return EXIT_FAILED;
+    }
+  return finish (self);
+}
+
+static gboolean
+read_head (Decode *self)
+{
+  if (self->http)
+    {
+      self->start = g_byte_array_new ();
+      return TRUE;
+    }
+  self->head = raddle_response_head_new (200);
+  if (!read_meta (self))
+    return FALSE;
+  guess_content_type (self);
+  make_reader (self);
+  return TRUE;
+}
+
+static int
 decode_file (Decode *self)
 {
   int fd = STDIN_FILENO;
-  int status;
+  int status = EXIT_FAILED;
 
   if (!g_str_equal (self->file, "-"))
     fd = open (self->file, O_RDONLY | O_CLOEXEC);
@@ -357,14 +427,8 @@ decode_file (Decode *self)
       g_printerr ("raddle decode: cannot open %s: %s\n", self->file, g_strerror (errno));
       return EXIT_FAILED;
     }
-  self->head = raddle_response_head_new (200);
-  status = EXIT_FAILED;
-  if (read_meta (self))
-    {
-      guess_content_type (self);
-      make_reader (self);
-      status = decode_fd (self, fd);
-    }
+  if (read_head (self))
+    status = decode_fd (self, fd);
   if (fd != STDIN_FILENO)
     close (fd);
   return status;
@@ -376,11 +440,17 @@ static gboolean
 check_arguments (Decode *self,
                  int *status)
 {
+  g_autofree char *known =
+    g_strjoinv (", ", (char **) raddle_decoder_get_providers ());
+
   if (self->chunk != WHOLE && (self->chunk < 1 || self->chunk > MAX_CHUNK))
     *status = raddle_cli_usage_error ("decode", "--chunk goes from 1 to %d", MAX_CHUNK);
   else if (self->provider != NULL && !is_known_provider (self->provider))
     *status = raddle_cli_usage_error (
-      "decode", "unknown provider \"%s\"; there are anthropic and sse", self->provider);
+      "decode", "unknown provider \"%s\"; there are %s and sse", self->provider, known);
+  else if (self->http && self->meta != NULL)
+    *status = raddle_cli_usage_error (
+      "decode", "--http and --meta both tell the head; give one of them");
   else
     return TRUE;
   return FALSE;
@@ -394,11 +464,14 @@ parse_arguments (Decode *self,
 {
   const GOptionEntry entries[] = {
     { "provider", 0, 0, G_OPTION_ARG_STRING, &self->provider,
-      "Whose stream it is: anthropic (default), or sse for the bare events", "NAME" },
+      "Whose stream it is: anthropic (default), chat, responses or ollama, or sse for the "
+      "bare events", "NAME" },
     { "chunk", 0, 0, G_OPTION_ARG_INT, &self->chunk, "Read in pieces of so many bytes",
       "BYTES" },
     { "meta", 0, 0, G_OPTION_ARG_FILENAME, &self->meta,
       "Status, headers and the like of the answer, as a JSON object", "FILE" },
+    { "http", 0, 0, G_OPTION_ARG_NONE, &self->http,
+      "FILE begins with the status line and headers", NULL },
     { NULL }
   };
   const RaddleCliSyntax syntax = {

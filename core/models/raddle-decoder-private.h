@@ -31,18 +31,27 @@ typedef struct
     group_, name_, G_STRUCT_OFFSET (RaddleDelta, member_)                                \
   }
 
+/* What a provider's answer is when it comes piece by piece. */
+typedef enum
+{
+  RADDLE_STREAM_SSE,
+  RADDLE_STREAM_NDJSON,
+} RaddleStreamForm;
+
 typedef struct
 {
   const char *name;
+  RaddleStreamForm form;
   gpointer (*new_state) (void);
   void (*free_state) (gpointer state);
   /* One event of a stream in one of its commonest shapes, whatever its name; FALSE: it
-   * is none, and nothing happened. Must do exactly what read_event would. */
+   * is none, and nothing happened. Must do exactly what read_event would. May be NULL. */
   gboolean (*scan_event) (RaddleDecoder *decoder,
                           gpointer       state,
                           const char    *data,
                           gsize          length);
-  /* One event of a stream; @event is the name that the SSE layer gave it. */
+  /* One event of a stream; @event is the name that the SSE layer gave it, "message" where
+   * there is none. */
   void (*read_event) (RaddleDecoder *decoder,
                       gpointer       state,
                       const char    *event,
@@ -59,15 +68,20 @@ typedef struct
 } RaddleDecoderProvider;
 
 extern const RaddleDecoderProvider raddle_decoder_anthropic;
+extern const RaddleDecoderProvider raddle_decoder_chat;
+extern const RaddleDecoderProvider raddle_decoder_ollama;
+extern const RaddleDecoderProvider raddle_decoder_responses;
 
 void      raddle_decoder_emit         (RaddleDecoder     *self,
                                        const RaddleDelta *delta);
-/* These three end the answer; a provider returns at once after them. */
+/* These four end the answer; a provider returns at once after them. */
 void      raddle_decoder_end          (RaddleDecoder     *self,
                                        const char        *via);
 void      raddle_decoder_fail         (RaddleDecoder     *self,
                                        const char        *kind,
                                        const char        *message);
+void      raddle_decoder_fail_error   (RaddleDecoder     *self,
+                                       const RaddleDeltaError *error);
 void      raddle_decoder_fail_object  (RaddleDecoder     *self,
                                        JsonObject        *root);
 /* Parses a text inside an event; the event's own tree stays as it is. */

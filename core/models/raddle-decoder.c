@@ -9,6 +9,7 @@
 
 #include "models/raddle-decoder-private.h"
 
+#include "models/raddle-ndjson-reader.h"
 #include "models/raddle-sse-reader.h"
 #include "models/raddle-utf8.h"
 
@@ -23,7 +24,8 @@ struct _RaddleDecoder
   RaddleResponseHead *head;
   RaddleDeltaFunc func;
   gpointer user_data;
-  RaddleSseReader *sse; /* NULL: the body is collected */
+  RaddleSseReader *sse; /* one of these two; both NULL: the body is collected */
+  RaddleNdjsonReader *ndjson;
   GByteArray *body;
   gsize max_body;
   gsize max_event;
@@ -35,9 +37,13 @@ struct _RaddleDecoder
 
 static const RaddleDecoderProvider *const providers[] = {
   &raddle_decoder_anthropic,
+  &raddle_decoder_chat,
+  &raddle_decoder_responses,
+  &raddle_decoder_ollama,
 };
 
 static void take_sse (const RaddleSseItem *item, gpointer user_data);
+static void take_ndjson (const RaddleNdjsonItem *item, gpointer user_data);
 
 static const RaddleDecoderProvider *
 find_provider (const char *name)
@@ -64,15 +70,43 @@ raddle_decoder_get_providers (void)
   return names;
 }
 
-/* An answer without a content type is taken for what was asked for. */
 static gboolean
-is_event_stream (const RaddleResponseHead *head)
+is_stream_type (RaddleStreamForm form,
+                const char *type)
 {
-  return head->status == 200 && (head->content_type == NULL ||
-                                 g_str_equal (head->content_type, "text/event-stream"));
+  switch (form)
+    {
+    case RADDLE_STREAM_SSE:
+      return g_str_equal (type, "text/event-stream");
+    case RADDLE_STREAM_NDJSON:
+      return g_str_equal (type, "application/x-ndjson") ||
+             g_str_equal (type, "application/ndjson") ||
+             g_str_equal (type, "application/jsonl");
+    }
+  g_return_val_if_reached (FALSE);
 }
 
-/* NULL for an unknown provider. @head NULL: the bare body of an event stream. */
+/* An answer without a content type is taken for what was asked for. */
+static gboolean
+is_stream (const RaddleDecoder *self)
+{
+  return self->head->status == 200 &&
+         (self->head->content_type == NULL ||
+          is_stream_type (self->provider->form, self->head->content_type));
+}
+
+static void
+make_reader (RaddleDecoder *self)
+{
+  if (!is_stream (self))
+    self->body = g_byte_array_new ();
+  else if (self->provider->form == RADDLE_STREAM_NDJSON)
+    self->ndjson = raddle_ndjson_reader_new (take_ndjson, self);
+  else
+    self->sse = raddle_sse_reader_new (take_sse, self);
+}
+
+/* NULL for an unknown provider. @head NULL: the bare body of a stream. */
 RaddleDecoder *
 raddle_decoder_new (const char *provider,
                     const RaddleResponseHead *head,
@@ -97,10 +131,7 @@ raddle_decoder_new (const char *provider,
   self->max_event = RADDLE_SSE_MAX_EVENT;
   self->max_body = self->head->status == 200 ? RADDLE_SSE_MAX_EVENT
                                              : RADDLE_DECODER_MAX_ERROR_BODY;
-  if (is_event_stream (self->head))
-    self->sse = raddle_sse_reader_new (take_sse, self);
-  else
-    self->body = g_byte_array_new ();
+  make_reader (self);
   raddle_json_text_init (&self->json);
   raddle_json_text_init (&self->inner);
   return self;
@@ -113,6 +144,7 @@ raddle_decoder_free (RaddleDecoder *self)
     return;
   self->provider->free_state (self->state);
   g_clear_pointer (&self->sse, raddle_sse_reader_free);
+  g_clear_pointer (&self->ndjson, raddle_ndjson_reader_free);
   g_clear_pointer (&self->body, g_byte_array_unref);
   raddle_json_text_clear (&self->json);
   raddle_json_text_clear (&self->inner);
@@ -134,6 +166,8 @@ raddle_decoder_set_limits (RaddleDecoder *self,
     self->max_body = max_event;
   if (self->sse != NULL)
     raddle_sse_reader_set_limits (self->sse, max_line, max_event);
+  if (self->ndjson != NULL)
+    raddle_ndjson_reader_set_limit (self->ndjson, MIN (max_line, max_event));
 }
 
 /* Whether the commonest documents are read without a tree, as they are from the start;
@@ -194,6 +228,8 @@ emit_end (RaddleDecoder *self,
   self->done = TRUE;
   if (self->sse != NULL)
     raddle_sse_reader_stop (self->sse);
+  if (self->ndjson != NULL)
+    raddle_ndjson_reader_stop (self->ndjson);
 }
 
 static void
@@ -234,6 +270,21 @@ raddle_decoder_fail (RaddleDecoder *self,
 
 /* An error that the provider sent in its stream. */
 void
+raddle_decoder_fail_error (RaddleDecoder *self,
+                           const RaddleDeltaError *error)
+{
+  RaddleDelta delta = RADDLE_DELTA_INIT (RADDLE_DELTA_TYPE_ERROR);
+
+  delta.error = *error;
+  delta.error.phase = "stream";
+  if (error->message == NULL)
+    delta.error.message = error->kind != NULL ? error->kind
+                                              : "the provider reported an error";
+  emit_error (self, &delta, "error");
+}
+
+/* The same, read from the object that holds it. */
+void
 raddle_decoder_fail_object (RaddleDecoder *self,
                             JsonObject *root)
 {
@@ -241,11 +292,7 @@ raddle_decoder_fail_object (RaddleDecoder *self,
   char code_buffer[RADDLE_CODE_BUFFER_SIZE];
 
   raddle_decoder_error_read (&delta.error, root, code_buffer);
-  delta.error.phase = "stream";
-  if (delta.error.message == NULL)
-    delta.error.message = delta.error.kind != NULL ? delta.error.kind
-                                                   : "the provider reported an error";
-  emit_error (self, &delta, "error");
+  raddle_decoder_fail_error (self, &delta.error);
 }
 
 /* The stream or body is over and the provider had not ended it. */
@@ -305,7 +352,8 @@ take_document (RaddleDecoder *self,
   JsonNode *node;
   JsonObject *object;
 
-  if (self->scanner && self->provider->scan_event (self, self->state, data, length))
+  if (self->scanner && self->provider->scan_event != NULL &&
+      self->provider->scan_event (self, self->state, data, length))
     return TRUE;
   if (is_keep_alive (data, length))
     return TRUE;
@@ -382,6 +430,40 @@ take_sse (const RaddleSseItem *item,
       end_or_fail (self, INCOMPLETE, "eof");
       break;
     case RADDLE_SSE_RETRY:
+      break;
+    }
+}
+
+/* What a stream ends with in the middle of a line counts only if it is whole. */
+static void
+take_line (RaddleDecoder *self,
+           const RaddleNdjsonItem *item)
+{
+  JsonNode *node = raddle_json_text_parse (&self->json, item->data, item->data_length);
+  JsonObject *object = raddle_json_node_object (node);
+
+  if (object != NULL)
+    self->provider->read_event (self, self->state, "message", object);
+  else if (node == NULL && item->ended)
+    raddle_decoder_fail (self, "malformed_json", "line is not JSON");
+}
+
+static void
+take_ndjson (const RaddleNdjsonItem *item,
+             gpointer user_data)
+{
+  RaddleDecoder *self = user_data;
+
+  switch (item->type)
+    {
+    case RADDLE_NDJSON_LINE:
+      take_line (self, item);
+      break;
+    case RADDLE_NDJSON_LIMIT:
+      raddle_decoder_fail (self, item->kind, item->message);
+      break;
+    case RADDLE_NDJSON_EOF:
+      end_or_fail (self, INCOMPLETE, "eof");
       break;
     }
 }
@@ -501,6 +583,8 @@ raddle_decoder_feed (RaddleDecoder *self,
     return;
   if (self->sse != NULL)
     raddle_sse_reader_feed (self->sse, bytes, length);
+  else if (self->ndjson != NULL)
+    raddle_ndjson_reader_feed (self->ndjson, bytes, length);
   else
     collect_body (self, bytes, length);
 }
@@ -515,6 +599,8 @@ raddle_decoder_finish (RaddleDecoder *self)
     return;
   if (self->sse != NULL)
     raddle_sse_reader_finish (self->sse);
+  else if (self->ndjson != NULL)
+    raddle_ndjson_reader_finish (self->ndjson);
   else
     judge_body (self);
 }

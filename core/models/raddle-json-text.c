@@ -126,3 +126,14 @@ raddle_json_get_count (JsonObject *object,
 {
   return raddle_json_node_count (get_member (object, name));
 }
+
+/* FALSE for anything but true. */
+gboolean
+raddle_json_is_true (JsonObject *object,
+                     const char *name)
+{
+  JsonNode *node = get_member (object, name);
+
+  return node != NULL && JSON_NODE_HOLDS_VALUE (node) &&
+         json_node_get_value_type (node) == G_TYPE_BOOLEAN && json_node_get_boolean (node);
+}

@@ -50,5 +50,7 @@ const char       *raddle_json_get_string  (JsonObject     *object,
                                            const char     *name);
 gint64            raddle_json_get_count   (JsonObject     *object,
                                            const char     *name);
+gboolean          raddle_json_is_true     (JsonObject     *object,
+                                           const char     *name);
 
 G_END_DECLS

@@ -143,7 +143,7 @@ add_tool (RaddleToolCalls *self,
   tool->key = start->key;
   tool->place = start->place;
   tool->tool = self->n_started++;
-  tool->arguments = g_string_new (NULL);
+  tool->arguments = g_string_new (start->arguments);
   tool->input = copy_input (start->input);
   g_ptr_array_add (self->open, tool);
   self->client |= start->server == NULL;

@@ -11,10 +11,11 @@ typedef struct
 {
   int key; /* what its provider tells the calls that are open apart by */
   RaddlePlace place;
-  const char *id;     /* or NULL */
-  const char *name;   /* or NULL */
-  JsonNode *input;    /* the arguments if no piece of them comes, or NULL */
-  JsonObject *server; /* the whole block of a server's tool; NULL: the client's */
+  const char *id;        /* or NULL */
+  const char *name;      /* or NULL */
+  JsonNode *input;       /* the arguments if no piece of them comes, or NULL */
+  const char *arguments; /* the same as text, told only at the end; or NULL */
+  JsonObject *server;    /* the whole block of a server's tool; NULL: the client's */
 } RaddleToolStart;
 
 typedef struct

@@ -209,11 +209,12 @@ static gboolean
 is_body (const char *name)
 {
   return (g_str_has_suffix (name, ".sse") || g_str_has_suffix (name, ".txt") ||
-          g_str_has_suffix (name, ".json")) &&
-         !g_str_has_suffix (name, ".meta.json");
+          g_str_has_suffix (name, ".ndjson") || g_str_has_suffix (name, ".json")) &&
+         !g_str_has_suffix (name, ".meta.json") && !g_str_has_prefix (name, "huge_line");
 }
 
-/* All copied streams through the program. */
+/* All copied streams through the program; HTTP errors are all providers' alike, and their
+ * meta files say whose they are. */
 static void
 test_decode (Scene *scene,
              gconstpointer data)
@@ -232,10 +233,39 @@ test_decode (Scene *scene,
 
       if (!is_body (name))
         continue;
-      decode_one (scene, g_str_equal (folder, "sse") ? "sse" : "anthropic", file,
+      decode_one (scene, g_str_equal (folder, "http") ? "chat" : folder, file,
                   n_files++ % 2 == 0 ? 1 : 7);
     }
   g_assert_cmpuint (n_files, >, 10);
+}
+
+/* Whole answers, with the head that a file or a pipe cuts anywhere. */
+static void
+test_decode_captures (Scene *scene,
+                      gconstpointer data)
+{
+  static const char *const captures[][2] = {
+    { "anthropic", "anthropic" },     { "anthropic-nonstream", "anthropic" },
+    { "err-401-anthropic", "anthropic" }, { "oai-chat-tools", "chat" },
+    { "oai-chat-nonstream", "chat" }, { "err-badjson", "chat" },
+    { "oai-responses", "responses" },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (captures); i++)
+    {
+      g_autofree char *base =
+        g_test_build_filename (G_TEST_DIST, "conformance", "captures", captures[i][0],
+                               NULL);
+      g_autofree char *expected_file = g_strconcat (base, ".expected.jsonl", NULL);
+      g_autofree char *expected = NULL;
+      g_autoptr (Program) program = NULL;
+
+      g_assert_true (g_file_get_contents (expected_file, &expected, NULL, NULL));
+      program = scene_run (scene, "exec $0 decode --http --provider %s --chunk %u '%s.http'",
+                           captures[i][1], i % 2 == 0 ? 1 : 13, base);
+      g_assert_cmpint (program->status, ==, 0);
+      assert_lines_mean (program->output->str, expected);
+    }
 }
 
 typedef struct
@@ -274,7 +304,15 @@ test_decode_usage (Scene *scene,
   static const Case cases[] = {
     { "$0 decode", 2, NULL, "raddle decode: too few arguments" },
     { "$0 decode a b", 2, NULL, "surplus argument 'b'" },
-    { "$0 decode --provider zebra a.sse", 2, NULL, "unknown provider \"zebra\"" },
+    { "$0 decode --provider zebra a.sse", 2, NULL,
+      "unknown provider \"zebra\"; there are anthropic, chat, responses, ollama and sse" },
+    { "$0 decode --http --meta a.sse a.sse", 2, NULL, "--http and --meta" },
+    { "$0 decode --http a.sse", 1, NULL, "a.sse: does not begin with an HTTP" },
+    { "$0 decode --http cut.http", 1, NULL, "cut.http: ends within the HTTP headers" },
+    { "$0 decode --http --provider sse html.http", 0, "\"why\":\"content_type\"", NULL },
+    { "$0 decode --http html.http", 0, "\"status\":502", "Bad Gateway" },
+    { "$0 decode --provider ollama - <a.ndjson", 0, "\"via\":\"done\"", NULL },
+    { "$0 decode a.ndjson", 0, "\"via\":\"done\"", NULL },
     { "$0 decode --chunk -1 a.sse", 2, NULL, "--chunk goes from 1" },
     { "$0 decode --chunk 0 a.sse", 2, NULL, "--chunk goes from 1" },
     { "$0 decode --chunk x a.sse", 2, NULL, "raddle decode: " },
@@ -291,6 +329,14 @@ test_decode_usage (Scene *scene,
   };
 
   scene_write (scene, "a.sse", "%s", STREAM_WHOLE);
+  scene_write (scene, "a.ndjson", "%s",
+               "{\"model\":\"m\",\"response\":\"Hi\",\"done\":true,"
+               "\"done_reason\":\"stop\"}");
+  scene_write (scene, "cut.http", "%s", "HTTP/1.1 200 OK\r\nContent-Type: text/ev");
+  scene_write (scene, "html.http", "%s",
+               "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 502 Bad Gateway\r\n"
+               "Content-Type: text/html; charset=utf-8\r\n\r\n"
+               "<html><title>502 Bad Gateway</title></html>\n");
   check_cases (scene, cases, G_N_ELEMENTS (cases));
 }
 
@@ -550,7 +596,11 @@ main (int argc,
   add ("inspect", NULL, test_inspect);
   add ("decode/sse", "sse", test_decode);
   add ("decode/anthropic", "anthropic", test_decode);
+  add ("decode/chat", "chat", test_decode);
+  add ("decode/responses", "responses", test_decode);
+  add ("decode/ollama", "ollama", test_decode);
   add ("decode/http", "http", test_decode);
+  add ("decode/captures", NULL, test_decode_captures);
   add ("decode/usage", NULL, test_decode_usage);
   add ("replay", NULL, test_replay);
   add ("replay-several", NULL, test_replay_several);
