@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Owns the rules by which pieces of tool calls find together. The protocol says: by index,
- * with id and name on the first piece. Servers leave the index out, give 0 to all, repeat
- * id and name or send them empty, name a call after its arguments began, or send the
- * arguments as an object. Runs where the decoder is fed. Must never give a piece to two
- * calls, or begin a call before its name is known.
+/* Owns the rules by which pieces of tool calls find together. The protocol says: by
+ * index, with id and name on the first piece. Servers leave the index out, give 0 to
+ * all, repeat id and name or send them empty, name a call after its arguments began, or
+ * send the arguments as an object. Runs where the decoder is fed. Must never give a
+ * piece to two calls, or begin a call before its name is known.
  */
 
 #include "models/raddle-chat-calls.h"
@@ -178,8 +178,10 @@ static const char *
 read_arguments (JsonObject *function,
                 char **text)
 {
-  JsonNode *node = function != NULL ? json_object_get_member (function, "arguments") : NULL;
+  JsonNode *node = NULL;
 
+  if (function != NULL)
+    node = json_object_get_member (function, "arguments");
   if (node == NULL || !(JSON_NODE_HOLDS_OBJECT (node) || JSON_NODE_HOLDS_ARRAY (node)))
     return raddle_json_node_string (node);
   *text = json_to_string (node, FALSE);

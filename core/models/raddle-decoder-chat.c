@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* What the chunks of the OpenAI chat completions API mean, and of those who speak it
- * after their own fashion: vLLM, llama.cpp, OpenRouter, DeepSeek, Azure, Ollama. Looks for
- * an error before anything else in a chunk; never takes the first choice for granted,
- * since there may be none, or several that end one by one. The answer is complete when
- * each choice seen has a reason. Runs where the decoder is fed. Must never expect a member
- * to be there or to be of a type.
+ * after their own fashion: vLLM, llama.cpp, OpenRouter, DeepSeek, Azure, Ollama. Looks
+ * for an error before anything else in a chunk; never takes the first choice for
+ * granted, since there may be none, or several that end one by one. The answer is
+ * complete when each choice seen has a reason. Runs where the decoder is fed. Must never
+ * expect a member to be there or to be of a type.
  */
 
 #include "models/raddle-decoder-private.h"
 
 #include "models/raddle-chat-calls.h"
+#include "models/raddle-chat-scan.h"
 
 #include <string.h>
 
@@ -27,6 +28,7 @@ typedef struct
 typedef struct
 {
   GPtrArray *choices; /* of Choice, as they came */
+  RaddleChatScan scan;
   gboolean started;
   RaddleDelta usage;
 } State;
@@ -57,6 +59,7 @@ new_state (void)
   State *state = g_new0 (State, 1);
 
   state->choices = g_ptr_array_new_with_free_func (choice_free);
+  raddle_chat_scan_init (&state->scan);
   state->usage = (RaddleDelta) RADDLE_DELTA_INIT (RADDLE_DELTA_TYPE_USAGE);
   return state;
 }
@@ -66,6 +69,7 @@ free_state (gpointer data)
 {
   State *state = data;
 
+  raddle_chat_scan_clear (&state->scan);
   g_ptr_array_unref (state->choices);
   g_free (state);
 }
@@ -114,7 +118,8 @@ ensure_choice (RaddleDecoder *decoder,
     }
   if (state->choices->len == MAX_CHOICES)
     {
-      raddle_decoder_fail (decoder, "too_many_choices", "the answer has too many choices");
+      raddle_decoder_fail (decoder, "too_many_choices",
+                           "the answer has too many choices");
       return NULL;
     }
   choice = g_new0 (Choice, 1);
@@ -273,6 +278,26 @@ read_event (RaddleDecoder *decoder,
     read_chunk (decoder, state, data);
 }
 
+/* The first chunk is for the long way, which tells of the start. */
+static gboolean
+scan_event (RaddleDecoder *decoder,
+            gpointer data,
+            const char *event,
+            gsize length)
+{
+  State *state = data;
+  RaddleChatScan *scan = &state->scan;
+
+  if (!state->started || !raddle_chat_scan_read (scan, event, length))
+    return FALSE;
+  if (ensure_choice (decoder, state, scan->choice) != NULL)
+    raddle_decoder_emit_text (decoder, scan->thinking ? RADDLE_DELTA_TYPE_THINKING
+                                                      : RADDLE_DELTA_TYPE_TEXT,
+                              (RaddlePlace) { -1, scan->choice },
+                              scan->text->len > 0 ? scan->text->str : NULL);
+  return TRUE;
+}
+
 static gboolean
 read_body (RaddleDecoder *decoder,
            gpointer state,
@@ -288,6 +313,7 @@ const RaddleDecoderProvider raddle_decoder_chat = {
   .name = "chat",
   .new_state = new_state,
   .free_state = free_state,
+  .scan_event = scan_event,
   .read_event = read_event,
   .read_body = read_body,
   .is_complete = is_complete,

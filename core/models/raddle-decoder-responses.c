@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What the events of the OpenAI Responses API mean. Every text comes up to three times, as
- * deltas, when its part is done and when its item is: the first that comes counts. Four
- * events end an answer. Runs where the decoder is fed. Must never expect a member to be
- * there or to be of a type.
+/* What the events of the OpenAI Responses API mean. Every text comes up to three times,
+ * as deltas, when its part is done and when its item is: the first that comes counts.
+ * Four events end an answer. Runs where the decoder is fed. Must never expect a member
+ * to be there or to be of a type.
  */
 
 #include "models/raddle-decoder-private.h"

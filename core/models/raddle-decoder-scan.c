@@ -13,10 +13,9 @@
 
 #include "models/raddle-decoder-scan.h"
 
-#include <string.h>
+#include "models/raddle-scan-words.h"
 
-/* More digits than this may not fit an int. */
-#define MAX_INDEX_DIGITS 9
+#include <string.h>
 
 /* Words of JSON: as servers write them, and one by one for those that put white space
  * between. */
@@ -47,133 +46,20 @@ static const Phrase kinds[] = {
           "\"input_json_delta\"", ",", "\"partial_json\"", ":"),
 };
 
-static const char *
-skip_space (const char *at,
-            const char *end)
-{
-  while (at < end && (*at == ' ' || *at == '\t' || *at == '\n' || *at == '\r'))
-    at++;
-  return at;
-}
-
-static gboolean
-take_bytes (const char **at,
-            const char *end,
-            const char *bytes,
-            gsize length)
-{
-  if ((gsize) (end - *at) < length || memcmp (*at, bytes, length) != 0)
-    return FALSE;
-  *at += length;
-  return TRUE;
-}
-
 /* Takes the words and the white space around them. */
 static gboolean
 take_phrase (const char **at,
              const char *end,
              const Phrase *phrase)
 {
-  if (!take_bytes (at, end, phrase->joined, phrase->length))
+  if (!raddle_scan_bytes (at, end, phrase->joined, phrase->length))
     for (const char *const *word = phrase->words; *word != NULL; word++)
       {
-        *at = skip_space (*at, end);
-        if (!take_bytes (at, end, *word, strlen (*word)))
+        *at = raddle_scan_space (*at, end);
+        if (!raddle_scan_bytes (at, end, *word, strlen (*word)))
           return FALSE;
       }
-  *at = skip_space (*at, end);
-  return TRUE;
-}
-
-static gboolean
-take_index (const char **at,
-            const char *end,
-            int *index)
-{
-  const char *from = *at;
-
-  *index = 0;
-  while (*at < end && g_ascii_isdigit (**at) && *at - from < MAX_INDEX_DIGITS)
-    *index = *index * 10 + *(*at)++ - '0';
-  if (*at == from || (*from == '0' && *at - from > 1))
-    return FALSE;
-  return *at < end && !g_ascii_isdigit (**at);
-}
-
-/* The character of a \u escape, whose digits are at @at; 0 for what needs mending, or a
- * second half. */
-static gunichar
-read_unicode (const char *at,
-              const char *end)
-{
-  gunichar c = 0;
-
-  if (end - at < 4)
-    return 0;
-  for (guint i = 0; i < 4; i++)
-    {
-      int digit = g_ascii_xdigit_value (at[i]);
-
-      if (digit < 0)
-        return 0;
-      c = c * 16 + digit;
-    }
-  return c >= 0xd800 && c <= 0xdfff ? 0 : c;
-}
-
-/* @at stands at the backslash. */
-static gboolean
-take_escape (const char **at,
-             const char *end,
-             GString *text)
-{
-  static const char letters[] = "\"\\/bfnrt";
-  static const char meanings[] = "\"\\/\b\f\n\r\t";
-  const char *letter;
-  gunichar c;
-
-  if (end - *at < 2 || (*at)[1] == '\0')
-    return FALSE;
-  letter = strchr (letters, (*at)[1]);
-  if (letter != NULL)
-    {
-      g_string_append_c (text, meanings[letter - letters]);
-      *at += 2;
-      return TRUE;
-    }
-  if ((*at)[1] != 'u')
-    return FALSE;
-  c = read_unicode (*at + 2, end);
-  if (c == 0)
-    return FALSE;
-  g_string_append_unichar (text, c);
-  *at += 6;
-  return TRUE;
-}
-
-/* A string up to its closing quote, and what it says. */
-static gboolean
-take_string (const char **at,
-             const char *end,
-             GString *text)
-{
-  if (!take_bytes (at, end, "\"", 1))
-    return FALSE;
-  for (;;)
-    {
-      const char *from = *at;
-
-      while (*at < end && **at != '"' && **at != '\\' && (guint8) **at >= 0x20)
-        (*at)++;
-      g_string_append_len (text, from, *at - from);
-      if (*at == end)
-        return FALSE;
-      if (**at == '"')
-        break;
-      if (**at != '\\' || !take_escape (at, end, text))
-        return FALSE;
-    }
-  (*at)++;
+  *at = raddle_scan_space (*at, end);
   return TRUE;
 }
 
@@ -213,9 +99,9 @@ raddle_decoder_scan (const char *data,
   end = at + length;
   g_string_truncate (text, 0);
   return take_phrase (&at, end, &opening) &&
-         take_index (&at, end, &scan->block) &&
+         raddle_scan_index (&at, end, &scan->block) &&
          take_phrase (&at, end, &middle) &&
          take_kind (&at, end, &scan->type) &&
-         take_string (&at, end, text) &&
+         raddle_scan_string (&at, end, text) &&
          take_phrase (&at, end, &closing) && at == end;
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Turns bytes into the lines of newline-delimited JSON, however the bytes are cut. Only a
- * line feed ends a line: a CR before it is white space to JSON, and U+2028 is a character
- * like others. Lines with nothing but white space are no lines. The last one counts without
- * its line feed, but says so. Runs on whatever thread feeds it, one at a time. Must never
- * hold more than one line, never look at a byte twice for a line end, and must not be freed
- * from its own callback.
+/* Turns bytes into the lines of newline-delimited JSON, however the bytes are cut. Only
+ * a line feed ends a line: a CR before it is white space to JSON, and U+2028 is a
+ * character like others. Lines with nothing but white space are no lines. The last one
+ * counts without its line feed, but says so. Runs on whatever thread feeds it, one at a
+ * time. Must never hold more than one line, never look at a byte twice for a line end,
+ * and must not be freed from its own callback.
  */
 
 #include "models/raddle-ndjson-reader.h"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Owns the finding of items: by output index, or where a server leaves that out, by the id
- * that its deltas name, which may be the call's. Owns also the memory of what came, since
- * every `.done` repeats what deltas said before. Runs where the decoder is fed. Must never
- * grow without bound.
+/* Owns the finding of items: by output index, or where a server leaves that out, by the
+ * id that its deltas name, which may be the call's. Owns also the memory of what came,
+ * since every `.done` repeats what deltas said before. Runs where the decoder is fed.
+ * Must never grow without bound.
  */
 
 #include "models/raddle-response-items.h"

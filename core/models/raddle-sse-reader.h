@@ -6,8 +6,8 @@
 
 G_BEGIN_DECLS
 
-#define RADDLE_SSE_MAX_LINE (8 * 1024 * 1024)
-#define RADDLE_SSE_MAX_EVENT (64 * 1024 * 1024)
+#define RADDLE_SSE_MAX_LINE (16 * 1024 * 1024)
+#define RADDLE_SSE_MAX_EVENT (16 * 1024 * 1024)
 
 typedef struct _RaddleSseReader RaddleSseReader;
 

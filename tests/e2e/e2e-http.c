@@ -628,8 +628,8 @@ main (int argc,
   add ("unknown-host", NULL, test_unknown_host);
   add ("wrong-scheme", NULL, test_wrong_scheme);
   add ("silent", NULL, test_silent);
-  add ("long-line/7", GSIZE_TO_POINTER (7), test_long_line);
-  add ("long-line/10", GSIZE_TO_POINTER (10), test_too_long_line);
+  add ("long-line/15", GSIZE_TO_POINTER (15), test_long_line);
+  add ("long-line/17", GSIZE_TO_POINTER (17), test_too_long_line);
   add ("long-line/40", GSIZE_TO_POINTER (40), test_too_long_line);
   add ("key/missing", NULL, test_missing_key);
   add ("key/bad", NULL, test_bad_key);

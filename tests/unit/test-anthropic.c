@@ -443,7 +443,7 @@ test_line_too_long (void)
       g_assert_cmpstr (
         lines, ==,
         START_LINE "{\"type\":\"error\",\"phase\":\"stream\",\"kind\":\"line_too_long\","
-                   "\"message\":\"a line of the stream is longer than 8.0\302\240MiB\","
+                   "\"message\":\"a line of the stream is longer than 16.0\302\240MiB\","
                    "\"retryable\":false}\n" ERROR_END);
     }
 }

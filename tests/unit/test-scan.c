@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The scanner of usual deltas: that it takes those that servers send, that it leaves
+/* The scanners of usual deltas: that each takes those that servers send, that it leaves
  * alone what it must, and that with it and without it everything means the same, for all
  * shapes that are one step away from a usual one. */
 
 #include "decode-lines.h"
 
+#include "models/raddle-chat-scan.h"
 #include "models/raddle-decoder-scan.h"
 
 #define DELTA(index_, rest_)                                                             \
@@ -22,12 +23,33 @@
   "\"type\":\"tool_use\",\"id\":\"t\",\"name\":\"f\"}}\n\n"
 #define PING "data: {\"type\":\"ping\"}\n\n"
 
+#define CHUNK(choices_) \
+  "{\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":1700000000," \
+  "\"model\":\"m\",\"choices\":[" choices_ "]}"
+#define CHOICE(index_, delta_) \
+  "{\"index\":" index_ ",\"delta\":{" delta_ "},\"finish_reason\":null}"
+#define CHAT(delta_) CHUNK (CHOICE ("0", delta_))
+#define FIRST "data: " CHAT ("\"role\":\"assistant\",\"content\":\"\"") "\n\n"
+#define STOPPED "{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}"
+#define STOP "data: " CHUNK (STOPPED) "\n\n"
+
+/* A stream that a document may stand in. */
+typedef struct
+{
+  const char *provider;
+  const char *before;
+  const char *after;
+} Around;
+
+static const Around around_anthropic = { "anthropic", CALL, PING };
+static const Around around_chat = { "chat", FIRST, STOP };
+
 typedef struct
 {
   const char *name;
   const char *document;
   RaddleScanType type;
-  int block;
+  int block;        /* or choice */
   const char *text; /* NULL: not for the scanner */
 } Case;
 
@@ -89,15 +111,82 @@ static const Case cases[] = {
     0, 0, NULL },
 };
 
+/* As OpenAI, llama.cpp, DeepSeek, OpenRouter and others write them. */
+static const Case chat_cases[] = {
+  { "chat/text", CHAT ("\"content\":\"Hi\""), RADDLE_SCAN_TEXT, 0, "Hi" },
+  { "chat/openai",
+    "{\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":0,\"model\":\"m\","
+    "\"service_tier\":\"default\",\"system_fingerprint\":null,\"choices\":[{\"index\":3,"
+    "\"delta\":{\"content\":\" \\u00e9\\n\"},\"logprobs\":null,\"finish_reason\":null}],"
+    "\"usage\":null,\"obfuscation\":\"x7\"}",
+    RADDLE_SCAN_TEXT, 3, " \xc3\xa9\n" },
+  { "chat/llamacpp",
+    "{\"choices\":[{\"finish_reason\":null,\"index\":0,\"delta\":{\"content\":\"x\"}}],"
+    "\"created\":1,\"id\":\"c\",\"model\":\"m\",\"system_fingerprint\":\"b1\","
+    "\"object\":\"chat.completion.chunk\"}",
+    RADDLE_SCAN_TEXT, 0, "x" },
+  { "chat/deepseek", CHAT ("\"content\":null,\"reasoning_content\":\"hm\""),
+    RADDLE_SCAN_THINKING, 0, "hm" },
+  { "chat/deepseek-text", CHAT ("\"content\":\"42\",\"reasoning_content\":null"),
+    RADDLE_SCAN_TEXT, 0, "42" },
+  { "chat/vllm", CHAT ("\"reasoning\":\"hm\",\"content\":\"\""), RADDLE_SCAN_THINKING, 0,
+    "hm" },
+  { "chat/role", CHAT ("\"role\":\"assistant\",\"content\":\"x\",\"refusal\":null"),
+    RADDLE_SCAN_TEXT, 0, "x" },
+  { "chat/space",
+    " { \"choices\" : [ { \"index\" : 0 , \"delta\" :\t{ \"content\" : \" x \" } } ] } ",
+    RADDLE_SCAN_TEXT, 0, " x " },
+
+  { "chat/not/empty-text", CHAT ("\"content\":\"\""), 0, 0, NULL },
+  { "chat/not/both", CHAT ("\"content\":\"x\",\"reasoning\":\"y\""), 0, 0, NULL },
+  { "chat/not/twice", CHAT ("\"content\":\"\",\"content\":\"y\""), 0, 0, NULL },
+  { "chat/not/no-delta", CHUNK ("{\"index\":0,\"finish_reason\":null}"), 0, 0, NULL },
+  { "chat/not/no-index", CHUNK ("{\"delta\":{\"content\":\"x\"}}"), 0, 0, NULL },
+  { "chat/not/two-choices",
+    CHUNK (CHOICE ("0", "\"content\":\"x\"") "," CHOICE ("1", "\"content\":\"y\"")), 0, 0,
+    NULL },
+  { "chat/not/no-choice", CHUNK (""), 0, 0, NULL },
+  { "chat/not/finish",
+    CHUNK ("{\"index\":0,\"delta\":{\"content\":\"x\"},\"finish_reason\":\"stop\"}"), 0,
+    0, NULL },
+  { "chat/not/tool", CHAT ("\"tool_calls\":[]"), 0, 0, NULL },
+  { "chat/not/usage",
+    "{\"choices\":[" CHOICE ("0", "\"content\":\"x\"") "],\"usage\":{\"total_tokens\":1}"
+    "}",
+    0, 0, NULL },
+  { "chat/not/error",
+    "{\"choices\":[" CHOICE ("0", "\"content\":\"x\"") "],\"error\":\"no\"}", 0, 0,
+    NULL },
+  { "chat/not/object-error",
+    "{\"object\":\"error\",\"choices\":[" CHOICE ("0", "\"content\":\"x\"") "]}", 0, 0,
+    NULL },
+  { "chat/not/escaped-object",
+    "{\"object\":\"err\\u006fr\",\"choices\":[" CHOICE ("0", "\"content\":\"x\"") "]}", 0,
+    0, NULL },
+  { "chat/not/created-zeros",
+    "{\"created\":01,\"choices\":[" CHOICE ("0", "\"content\":\"x\"") "]}", 0, 0, NULL },
+  { "chat/not/index-beyond", CHUNK (CHOICE ("4294967296", "\"content\":\"x\"")), 0, 0,
+    NULL },
+  { "chat/not/trailing-comma", CHAT ("\"content\":\"x\","), 0, 0, NULL },
+  { "chat/not/two", CHAT ("\"content\":\"x\"") CHAT ("\"content\":\"x\""), 0, 0, NULL },
+};
+
+static gboolean
+is_chat (const Case *self)
+{
+  return g_str_has_prefix (self->name, "chat/");
+}
+
 static char *
-decode (const char *bytes,
+decode (const char *provider,
+        const char *bytes,
         gsize length,
         gboolean scanner)
 {
   GString *out = g_string_new (NULL);
   g_autoptr (RaddleDecoder) decoder = NULL;
 
-  decoder = raddle_decoder_new ("anthropic", NULL, append_delta_line, out);
+  decoder = raddle_decoder_new (provider, NULL, append_delta_line, out);
   raddle_decoder_set_scanner (decoder, scanner);
   raddle_decoder_feed (decoder, (const guint8 *) bytes, length);
   raddle_decoder_finish (decoder);
@@ -106,11 +195,12 @@ decode (const char *bytes,
 
 /* @stream means the same both ways; gives what. */
 static char *
-decode_both_ways (const char *stream,
+decode_both_ways (const char *provider,
+                  const char *stream,
                   gsize length)
 {
-  char *scanned = decode (stream, length, TRUE);
-  g_autofree char *parsed = decode (stream, length, FALSE);
+  char *scanned = decode (provider, stream, length, TRUE);
+  g_autofree char *parsed = decode (provider, stream, length, FALSE);
 
   if (g_strcmp0 (scanned, parsed) != 0)
     g_test_message ("of %s", stream);
@@ -118,37 +208,111 @@ decode_both_ways (const char *stream,
   return scanned;
 }
 
+/* @document, or where a scanner may remember @first, twice behind that. */
 static void
-check_document (const char *document,
+check_document (const Around *around,
+                const char *first,
+                const char *document,
                 gsize length)
 {
-  g_autoptr (GString) stream = g_string_new (CALL "data: ");
+  g_autoptr (GString) stream = g_string_new (around->before);
   g_autofree char *lines = NULL;
 
-  g_string_append_len (stream, document, length);
-  g_string_append (stream, "\n\n" PING);
-  lines = decode_both_ways (stream->str, stream->len);
+  if (first != NULL)
+    g_string_append_printf (stream, "data: %s\n\n", first);
+  for (guint i = 0; i < (first != NULL ? 2u : 1u); i++)
+    {
+      g_string_append (stream, "data: ");
+      g_string_append_len (stream, document, length);
+      g_string_append (stream, "\n\n");
+    }
+  g_string_append (stream, around->after);
+  lines = decode_both_ways (around->provider, stream->str, stream->len);
+}
+
+static const Around *
+get_around (const Case *self)
+{
+  return is_chat (self) ? &around_chat : &around_anthropic;
+}
+
+/* What only remembering scanners need to have seen. */
+static const char *
+get_first (const Case *self)
+{
+  return is_chat (self) ? self->document : NULL;
+}
+
+static void
+check_scan (const Case *self,
+            const char *exact,
+            gsize length)
+{
+  g_autoptr (GString) text = g_string_new ("left over");
+  RaddleScan scan;
+  gboolean taken = raddle_decoder_scan (exact, length, &scan, text);
+
+  g_assert_cmpint (taken, ==, self->text != NULL);
+  if (!taken)
+    return;
+  g_assert_cmpint (scan.type, ==, self->type);
+  g_assert_cmpint (scan.block, ==, self->block);
+  g_assert_cmpstr (text->str, ==, self->text);
+}
+
+/* The second time it is the one before. */
+static void
+check_chat_scan (const Case *self,
+                 const char *exact,
+                 gsize length)
+{
+  RaddleChatScan scan;
+
+  raddle_chat_scan_init (&scan);
+  for (guint i = 0; i < 2; i++)
+    {
+      g_assert_cmpint (raddle_chat_scan_read (&scan, exact, length), ==,
+                       self->text != NULL);
+      if (self->text == NULL)
+        continue;
+      g_assert_cmpint (scan.thinking, ==, self->type == RADDLE_SCAN_THINKING);
+      g_assert_cmpint (scan.choice, ==, self->block);
+      g_assert_cmpstr (scan.text->str, ==, self->text);
+    }
+  raddle_chat_scan_clear (&scan);
 }
 
 static void
 test_case (gconstpointer data)
 {
   const Case *self = data;
-  g_autoptr (GString) text = g_string_new ("left over");
   gsize length = strlen (self->document);
   g_autofree char *exact = g_memdup2 (self->document, length + 1);
-  gboolean taken;
-  RaddleScan scan;
 
-  taken = raddle_decoder_scan (exact, length, &scan, text);
-  g_assert_cmpint (taken, ==, self->text != NULL);
-  if (taken)
-    {
-      g_assert_cmpint (scan.type, ==, self->type);
-      g_assert_cmpint (scan.block, ==, self->block);
-      g_assert_cmpstr (text->str, ==, self->text);
-    }
-  check_document (self->document, length);
+  if (is_chat (self))
+    check_chat_scan (self, exact, length);
+  else
+    check_scan (self, exact, length);
+  check_document (get_around (self), get_first (self), self->document, length);
+}
+
+static gboolean
+is_taken (const Case *self,
+          const char *part,
+          gsize length)
+{
+  g_autoptr (GString) text = g_string_new (NULL);
+  RaddleChatScan chat;
+  RaddleScan scan;
+  gboolean taken;
+
+  if (!is_chat (self))
+    return raddle_decoder_scan (part, length, &scan, text);
+  raddle_chat_scan_init (&chat);
+  raddle_chat_scan_read (&chat, self->document, strlen (self->document));
+  taken = raddle_chat_scan_read (&chat, part, length);
+  raddle_chat_scan_clear (&chat);
+  return taken;
 }
 
 /* Nothing is read beyond the end, and no beginning is taken for a whole. */
@@ -156,17 +320,15 @@ static void
 test_cut (gconstpointer data)
 {
   const Case *self = data;
-  g_autoptr (GString) text = g_string_new (NULL);
   gsize length = strlen (self->document);
-  RaddleScan scan;
+  gsize whole = length - g_str_has_suffix (self->document, " ");
 
   for (gsize at = 0; at < length; at++)
     {
       g_autofree char *part = g_memdup2 (self->document, at);
-      gboolean taken = raddle_decoder_scan (part, at, &scan, text);
 
-      g_assert_true (!taken || g_str_has_prefix (self->name, "space/everywhere"));
-      check_document (self->document, at);
+      g_assert_true (at >= whole || !is_taken (self, part, at));
+      check_document (get_around (self), get_first (self), self->document, at);
     }
 }
 
@@ -178,6 +340,8 @@ static void
 test_near (gconstpointer data)
 {
   const Case *self = data;
+  const Around *around = get_around (self);
+  const char *first = get_first (self);
   gsize length = strlen (self->document);
 
   for (gsize at = 0; at <= length; at++)
@@ -187,17 +351,17 @@ test_near (gconstpointer data)
       for (gsize i = 0; i < sizeof others - 1; i++)
         {
           g_string_insert_c (near, at, others[i]);
-          check_document (near->str, near->len);
+          check_document (around, first, near->str, near->len);
           g_string_erase (near, at, 1);
           if (at == length)
             continue;
           near->str[at] = others[i];
-          check_document (near->str, near->len);
+          check_document (around, first, near->str, near->len);
           near->str[at] = self->document[at];
         }
       if (at < length)
         g_string_erase (near, at, 1);
-      check_document (near->str, near->len);
+      check_document (around, first, near->str, near->len);
     }
 }
 
@@ -215,7 +379,7 @@ test_bytes (void)
         g_string_append (document, before[i]);
         g_string_append_c (document, byte);
         g_string_append (document, "b" TEXT_END);
-        check_document (document->str, document->len);
+        check_document (&around_anthropic, NULL, document->str, document->len);
       }
 }
 
@@ -234,9 +398,40 @@ test_escapes (void)
         g_string_append_printf (stream, c % 2 == 0 ? "\\u%04x" : "\\u%04X", c);
       g_string_append (stream, TEXT_END "\n\n");
     }
-  lines = decode_both_ways (stream->str, stream->len);
+  lines = decode_both_ways ("anthropic", stream->str, stream->len);
   each = g_strsplit (lines, "\n", -1);
   g_assert_cmpuint (g_strv_length (each), ==, 0x10000 / 16 + 3);
+}
+
+/* What a scanner remembers of one chunk must not be used for another. */
+static void
+test_in_turn (void)
+{
+  static const char *const chunks[] = {
+    CHAT ("\"content\":\"a\""),
+    CHAT ("\"content\":\"a\\u00e9\""),
+    CHAT ("\"reasoning\":\"a\""),
+    CHUNK (CHOICE ("1", "\"content\":\"b\"")),
+    CHUNK (CHOICE ("10", "\"content\":\"b\"")),
+    CHAT ("\"content\":\"\""),
+    CHAT ("\"content\":\"c\",\"reasoning\":\"d\""),
+    CHAT ("\"content\":\"\",\"reasoning\":\"d\""),
+    CHAT ("\"content\":\"a\",\"reasoning\":\"\""),
+    CHUNK ("{\"index\":1,\"delta\":{},\"finish_reason\":\"stop\"}"),
+    "",
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (chunks); i++)
+    for (guint j = 0; j < G_N_ELEMENTS (chunks); j++)
+      for (guint k = 0; k < G_N_ELEMENTS (chunks); k++)
+        {
+          g_autofree char *stream =
+            g_strdup_printf (FIRST "data: %s\n\ndata: %s\n\ndata: %s\n\n" STOP, chunks[i],
+                             chunks[j], chunks[k]);
+          g_autofree char *lines = decode_both_ways ("chat", stream, strlen (stream));
+
+          g_assert_nonnull (strstr (lines, "\"end\""));
+        }
 }
 
 /* The end of an answer and limits hold for what is scanned, too. */
@@ -264,16 +459,26 @@ test_limits (void)
 }
 
 static void
-add_cases (const char *what,
-           GTestDataFunc func,
-           gboolean only_taken)
+add_case (const char *what,
+          GTestDataFunc func,
+          const Case *self)
 {
-  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
-    {
-      g_autofree char *name = g_strdup_printf ("/scan/%s/%s", what, cases[i].name);
+  g_autofree char *name = g_strdup_printf ("/scan/%s/%s", what, self->name);
 
-      if (!only_taken || cases[i].text != NULL)
-        g_test_add_data_func (name, &cases[i], func);
+  g_test_add_data_func (name, self, func);
+}
+
+static void
+add_cases (const Case *table,
+           guint n)
+{
+  for (guint i = 0; i < n; i++)
+    {
+      add_case ("case", test_case, &table[i]);
+      if (table[i].text == NULL)
+        continue;
+      add_case ("cut", test_cut, &table[i]);
+      add_case ("near", test_near, &table[i]);
     }
 }
 
@@ -283,11 +488,11 @@ main (int argc,
 {
   g_test_init (&argc, &argv, NULL);
 
-  add_cases ("case", test_case, FALSE);
-  add_cases ("cut", test_cut, TRUE);
-  add_cases ("near", test_near, TRUE);
+  add_cases (cases, G_N_ELEMENTS (cases));
+  add_cases (chat_cases, G_N_ELEMENTS (chat_cases));
   g_test_add_func ("/scan/bytes", test_bytes);
   g_test_add_func ("/scan/escapes", test_escapes);
+  g_test_add_func ("/scan/in-turn", test_in_turn);
   g_test_add_func ("/scan/limits", test_limits);
 
   return g_test_run ();
