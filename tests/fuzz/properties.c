@@ -3,9 +3,10 @@
 /* The properties of the readers, for the fuzzers and for a test over the conformance
  * streams: the output is the same whole, byte by byte and cut at a place that the input
  * itself gives; all text is valid UTF-8; there is one end, and nothing follows it;
- * after an error only the end; JSON that the checker takes, json-glib takes too; with the
- * scanner of usual deltas and without it everything means the same; a cassette that was
- * taken is written so that it is taken again, with all its exchanges.
+ * after an error only the end; one start, one stop for each choice and one life for each
+ * tool call; complete only after a stop; JSON that the checker takes, json-glib takes too;
+ * with the scanner of usual deltas and without it everything means the same; a cassette
+ * that was taken is written so that it is taken again, with all its exchanges.
  */
 
 #include "properties.h"
@@ -13,6 +14,7 @@
 #include "models/raddle-cassette.h"
 #include "models/raddle-decoder.h"
 #include "models/raddle-json-text.h"
+#include "models/raddle-ndjson-reader.h"
 #include "models/raddle-sse-reader.h"
 
 #include <string.h>
@@ -31,10 +33,32 @@
 
 typedef struct
 {
+  const char *provider; /* of deltas */
   GString *out;
   gboolean error;
   gboolean ended;
+  gboolean started;
+  GHashTable *stops; /* choices that have stopped */
+  GHashTable *tools; /* calls, by choice and number, to whether they are open */
 } Record;
+
+static void
+record_init (Record *self,
+             const char *provider)
+{
+  *self = (Record) { .provider = provider, .out = g_string_new (NULL) };
+  self->stops = g_hash_table_new (NULL, NULL);
+  self->tools = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, NULL);
+}
+
+static void
+record_clear (Record *self)
+{
+  if (self->out != NULL)
+    g_string_free (self->out, TRUE);
+  g_hash_table_unref (self->stops);
+  g_hash_table_unref (self->tools);
+}
 
 typedef void (*ReadFunc) (Record *record, const guint8 *bytes, gsize length, gsize chunk,
                           gsize cut);
@@ -92,6 +116,7 @@ feed_pieces (void (*feed) (gpointer reader, const guint8 *bytes, gsize length),
 
 static void
 check_cuts (ReadFunc read,
+            const char *provider,
             const guint8 *bytes,
             gsize length)
 {
@@ -105,20 +130,23 @@ check_cuts (ReadFunc read,
 
   for (guint i = 0; i < G_N_ELEMENTS (ways); i++)
     {
-      Record record = { g_string_new (NULL), FALSE, FALSE };
+      Record record;
 
+      record_init (&record, provider);
       read (&record, bytes, length, ways[i].chunk,
             ways[i].cut ? get_cut (bytes, length) : 0);
       require (record.ended);
       if (i == 0)
         {
           first_length = record.out->len;
-          first = g_string_free (record.out, FALSE);
-          continue;
+          first = g_string_free (g_steal_pointer (&record.out), FALSE);
         }
-      require (record.out->len == first_length);
-      require (memcmp (record.out->str, first, first_length) == 0);
-      g_string_free (record.out, TRUE);
+      else
+        {
+          require (record.out->len == first_length);
+          require (memcmp (record.out->str, first, first_length) == 0);
+        }
+      record_clear (&record);
     }
 }
 
@@ -185,7 +213,67 @@ void
 check_sse_properties (const guint8 *bytes,
                       gsize length)
 {
-  check_cuts (read_sse, bytes, length);
+  check_cuts (read_sse, NULL, bytes, length);
+}
+
+/* Lines */
+
+static void
+take_line (const RaddleNdjsonItem *item,
+           gpointer user_data)
+{
+  Record *record = user_data;
+
+  require (!record->ended);
+  switch (item->type)
+    {
+    case RADDLE_NDJSON_LINE:
+      require (item->data_length > 0);
+      /* What is mended grows to three bytes for one. */
+      require (item->data_length <= 3 * MAX_LINE);
+      require (memchr (item->data, '\n', item->data_length) == NULL);
+      require_utf8 (item->data, item->data_length);
+      g_string_append_len (record->out, item->data, item->data_length + 1);
+      g_string_append_c (record->out, item->ended ? '|' : '~');
+      break;
+    case RADDLE_NDJSON_LIMIT:
+      record->ended = TRUE;
+      g_string_append (record->out, item->message);
+      break;
+    case RADDLE_NDJSON_EOF:
+      record->ended = TRUE;
+      break;
+    }
+  g_string_append_printf (record->out, "<%d>", item->type);
+}
+
+static void
+feed_ndjson (gpointer reader,
+             const guint8 *bytes,
+             gsize length)
+{
+  raddle_ndjson_reader_feed (reader, bytes, length);
+}
+
+static void
+read_ndjson (Record *record,
+             const guint8 *bytes,
+             gsize length,
+             gsize chunk,
+             gsize cut)
+{
+  g_autoptr (RaddleNdjsonReader) reader = raddle_ndjson_reader_new (take_line, record);
+
+  raddle_ndjson_reader_set_limit (reader, MAX_LINE);
+  feed_pieces (feed_ndjson, reader, bytes, length, chunk, cut);
+  raddle_ndjson_reader_finish (reader);
+}
+
+void
+check_ndjson_properties (const guint8 *bytes,
+                         gsize length)
+{
+  check_cuts (read_ndjson, NULL, bytes, length);
 }
 
 /* Deltas */
@@ -203,6 +291,61 @@ require_texts (const RaddleDelta *delta)
     require (texts[i] == NULL || g_utf8_validate (texts[i], -1, NULL));
   if (delta->text != NULL)
     require (delta->text_length == strlen (delta->text) && delta->text_length > 0);
+}
+
+/* A call starts once, gets its arguments and ends once. */
+static void
+require_call (Record *record,
+              const RaddleDelta *delta)
+{
+  gint64 key = delta->choice * ((gint64) 1 << 32) + delta->tool;
+  gpointer open;
+  gboolean known = g_hash_table_lookup_extended (record->tools, &key, NULL, &open);
+
+  require (delta->tool >= 0);
+  if (delta->type == RADDLE_DELTA_TYPE_TOOL_START)
+    require (!known);
+  else
+    require (known && GPOINTER_TO_INT (open));
+  g_hash_table_replace (record->tools, g_memdup2 (&key, sizeof key),
+                        GINT_TO_POINTER (delta->type != RADDLE_DELTA_TYPE_TOOL_END));
+}
+
+static void
+require_lives (Record *record,
+               const RaddleDelta *delta)
+{
+  switch (delta->type)
+    {
+    case RADDLE_DELTA_TYPE_START:
+      require (!record->started);
+      record->started = TRUE;
+      break;
+    case RADDLE_DELTA_TYPE_STOP:
+      require (g_hash_table_add (record->stops, GINT_TO_POINTER (delta->choice)));
+      require (delta->reason != RADDLE_STOP_NONE);
+      break;
+    case RADDLE_DELTA_TYPE_TOOL_START:
+    case RADDLE_DELTA_TYPE_TOOL_ARGS:
+    case RADDLE_DELTA_TYPE_TOOL_END:
+      require_call (record, delta);
+      break;
+    case RADDLE_DELTA_TYPE_END:
+      require (!delta->complete || g_hash_table_size (record->stops) > 0);
+      break;
+    case RADDLE_DELTA_TYPE_TEXT:
+    case RADDLE_DELTA_TYPE_THINKING:
+    case RADDLE_DELTA_TYPE_THINKING_SIGNATURE:
+    case RADDLE_DELTA_TYPE_REDACTED_THINKING:
+    case RADDLE_DELTA_TYPE_REASONING_ITEM:
+    case RADDLE_DELTA_TYPE_REFUSAL:
+    case RADDLE_DELTA_TYPE_CITATION:
+    case RADDLE_DELTA_TYPE_BLOCK:
+    case RADDLE_DELTA_TYPE_PING:
+    case RADDLE_DELTA_TYPE_USAGE:
+    case RADDLE_DELTA_TYPE_ERROR:
+      break;
+    }
 }
 
 static void
@@ -231,6 +374,7 @@ take_delta (const RaddleDelta *delta,
   g_autoptr (GString) mended = g_string_new (NULL);
 
   require_order (record, delta);
+  require_lives (record, delta);
   require_texts (delta);
   if (delta->type == RADDLE_DELTA_TYPE_TOOL_END)
     require (delta->text != NULL && delta->invalid == (delta->json == NULL));
@@ -257,10 +401,12 @@ feed_decoder (gpointer decoder,
 
 /* The first byte chooses the head; what follows is the body. */
 static RaddleResponseHead *
-make_head (guint8 choice)
+make_head (const char *provider,
+           guint8 choice)
 {
-  static const char *const types[] = { "text/event-stream", "application/json",
-                                       "text/html" };
+  gboolean lines = g_str_equal (provider, "ollama");
+  const char *const types[] = { lines ? "application/x-ndjson" : "text/event-stream",
+                                "application/json", "text/html" };
   RaddleResponseHead *head = raddle_response_head_new (choice == '5' ? 500 : 200);
 
   if (choice == '2')
@@ -273,17 +419,18 @@ make_head (guint8 choice)
 }
 
 static void
-read_anthropic (Record *record,
-                const guint8 *bytes,
-                gsize length,
-                gsize chunk,
-                gsize cut)
+read_deltas (Record *record,
+             const guint8 *bytes,
+             gsize length,
+             gsize chunk,
+             gsize cut)
 {
   gboolean chosen = length > 0 && *bytes >= '1' && *bytes <= '5';
-  g_autoptr (RaddleResponseHead) head = make_head (chosen ? *bytes : '1');
+  g_autoptr (RaddleResponseHead) head =
+    make_head (record->provider, chosen ? *bytes : '1');
   g_autoptr (RaddleDecoder) decoder = NULL;
 
-  decoder = raddle_decoder_new ("anthropic", head, take_delta, record);
+  decoder = raddle_decoder_new (record->provider, head, take_delta, record);
   raddle_decoder_set_limits (decoder, MAX_LINE, MAX_EVENT);
   feed_pieces (feed_decoder, decoder, bytes + chosen, length - chosen, chunk, cut);
   raddle_decoder_finish (decoder);
@@ -307,51 +454,136 @@ check_json (const guint8 *bytes,
   raddle_json_text_clear (&json);
 }
 
-void
-check_anthropic_properties (const guint8 *bytes,
-                            gsize length)
+/* Behind a start, so that what follows goes on with something: for Anthropic a call whose
+ * arguments may come. */
+static const char *
+get_start (const char *provider)
 {
-  check_cuts (read_anthropic, bytes, length);
-  check_json (bytes, length);
+  if (g_str_equal (provider, "chat"))
+    return "data: {\"id\":\"c\",\"choices\":[]}\n\n";
+  return "data: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{"
+         "\"type\":\"tool_use\",\"id\":\"t\",\"name\":\"f\"}}\n\n";
 }
 
-/* A stream, or one document of it, behind the start of a call whose arguments may
- * follow. */
+static void
+feed_text (RaddleDecoder *decoder,
+           const char *text)
+{
+  raddle_decoder_feed (decoder, (const guint8 *) text, strlen (text));
+}
+
+/* A stream, or one document of it, twice, since a scanner may remember it. */
 static char *
-read_scanned (const guint8 *bytes,
+read_scanned (const char *provider,
+              const guint8 *bytes,
               gsize length,
               gboolean document,
               gboolean scanner)
 {
-  static const char start[] =
-    "data: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{"
-    "\"type\":\"tool_use\",\"id\":\"t\",\"name\":\"f\"}}\n\n";
-  Record record = { g_string_new (NULL), FALSE, FALSE };
-  g_autoptr (RaddleDecoder) decoder =
-    raddle_decoder_new ("anthropic", NULL, take_delta, &record);
+  g_autoptr (RaddleDecoder) decoder = NULL;
+  Record record;
+  char *out;
 
+  record_init (&record, provider);
+  decoder = raddle_decoder_new (provider, NULL, take_delta, &record);
   raddle_decoder_set_scanner (decoder, scanner);
   raddle_decoder_set_limits (decoder, MAX_LINE, MAX_EVENT);
-  feed_decoder (decoder, (const guint8 *) start, strlen (start));
-  if (document)
-    feed_decoder (decoder, (const guint8 *) "data:", strlen ("data:"));
-  feed_decoder (decoder, bytes, length);
-  if (document)
-    feed_decoder (decoder, (const guint8 *) "\n\n", 2);
+  feed_text (decoder, get_start (provider));
+  for (guint i = 0; i <= (document ? 1 : 0); i++)
+    {
+      if (document)
+        feed_text (decoder, "data:");
+      raddle_decoder_feed (decoder, bytes, length);
+      if (document)
+        feed_text (decoder, "\n\n");
+    }
   raddle_decoder_finish (decoder);
-  return g_string_free (record.out, FALSE);
+  out = g_string_free (g_steal_pointer (&record.out), FALSE);
+  record_clear (&record);
+  return out;
+}
+
+static void
+check_scanner (const char *provider,
+               const guint8 *bytes,
+               gsize length)
+{
+  for (guint document = 0; document < 2; document++)
+    {
+      g_autofree char *scanned = read_scanned (provider, bytes, length, document, TRUE);
+      g_autofree char *parsed = read_scanned (provider, bytes, length, document, FALSE);
+
+      require (g_str_equal (scanned, parsed));
+    }
+}
+
+void
+check_anthropic_properties (const guint8 *bytes,
+                            gsize length)
+{
+  check_cuts (read_deltas, "anthropic", bytes, length);
+  check_json (bytes, length);
+}
+
+void
+check_chat_properties (const guint8 *bytes,
+                       gsize length)
+{
+  check_cuts (read_deltas, "chat", bytes, length);
+}
+
+void
+check_responses_properties (const guint8 *bytes,
+                            gsize length)
+{
+  check_cuts (read_deltas, "responses", bytes, length);
+}
+
+void
+check_ollama_properties (const guint8 *bytes,
+                         gsize length)
+{
+  check_cuts (read_deltas, "ollama", bytes, length);
 }
 
 void
 check_scan_properties (const guint8 *bytes,
                        gsize length)
 {
-  for (guint document = 0; document < 2; document++)
-    {
-      g_autofree char *scanned = read_scanned (bytes, length, document, TRUE);
-      g_autofree char *parsed = read_scanned (bytes, length, document, FALSE);
+  check_scanner ("anthropic", bytes, length);
+}
 
-      require (g_str_equal (scanned, parsed));
+void
+check_chat_scan_properties (const guint8 *bytes,
+                            gsize length)
+{
+  check_scanner ("chat", bytes, length);
+}
+
+/* A head is none, or not whole, or the same however much follows it. */
+void
+check_head_properties (const guint8 *bytes,
+                       gsize length)
+{
+  g_autofree char *copy = g_memdup2 (bytes, length);
+  g_autoptr (RaddleResponseHead) head = NULL;
+  g_autoptr (RaddleResponseHead) again = NULL;
+  gssize whole = raddle_response_head_parse (copy, length, &head);
+  GHashTableIter iter;
+  gpointer name, value;
+
+  require ((head != NULL) == (whole > 0));
+  if (head == NULL)
+    return;
+  require ((gsize) whole <= length);
+  require (head->status >= 200 && head->status <= 999);
+  require (raddle_response_head_parse (copy, whole, &again) == whole);
+  require (again->status == head->status);
+  g_hash_table_iter_init (&iter, head->headers);
+  while (g_hash_table_iter_next (&iter, &name, &value))
+    {
+      require (g_utf8_validate (value, -1, NULL));
+      require (g_strcmp0 (raddle_response_head_get (again, name), value) == 0);
     }
 }
 

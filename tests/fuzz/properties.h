@@ -10,11 +10,23 @@ G_BEGIN_DECLS
 
 void check_sse_properties       (const guint8 *bytes,
                                  gsize         length);
+void check_ndjson_properties    (const guint8 *bytes,
+                                 gsize         length);
+void check_head_properties      (const guint8 *bytes,
+                                 gsize         length);
 void check_anthropic_properties (const guint8 *bytes,
+                                 gsize         length);
+void check_chat_properties      (const guint8 *bytes,
+                                 gsize         length);
+void check_responses_properties (const guint8 *bytes,
+                                 gsize         length);
+void check_ollama_properties    (const guint8 *bytes,
                                  gsize         length);
 void check_scan_properties      (const guint8 *bytes,
                                  gsize         length);
 void check_cassette_properties  (const guint8 *bytes,
+                                 gsize         length);
+void check_chat_scan_properties (const guint8 *bytes,
                                  gsize         length);
 
 G_END_DECLS
