@@ -19,6 +19,14 @@ typedef struct
   gboolean finished;
 } RaddleAnswerBlock;
 
+/* The number of a block whose provider gives it none. */
+typedef struct
+{
+  RaddleDeltaType type; /* text, thinking or the start of a tool call */
+  int tool;             /* which call; -1 */
+  int block;
+} RaddleAnswerPlace;
+
 struct _RaddleAnswer
 {
   RaddleRunRecord *run;
@@ -27,6 +35,7 @@ struct _RaddleAnswer
   GString *text;
   GString *thinking;
   GArray *blocks; /* of RaddleAnswerBlock */
+  GArray *places; /* of RaddleAnswerPlace */
   RaddleContent *content;
   gint64 first_time; /* 0: nothing came yet */
   guint n_pieces;
@@ -45,6 +54,7 @@ raddle_answer_new (RaddleRunRecord *run)
   self->text = g_string_new (NULL);
   self->thinking = g_string_new (NULL);
   self->blocks = g_array_new (FALSE, FALSE, sizeof (RaddleAnswerBlock));
+  self->places = g_array_new (FALSE, FALSE, sizeof (RaddleAnswerPlace));
   self->content = raddle_content_new ();
 
   return self;
@@ -58,6 +68,7 @@ raddle_answer_free (RaddleAnswer *self)
   g_string_free (self->text, TRUE);
   g_string_free (self->thinking, TRUE);
   g_array_unref (self->blocks);
+  g_array_unref (self->places);
   raddle_content_free (self->content);
   g_clear_error (&self->error);
   raddle_run_record_unref (self->run);
@@ -250,6 +261,14 @@ classify_kind (const char *kind)
   } table[] = {
     { "incomplete_stream", RADDLE_ERROR_INCOMPLETE },
     { "overloaded_error", RADDLE_ERROR_OVERLOADED },
+    { "server_is_overloaded", RADDLE_ERROR_OVERLOADED },
+    { "rate_limit_exceeded", RADDLE_ERROR_RATE_LIMIT },
+    { "insufficient_quota", RADDLE_ERROR_RATE_LIMIT },
+    { "invalid_api_key", RADDLE_ERROR_AUTH },
+    { "server_error", RADDLE_ERROR_SERVER },
+    { "service_unavailable_error", RADDLE_ERROR_SERVER },
+    { "unavailable_error", RADDLE_ERROR_SERVER },
+    { "InternalServerError", RADDLE_ERROR_SERVER },
     { "rate_limit_error", RADDLE_ERROR_RATE_LIMIT },
     { "authentication_error", RADDLE_ERROR_AUTH },
     { "permission_error", RADDLE_ERROR_AUTH },
@@ -265,24 +284,89 @@ classify_kind (const char *kind)
   return RADDLE_ERROR_PROTOCOL;
 }
 
+/* Some give a status as the code of an error in the stream. */
+static RaddleError
+classify (const RaddleDeltaError *error)
+{
+  guint64 status = error->status;
+
+  if (status == 0 && error->code_is_number)
+    status = g_ascii_strtoull (error->code, NULL, 10);
+  if (status >= 400 && status <= 599)
+    return classify_status ((guint) status);
+  return classify_kind (error->kind);
+}
+
 static void
 take_error (RaddleAnswer *self,
             const RaddleDelta *delta)
 {
   g_autofree char *message = raddle_delta_dup_error_message (delta);
-  guint status = delta->error.status;
 
   g_clear_error (&self->error);
-  self->error = g_error_new_literal (RADDLE_ERROR,
-                                     status >= 400 ? classify_status (status)
-                                                   : classify_kind (delta->error.kind),
-                                     message);
+  self->error =
+    g_error_new_literal (RADDLE_ERROR, classify (&delta->error), message);
 }
 
-/* Adds what a delta says. */
-void
-raddle_answer_take (RaddleAnswer *self,
-                    const RaddleDelta *delta)
+/* ---- places ---- */
+
+/* What a delta adds to, as the type of the first that does; END: to no block. */
+static RaddleDeltaType
+get_kind (const RaddleDelta *delta)
+{
+  switch (delta->type)
+    {
+    case RADDLE_DELTA_TYPE_TEXT:
+    case RADDLE_DELTA_TYPE_REFUSAL:
+    case RADDLE_DELTA_TYPE_CITATION:
+      return RADDLE_DELTA_TYPE_TEXT;
+    case RADDLE_DELTA_TYPE_THINKING:
+    case RADDLE_DELTA_TYPE_THINKING_SIGNATURE:
+      return RADDLE_DELTA_TYPE_THINKING;
+    case RADDLE_DELTA_TYPE_TOOL_START:
+    case RADDLE_DELTA_TYPE_TOOL_ARGS:
+    case RADDLE_DELTA_TYPE_TOOL_END:
+      return RADDLE_DELTA_TYPE_TOOL_START;
+    case RADDLE_DELTA_TYPE_START:
+    case RADDLE_DELTA_TYPE_REDACTED_THINKING:
+    case RADDLE_DELTA_TYPE_REASONING_ITEM:
+    case RADDLE_DELTA_TYPE_BLOCK:
+    case RADDLE_DELTA_TYPE_PING:
+    case RADDLE_DELTA_TYPE_USAGE:
+    case RADDLE_DELTA_TYPE_STOP:
+    case RADDLE_DELTA_TYPE_ERROR:
+    case RADDLE_DELTA_TYPE_END:
+      break;
+    }
+  return RADDLE_DELTA_TYPE_END;
+}
+
+/* Numbers the blocks of a provider that does not, as they begin: one of text, one of
+ * thinking, and one for each call. */
+static int
+choose_block (RaddleAnswer *self,
+              const RaddleDelta *delta)
+{
+  RaddleDeltaType kind = get_kind (delta);
+  RaddleAnswerPlace place = { kind, delta->tool, (int) self->places->len };
+
+  if (delta->block >= 0 || kind == RADDLE_DELTA_TYPE_END)
+    return delta->block;
+  for (guint i = 0; i < self->places->len; i++)
+    {
+      const RaddleAnswerPlace *known =
+        &g_array_index (self->places, RaddleAnswerPlace, i);
+
+      if (known->type == kind && known->tool == delta->tool)
+        return known->block;
+    }
+  g_array_append_val (self->places, place);
+  return place.block;
+}
+
+static void
+take_placed (RaddleAnswer *self,
+             const RaddleDelta *delta)
 {
   raddle_content_take (self->content, delta);
   switch (delta->type)
@@ -330,6 +414,32 @@ raddle_answer_take (RaddleAnswer *self,
     case RADDLE_DELTA_TYPE_PING:
       break;
     }
+}
+
+/* Ollama's calls may have no id, but a result says which call it answers. */
+static char *
+make_call_id (void)
+{
+  g_autofree char *random = g_uuid_string_random ();
+
+  return g_strconcat ("call_", random, NULL);
+}
+
+/* Adds what a delta says. Where a provider was asked for several answers at once, by extra
+ * members of the request, the first is the answer: a run has one. */
+void
+raddle_answer_take (RaddleAnswer *self,
+                    const RaddleDelta *delta)
+{
+  RaddleDelta placed = *delta;
+  g_autofree char *id = NULL;
+
+  if (delta->choice > 0)
+    return;
+  placed.block = choose_block (self, delta);
+  if (delta->type == RADDLE_DELTA_TYPE_TOOL_START && delta->block < 0 && delta->id == NULL)
+    placed.id = id = make_call_id ();
+  take_placed (self, &placed);
 }
 
 /* What came since the last time; transfer full, NULL if nothing did. */

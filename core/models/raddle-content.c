@@ -7,7 +7,8 @@
  *
  * The blocks are objects in the form of the Anthropic Messages API, which the other
  * providers' are made from: `text` (text, citations), `thinking` (thinking, signature),
- * `redacted_thinking` (data), `tool_use` (id, name, input), and any other.
+ * `redacted_thinking` (data), `tool_use` (id, name, input), and any other, of which
+ * `reasoning` is an item of the Responses API as it came.
  */
 
 #include "models/raddle-content.h"
@@ -179,6 +180,16 @@ take_redacted (RaddleContent *self,
   json_object_set_string_member (block->object, "data", delta->text);
 }
 
+/* The item that reasoning came in goes back whole, beside the thinking that was read out
+ * of it. */
+static void
+take_reasoning_item (RaddleContent *self,
+                     const RaddleDelta *delta)
+{
+  if (delta->json != NULL)
+    take_object (add_block (self, BLOCK_OTHER, delta->block, NULL), delta->json);
+}
+
 static void
 take_tool_start (RaddleContent *self,
                  const RaddleDelta *delta)
@@ -254,8 +265,10 @@ raddle_content_take (RaddleContent *self,
     case RADDLE_DELTA_TYPE_BLOCK:
       take_other (self, delta);
       break;
-    case RADDLE_DELTA_TYPE_START:
     case RADDLE_DELTA_TYPE_REASONING_ITEM:
+      take_reasoning_item (self, delta);
+      break;
+    case RADDLE_DELTA_TYPE_START:
     case RADDLE_DELTA_TYPE_TOOL_ARGS:
     case RADDLE_DELTA_TYPE_PING:
     case RADDLE_DELTA_TYPE_USAGE:

@@ -16,7 +16,8 @@ typedef enum
   RADDLE_DELTA_TYPE_THINKING,           /* block or choice, text */
   RADDLE_DELTA_TYPE_THINKING_SIGNATURE, /* block, text */
   RADDLE_DELTA_TYPE_REDACTED_THINKING,  /* block, text */
-  RADDLE_DELTA_TYPE_REASONING_ITEM,     /* block, id, text: encrypted */
+  RADDLE_DELTA_TYPE_REASONING_ITEM,     /* block, id, text: encrypted; json: the
+                                           whole item */
   RADDLE_DELTA_TYPE_REFUSAL,            /* block or choice, text */
   RADDLE_DELTA_TYPE_TOOL_START,         /* tool, block or choice, id, name, server; json:
                                            the block, where it is a server's */
