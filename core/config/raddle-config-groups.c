@@ -10,6 +10,11 @@
 #include <string.h>
 
 #define ANTHROPIC_BASE_URL     "https://api.anthropic.com"
+#define OPENAI_BASE_URL        "https://api.openai.com/v1"
+#define OPENAI_KEY_ENV         "OPENAI_API_KEY"
+#define OLLAMA_BASE_URL        "http://localhost:11434"
+/* What the provider takes at least, in tokens. */
+#define MIN_ANTHROPIC_THINKING 1024
 /* Asked where there is a key and no keyfile. */
 #define ANTHROPIC_MODEL        "claude-sonnet-5"
 
@@ -24,6 +29,9 @@ static const RaddleOption model_options[] = {
   { "provider", RADDLE_OPTION_STRING },
   { "model", RADDLE_OPTION_STRING },
   { "max-tokens", RADDLE_OPTION_INT },
+  { "thinking-budget", RADDLE_OPTION_INT },
+  { "stream", RADDLE_OPTION_BOOL },
+  { "extra", RADDLE_OPTION_STRING },
   { "base-url", RADDLE_OPTION_STRING },
   { "api-key-env", RADDLE_OPTION_STRING },
   { "temperature", RADDLE_OPTION_DOUBLE },
@@ -255,12 +263,27 @@ raddle_config_read_host (RaddleConfig *self,
     self->reload = raddle_settings_get_boolean (settings, "reload");
 }
 
+/* What a keyfile may leave out. */
+static const struct
+{
+  const char *name;
+  const char *base_url;
+  const char *api_key_env; /* for that URL alone: a key goes to nobody else */
+} providers[] = {
+  { "anthropic", ANTHROPIC_BASE_URL, RADDLE_ANTHROPIC_KEY_ENV },
+  { "openai", OPENAI_BASE_URL, OPENAI_KEY_ENV },
+  { "openai-responses", OPENAI_BASE_URL, OPENAI_KEY_ENV },
+  { "ollama", OLLAMA_BASE_URL, NULL },
+};
+
+#define PROVIDERS "anthropic, openai, openai-responses, ollama and cassette"
+
 static void
 check_provider (RaddleGroupReader *reader,
                 const char *provider)
 {
-  static const char * const known[] = { "anthropic", "cassette", NULL };
-  static const char * const later[] = { "openai", "openai-responses", "ollama", NULL };
+  static const char * const known[] = { "anthropic", "openai",   "openai-responses",
+                                        "ollama",    "cassette", NULL };
   const char *nearest = provider != NULL ? raddle_nearest_name (provider, known) : NULL;
   g_autofree char *quoted = provider != NULL ? raddle_quote_value (provider) : NULL;
   g_autofree char *meant =
@@ -270,17 +293,12 @@ check_provider (RaddleGroupReader *reader,
     {
       if (raddle_keyfile_group_find (reader->group, "provider") == NULL)
         raddle_group_add_problem (reader->group, "provider", reader->problems,
-                                  "must be given: anthropic or cassette");
+                                  "must be given; there are " PROVIDERS);
     }
-  else if (g_strv_contains (later, provider))
-    raddle_group_add_problem (
-      reader->group, "provider", reader->problems,
-      "%s is not available in this version; there are anthropic and cassette",
-      quoted);
   else if (!g_strv_contains (known, provider))
     raddle_group_add_problem (reader->group, "provider", reader->problems,
-                              "%s is no provider; there are anthropic and cassette%s",
-                              quoted, meant != NULL ? meant : "");
+                              "%s is no provider; there are " PROVIDERS "%s", quoted,
+                              meant != NULL ? meant : "");
 }
 
 static const char *
@@ -395,6 +413,65 @@ raddle_model_config_set_anthropic_defaults (RaddleModelConfig *self)
     self->api_key_env = g_strdup (RADDLE_ANTHROPIC_KEY_ENV);
 }
 
+/* Members that a request's body gets beside ours, or in their place. */
+static void
+read_extra (RaddleGroupReader *reader,
+            RaddleModelConfig *model)
+{
+  const char *text = raddle_settings_get_string (reader->settings, "extra");
+  g_autoptr (JsonNode) node = NULL;
+
+  if (text == NULL || *text == '\0')
+    return;
+  node = json_from_string (text, NULL);
+  if (node != NULL && JSON_NODE_HOLDS_OBJECT (node))
+    model->extra = json_node_dup_object (node);
+  else
+    raddle_group_add_problem (
+      reader->group, "extra", reader->problems,
+      "the value is no JSON object, as in {\"seed\":1}; a '\\' is written twice");
+}
+
+static void
+read_thinking (RaddleGroupReader *reader,
+               RaddleModelConfig *model)
+{
+  raddle_group_reader_get_whole (reader, "thinking-budget", 0, G_MAXINT32,
+                                 &model->thinking_budget);
+  if (g_strcmp0 (model->provider, "anthropic") != 0 || model->thinking_budget == 0)
+    return;
+  if (model->thinking_budget < MIN_ANTHROPIC_THINKING)
+    raddle_group_add_problem (reader->group, "thinking-budget", reader->problems,
+                              "must be 0 or at least %d for provider=anthropic",
+                              MIN_ANTHROPIC_THINKING);
+  else if (model->thinking_budget >= model->max_tokens)
+    raddle_group_add_problem (reader->group, "thinking-budget", reader->problems,
+                              "must be less than max-tokens, which is %" G_GINT64_FORMAT,
+                              model->max_tokens);
+}
+
+static void
+set_defaults (RaddleModelConfig *model)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (providers); i++)
+    {
+      if (!g_str_equal (providers[i].name, model->provider) || model->base_url != NULL)
+        continue;
+      model->base_url = g_strdup (providers[i].base_url);
+      if (model->api_key_env == NULL)
+        model->api_key_env = g_strdup (providers[i].api_key_env);
+    }
+}
+
+static gboolean
+is_provider (const char *name)
+{
+  for (guint i = 0; name != NULL && i < G_N_ELEMENTS (providers); i++)
+    if (g_str_equal (providers[i].name, name))
+      return TRUE;
+  return FALSE;
+}
+
 static void
 finish_provider (RaddleGroupReader *reader,
                  RaddleModelConfig *model)
@@ -404,13 +481,20 @@ finish_provider (RaddleGroupReader *reader,
       require_key (reader, "cassette", "file");
       return;
     }
-  if (g_strcmp0 (model->provider, "anthropic") != 0)
+  if (!is_provider (model->provider))
     return;
 
-  require_key (reader, "anthropic", "model");
+  require_key (reader, model->provider, "model");
   refuse_cassette_key (reader, "file");
   refuse_cassette_key (reader, "speed");
-  raddle_model_config_set_anthropic_defaults (model);
+  if (g_str_equal (model->provider, "anthropic"))
+    raddle_model_config_set_anthropic_defaults (model);
+  else
+    set_defaults (model);
+  if (g_str_equal (model->provider, "openai-responses") && model->stop != NULL)
+    raddle_group_add_problem (reader->group, "stop", reader->problems,
+                              "is not for provider=openai-responses, which has no such "
+                              "setting; openai has");
 }
 
 void
@@ -432,6 +516,10 @@ raddle_config_read_model (const RaddleConfig *self,
   read_stop (&reader, model);
   raddle_group_reader_get_whole (&reader, "max-tokens", 1, G_MAXINT32,
                                  &model->max_tokens);
+  read_thinking (&reader, model);
+  read_extra (&reader, model);
+  if (raddle_settings_get_kind (settings, "stream", NULL))
+    model->stream = raddle_settings_get_boolean (settings, "stream");
   model->has_temperature =
     raddle_group_reader_get_number (&reader, "temperature", 0, 2, &model->temperature);
   model->has_top_p =

@@ -23,6 +23,7 @@ raddle_model_config_new (const char *name)
   self->name = g_strdup (name);
   self->max_tokens = 1024;
   self->speed = 1.0;
+  self->stream = TRUE;
   self->timeout = 120 * (gint64) G_USEC_PER_SEC;
 
   return self;
@@ -38,6 +39,7 @@ raddle_model_config_free (RaddleModelConfig *self)
   g_free (self->model);
   g_free (self->base_url);
   g_free (self->api_key_env);
+  g_clear_pointer (&self->extra, json_object_unref);
   g_strfreev (self->stop);
   g_free (self->system);
   g_free (self->file);

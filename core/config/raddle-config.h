@@ -11,6 +11,8 @@
 #include "raddle/raddle-filter.h"
 #include "raddle/raddle-handler.h"
 
+#include <json-glib/json-glib.h>
+
 G_BEGIN_DECLS
 
 typedef enum
@@ -27,11 +29,14 @@ typedef struct
   char *name;
   const RaddleKeyfileGroup *group;
 
-  char *provider;    /* `anthropic` or `cassette` */
+  char *provider;    /* `cassette`, or one of raddle-provider.c */
   char *model;       /* NULL only for a cassette */
-  char *base_url;    /* no slash at its end; anthropic: never NULL */
-  char *api_key_env; /* anthropic: never NULL */
+  char *base_url;    /* no slash at its end; NULL only for a cassette */
+  char *api_key_env; /* anthropic: never NULL; NULL: no key is sent */
   gint64 max_tokens;
+  gint64 thinking_budget; /* tokens; 0: the provider's own way */
+  gboolean stream;
+  JsonObject *extra; /* members of the request's body; NULL: none */
   gboolean has_temperature;
   double temperature;
   gboolean has_top_p;

@@ -102,13 +102,15 @@ raddle_model_get_config (RaddleModel *self)
   return self->config;
 }
 
-/* The bare body of an answer does not say whose it is. */
+/* A cassette says whose it is, or what reads it; the bare body of an answer does not. */
 const char *
 raddle_model_get_cassette_decoder (RaddleCassette *cassette)
 {
-  const char *provider = raddle_cassette_get_provider (cassette);
+  const char *name = raddle_cassette_get_provider (cassette);
+  const RaddleProvider *provider = name != NULL ? raddle_provider_find (name)
+                                                : &raddle_provider_anthropic;
 
-  return provider != NULL ? provider : raddle_provider_anthropic.name;
+  return provider != NULL ? provider->decoder : name;
 }
 
 /* Which decoder reads the answers. */
@@ -116,7 +118,7 @@ const char *
 raddle_model_get_decoder_name (RaddleModel *self)
 {
   if (self->cassette == NULL)
-    return self->provider->name;
+    return self->provider->decoder;
   return raddle_model_get_cassette_decoder (self->cassette);
 }
 
@@ -178,7 +180,7 @@ raddle_model_send (RaddleModel *self,
 
   url = self->provider->make_url (self->config);
   headers = self->provider->make_headers (self->config, key);
-  body = self->provider->make_body (self->config, request);
+  body = raddle_provider_make_body (self->provider, self->config, request);
   text = json_to_string (body, FALSE);
   bytes = g_bytes_new_take (text, strlen (text));
 

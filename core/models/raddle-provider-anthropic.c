@@ -3,7 +3,7 @@
 /* Owns the form of a request to the Anthropic Messages API. Pure; any
  * thread. */
 
-#include "models/raddle-provider.h"
+#include "models/raddle-provider-form.h"
 
 #define API_VERSION "2023-06-01"
 
@@ -20,34 +20,13 @@ make_headers (const RaddleModelConfig *config,
   g_autoptr (GStrvBuilder) builder = g_strv_builder_new ();
 
   g_strv_builder_add_many (builder, "anthropic-version", API_VERSION, "content-type",
-                           "application/json", "accept", "text/event-stream", NULL);
+                           "application/json", "accept",
+                           config->stream ? "text/event-stream" : "application/json",
+                           NULL);
   if (key != NULL)
     g_strv_builder_add_many (builder, "x-api-key", key, NULL);
 
   return g_strv_builder_end (builder);
-}
-
-static void
-add_stop_sequences (JsonObject *body,
-                    char **stop)
-{
-  JsonArray *sequences = json_array_new ();
-
-  for (; *stop != NULL; stop++)
-    json_array_add_string_element (sequences, *stop);
-  json_object_set_array_member (body, "stop_sequences", sequences);
-}
-
-static void
-add_sampling (JsonObject *body,
-              const RaddleModelConfig *config)
-{
-  if (config->has_temperature)
-    json_object_set_double_member (body, "temperature", config->temperature);
-  if (config->has_top_p)
-    json_object_set_double_member (body, "top_p", config->top_p);
-  if (config->stop != NULL && config->stop[0] != NULL)
-    add_stop_sequences (body, config->stop);
 }
 
 static JsonObject *
@@ -80,13 +59,30 @@ add_tools (JsonObject *body,
   json_object_set_array_member (body, "tools", array);
 }
 
+static void
+add_thinking (JsonObject *body,
+              const RaddleModelConfig *config)
+{
+  JsonObject *thinking;
+
+  if (config->thinking_budget == 0)
+    return;
+  thinking = json_object_new ();
+  json_object_set_string_member (thinking, "type", "enabled");
+  json_object_set_int_member (thinking, "budget_tokens", config->thinking_budget);
+  json_object_set_object_member (body, "thinking", thinking);
+}
+
 /* Thinking without its signature, as other servers send it or a cut answer has it, is
- * refused here. */
+ * refused here, and so are the items of another API. */
 static gboolean
 is_welcome (JsonObject *block)
 {
-  return !g_str_equal (json_object_get_string_member (block, "type"), "thinking") ||
-         json_object_has_member (block, "signature");
+  const char *type = json_object_get_string_member (block, "type");
+
+  if (g_str_equal (type, "thinking"))
+    return json_object_has_member (block, "signature");
+  return !g_str_equal (type, "reasoning");
 }
 
 /* @content is a text, or an array of blocks that are in the provider's form already. NULL
@@ -138,17 +134,17 @@ make_body (const RaddleModelConfig *config,
            RaddleRequest *request)
 {
   g_autoptr (JsonObject) body = json_object_new ();
-  const char *system = raddle_request_get_system (request);
+  const char *system = raddle_provider_get_system (config, request);
   JsonNode *node = json_node_alloc ();
 
   json_object_set_string_member (body, "model", config->model);
   json_object_set_int_member (body, "max_tokens", config->max_tokens);
-  json_object_set_boolean_member (body, "stream", TRUE);
-  if (system == NULL)
-    system = config->system;
+  json_object_set_boolean_member (body, "stream", config->stream);
   if (system != NULL)
     json_object_set_string_member (body, "system", system);
-  add_sampling (body, config);
+  raddle_provider_add_sampling (body, config);
+  raddle_provider_add_stop (body, "stop_sequences", config);
+  add_thinking (body, config);
   json_object_set_array_member (body, "messages",
                                 make_messages (raddle_request_get_messages (request)));
   add_tools (body, raddle_request_get_tools (request));
@@ -158,6 +154,7 @@ make_body (const RaddleModelConfig *config,
 
 const RaddleProvider raddle_provider_anthropic = {
   .name = "anthropic",
+  .decoder = "anthropic",
   .needs_key = TRUE,
   .make_url = make_url,
   .make_headers = make_headers,

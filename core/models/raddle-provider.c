@@ -10,6 +10,9 @@
 
 static const RaddleProvider *const providers[] = {
   &raddle_provider_anthropic,
+  &raddle_provider_openai,
+  &raddle_provider_responses,
+  &raddle_provider_ollama,
 };
 
 /* NULL if there is none of that name. */
@@ -55,7 +58,7 @@ raddle_provider_find_key (const RaddleProvider *self,
         config->name, config->api_key_env);
       return FALSE;
     }
-  if (!self->needs_key)
+  if (!self->needs_key && config->api_key_env == NULL)
     return TRUE;
 
   g_set_error (
@@ -63,4 +66,21 @@ raddle_provider_find_key (const RaddleProvider *self,
     "[model %s]: provider %s needs a key; put it into the environment variable %s",
     config->name, self->name, config->api_key_env);
   return FALSE;
+}
+
+/* What is sent; transfer full. What the keyfile adds counts over what stands there. */
+JsonNode *
+raddle_provider_make_body (const RaddleProvider *self,
+                           const RaddleModelConfig *config,
+                           RaddleRequest *request)
+{
+  JsonNode *body = self->make_body (config, request);
+  JsonObject *object = json_node_get_object (body);
+  g_autoptr (GList) names =
+    config->extra != NULL ? json_object_get_members (config->extra) : NULL;
+
+  for (GList *l = names; l != NULL; l = l->next)
+    json_object_set_member (object, l->data,
+                            json_object_dup_member (config->extra, l->data));
+  return body;
 }

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* How each provider wants to be asked. A new provider is one file and one line in the
- * table of raddle-provider.c; its decoder stands in the table of the decoders under the
- * same name. */
+ * table of raddle-provider.c; the keyfile's reader has another, of what it may leave out. */
 
 #pragma once
 
@@ -14,7 +13,8 @@ G_BEGIN_DECLS
 typedef struct
 {
   const char *name;
-  gboolean needs_key;
+  const char *decoder; /* what reads its answers */
+  gboolean needs_key;  /* FALSE: only where the keyfile names a variable for it */
   /* Transfer full, all three. Headers are name, value, ..., NULL. */
   char *(*make_url) (const RaddleModelConfig *config);
   char **(*make_headers) (const RaddleModelConfig *config, const char *key);
@@ -22,11 +22,17 @@ typedef struct
 } RaddleProvider;
 
 extern const RaddleProvider raddle_provider_anthropic;
+extern const RaddleProvider raddle_provider_ollama;
+extern const RaddleProvider raddle_provider_openai;
+extern const RaddleProvider raddle_provider_responses;
 
 const RaddleProvider *raddle_provider_find     (const char              *name);
 gboolean              raddle_provider_find_key (const RaddleProvider    *self,
                                                 const RaddleModelConfig *config,
                                                 char                   **key,
                                                 GError                 **error);
+JsonNode             *raddle_provider_make_body (const RaddleProvider   *self,
+                                                const RaddleModelConfig *config,
+                                                RaddleRequest           *request);
 
 G_END_DECLS

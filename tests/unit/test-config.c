@@ -66,6 +66,8 @@ typedef struct
   const char *problem; /* without the file's name; each holds one */
 } BadCase;
 
+#define PROVIDERS "anthropic, openai, openai-responses, ollama and cassette"
+
 static const BadCase bad_cases[] = {
   /* lines */
   { "[host\n", ":1: a group's name ends in ']'; the keys below it were not checked" },
@@ -120,17 +122,28 @@ static const BadCase bad_cases[] = {
     "backslash is written \\\\" },
   /* [model] */
   { "[model a]\nmodel=m\n",
-    ":1: [model a] provider: must be given: anthropic or cassette" },
+    ":1: [model a] provider: must be given; there are " PROVIDERS },
   { "[model a]\nprovider=anthropics\n",
-    ":2: [model a] provider: 'anthropics' is no provider; "
-    "there are anthropic and cassette; did you mean "
-    "'anthropic'?" },
+    ":2: [model a] provider: 'anthropics' is no provider; there are " PROVIDERS
+    "; did you mean 'anthropic'?" },
   { "[model a]\nprovider=openai\n",
-    ":2: [model a] provider: 'openai' is not available in this "
-    "version; there are anthropic and cassette" },
-  { "[model a]\nprovider=ollama\n",
-    ":2: [model a] provider: 'ollama' is not available in this "
-    "version; there are anthropic and cassette" },
+    ":1: [model a] model: must be given for provider=openai" },
+  { "[model a]\nprovider=openai-responses\nmodel=m\nstop=a\n",
+    ":4: [model a] stop: is not for provider=openai-responses, which has no such "
+    "setting; openai has" },
+  { "[model a]\nprovider=ollama\nmodel=m\nspeed=1\n",
+    ":4: [model a] speed: is only for provider=cassette" },
+  { "[model a]\nprovider=openai\nmodel=m\nextra=[1]\n",
+    ":4: [model a] extra: the value is no JSON object, as in {\"seed\":1}; a '\\' is "
+    "written twice" },
+  { "[model a]\nprovider=openai\nmodel=m\nextra={\n",
+    ":4: [model a] extra: the value is no JSON object, as in {\"seed\":1}; a '\\' is "
+    "written twice" },
+  { "[model a]\nprovider=anthropic\nmodel=m\nthinking-budget=1023\n",
+    ":4: [model a] thinking-budget: must be 0 or at least 1024 for "
+    "provider=anthropic" },
+  { "[model a]\nprovider=anthropic\nmodel=m\nthinking-budget=1024\n",
+    ":4: [model a] thinking-budget: must be less than max-tokens, which is 1024" },
   { "[model a]\nprovider=anthropic\n",
     ":1: [model a] model: must be given for provider=anthropic" },
   { "[model a]\nprovider=cassette\nfile=\n",
@@ -869,6 +882,42 @@ test_random (void)
     }
 }
 
+/* What a keyfile may leave out; a key goes only where it belongs. */
+static void
+test_providers (void)
+{
+  static const struct
+  {
+    const char *lines;
+    const char *base_url;
+    const char *api_key_env;
+  } models[] = {
+    { "provider=openai", "https://api.openai.com/v1", "OPENAI_API_KEY" },
+    { "provider=openai-responses", "https://api.openai.com/v1", "OPENAI_API_KEY" },
+    { "provider=ollama", "http://localhost:11434", NULL },
+    { "provider=openai\nbase-url=http://localhost:8080/v1/", "http://localhost:8080/v1",
+      NULL },
+    { "provider=ollama\napi-key-env=OLLAMA_KEY", "http://localhost:11434", "OLLAMA_KEY" },
+    { "provider=anthropic", "https://api.anthropic.com", "ANTHROPIC_API_KEY" },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (models); i++)
+    {
+      g_autofree char *text = g_strdup_printf (
+        "[model a]\nmodel=m\nstream=false\nextra={\"seed\":1}\nmax-tokens=4096\n"
+        "thinking-budget=2048\n%s\n",
+        models[i].lines);
+      g_autoptr (RaddleConfig) config = load_good (text, NULL);
+      const RaddleModelConfig *model = raddle_config_find_model (config, "a");
+
+      g_assert_cmpstr (model->base_url, ==, models[i].base_url);
+      g_assert_cmpstr (model->api_key_env, ==, models[i].api_key_env);
+      g_assert_false (model->stream);
+      g_assert_cmpint (model->thinking_budget, ==, 2048);
+      g_assert_cmpint (json_object_get_int_member (model->extra, "seed"), ==, 1);
+    }
+}
+
 int
 main (int argc,
       char **argv)
@@ -894,6 +943,7 @@ main (int argc,
   g_test_add_func ("/config/fit", test_fit);
   g_test_add_func ("/config/told-once", test_told_once);
   g_test_add_func ("/config/nearest", test_nearest);
+  g_test_add_func ("/config/providers", test_providers);
   g_test_add_func ("/config/random", test_random);
   status = g_test_run ();
 
