@@ -579,7 +579,7 @@ read_response_event (RaddleDecoder *decoder,
   if (g_str_equal (type, "completed") || g_str_equal (type, "incomplete"))
     on_end (decoder, state, response, type);
   else if (g_str_equal (type, "failed"))
-    fail (decoder, response != NULL ? response : data);
+    fail (decoder, response);
   else if (g_str_equal (type, "created") || g_str_equal (type, "queued") ||
            g_str_equal (type, "in_progress"))
     read_start (decoder, state, response);
