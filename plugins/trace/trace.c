@@ -4,9 +4,11 @@
  * and step, and on request for each token, indented by depth. Owns what it knows of the
  * runs that are open: how deep they are and when they began. Runs on the pool, one call
  * at a time; what it kept for a run may be freed by the loop meanwhile, therefore the
- * lock. It must never keep a run for longer than the host does.
+ * lock. It must never keep a run for longer than the host does, nor die of a reader that
+ * has gone.
  */
 
+#include "../shared/stock-write.h"
 #include "trace-event.h"
 
 #include <raddle/raddle-plugin.h>
@@ -29,6 +31,9 @@ static const RaddleOption options[] = {
 
 RADDLE_PLUGIN_FULL ("trace", "1.0", "Shows the tree of runs as it happens",
                     RADDLE_PLUGIN_ON_REQUEST, options)
+
+/* For whoever reads what is written. */
+#define MAX_WAIT G_USEC_PER_SEC
 
 typedef struct
 {
@@ -131,22 +136,11 @@ write_line (Trace *self,
             gsize length,
             GError **error)
 {
-  while (length > 0)
-    {
-      gssize n = write (self->fd, text, length);
+  if (stock_write (self->fd, text, length, MAX_WAIT, error) == length)
+    return TRUE;
 
-      if (n < 0 && errno == EINTR)
-        continue;
-      if (n < 0)
-        {
-          g_set_error (error, G_IO_ERROR, g_io_error_from_errno (errno),
-                       "the trace cannot be written: %s", g_strerror (errno));
-          return FALSE;
-        }
-      text += n;
-      length -= n;
-    }
-  return TRUE;
+  g_prefix_error_literal (error, "the trace cannot be written: ");
+  return FALSE;
 }
 
 static gboolean
@@ -200,7 +194,8 @@ open_output (RaddleHandler *handler,
              ? STDOUT_FILENO
              : STDERR_FILENO;
 
-  fd = open (file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0600);
+  /* Without O_NONBLOCK a FIFO would hold us up until it has a reader. */
+  fd = open (file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
   if (fd < 0)
     g_set_error (error, G_IO_ERROR, g_io_error_from_errno (errno), "cannot open %s: %s",
                  file, g_strerror (errno));

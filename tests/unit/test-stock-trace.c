@@ -5,7 +5,9 @@
 #include "stock-kit.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 /* With T for each time that was measured, and I for the end of an id. */
 static char *
@@ -210,6 +212,58 @@ test_full (Stock *stock,
 }
 
 static void
+one_run (Stock *stock)
+{
+  g_autoptr (RaddleRun) run = stock_new_run (stock, NULL, RADDLE_RUN_TOOL, "a", "1");
+
+  stock_end (run, NULL);
+}
+
+/* Somebody reads it, then goes away: the program does not end of that. */
+static void
+test_fifo (Stock *stock,
+           gconstpointer data)
+{
+  g_autofree char *path = stock_path (stock, "trace");
+  g_autofree char *log = NULL;
+  char seen[4096] = "";
+  int fd;
+
+  g_assert_cmpint (mkfifo (path, 0600), ==, 0);
+  fd = open (path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  g_assert_cmpint (fd, >=, 0);
+  stock_start (stock, "trace", "file=trace");
+  one_run (stock);
+  g_assert_cmpint (read (fd, seen, sizeof seen - 1), >, 0);
+  g_assert_true (g_str_has_prefix (seen, "tool a starts: 1\ntool a ends after "));
+
+  close (fd);
+  one_run (stock);
+  stock_close (stock);
+  log = stock_take_log ();
+  g_assert_nonnull (strstr (log, "the trace cannot be written: Broken pipe"));
+}
+
+/* Nobody reads it: the set-up does not wait for one. */
+static void
+test_fifo_without_reader (Stock *stock,
+                          gconstpointer data)
+{
+  g_autofree char *path = stock_path (stock, "trace");
+  g_autoptr (RaddleHandler) handler = NULL;
+  g_autofree char *log = NULL;
+
+  g_assert_cmpint (mkfifo (path, 0600), ==, 0);
+  stock_start (stock, "trace", "file=trace");
+  handler = stock_dup_handler (stock);
+  one_run (stock);
+  g_assert_cmpint (raddle_handler_get_state (handler), ==, RADDLE_HANDLER_FAILED);
+  stock_close (stock);
+  log = stock_take_log ();
+  g_assert_nonnull (strstr (log, "cannot open "));
+}
+
+static void
 add (const char *name,
      gconstpointer data,
      void (*function) (Stock *stock, gconstpointer data))
@@ -225,6 +279,8 @@ main (int argc,
 {
   g_test_init (&argc, &argv, NULL);
   stock_init ();
+  /* As in a program that has not thought of it. */
+  signal (SIGPIPE, SIG_DFL);
 
   add ("tree", NULL, test_tree);
   add ("tokens", NULL, test_tokens);
@@ -239,6 +295,8 @@ main (int argc,
   add ("depth", NULL, test_depth);
   add ("no-file", NULL, test_no_file);
   add ("full", NULL, test_full);
+  add ("fifo", NULL, test_fifo);
+  add ("fifo/without-reader", NULL, test_fifo_without_reader);
 
   return g_test_run ();
 }
