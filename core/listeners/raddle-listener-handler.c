@@ -3,8 +3,8 @@
 /* Owns the way from the host's loop to a listener's context: events are put into an inbox
  * on the loop and taken out of it by one source of the listener's context, once a turn. A
  * call is answered at once, unless the inbox is full, or runs are to wait until the event
- * was seen. The listener is looked at on its own context alone; no lock is held while it
- * emits.
+ * was seen. The listener emits on its own context alone, with no lock held, and is kept
+ * for each emission, for any thread may give it back.
  */
 
 #include "listeners/raddle-listener-handler.h"
@@ -24,44 +24,36 @@ struct _RaddleListenerHandler
   gboolean awaited; /* immutable */
 
   GMutex lock;
-  RaddleListener *listener; /* lock; not owned; NULL once it has gone */
-  GSource *source;          /* lock; NULL once the listener has gone */
-  RaddleInbox *inbox;       /* lock */
-  RaddleHeldCalls held;     /* lock */
+  GWeakRef listener;
+  GSource *source;      /* lock; NULL once the listener has gone */
+  RaddleInbox *inbox;   /* lock */
+  RaddleHeldCalls held; /* lock */
 };
 
 G_DEFINE_FINAL_TYPE (RaddleListenerHandler, raddle_listener_handler, RADDLE_TYPE_HANDLER)
 
 /* ---- on the listener's context ---- */
 
-static RaddleListener *
-get_listener (RaddleListenerHandler *self)
-{
-  RaddleListener *listener;
-
-  raddle_lock (&self->lock);
-  listener = self->listener;
-  raddle_unlock (&self->lock);
-
-  return listener;
-}
-
-/* The listener may go in any of its emissions, and then gets no more. */
+/* The listener may go in any of its emissions, or meanwhile in another thread, and then
+ * gets no more. */
 static void
 emit_all (RaddleListenerHandler *self,
           GPtrArray *events)
 {
-  RaddleListener *listener;
-
   for (guint i = 0; i < events->len; i++)
-    if ((listener = get_listener (self)) != NULL)
+    {
+      g_autoptr (RaddleListener) listener = g_weak_ref_get (&self->listener);
+
+      if (listener == NULL)
+        return;
       raddle_listener_emit (listener, events->pdata[i]);
+    }
 }
 
 static gboolean
 flush_cb (gpointer user_data)
 {
-  g_autoptr (RaddleListenerHandler) self = g_object_ref (user_data);
+  RaddleListenerHandler *self = user_data;
   g_autoptr (GPtrArray) events = NULL;
   GQueue seen;
 
@@ -94,8 +86,8 @@ raddle_listener_handler_close (RaddleListenerHandler *self)
   g_autoptr (GSource) source = NULL;
   GQueue held;
 
+  g_weak_ref_set (&self->listener, NULL);
   raddle_lock (&self->lock);
-  self->listener = NULL;
   source = g_steal_pointer (&self->source);
   events = raddle_inbox_take (self->inbox);
   held = raddle_held_calls_take_locked (&self->held, G_MAXUINT);
@@ -161,6 +153,7 @@ raddle_listener_handler_finalize (GObject *object)
 
   raddle_sync_acquire (self);
   g_clear_pointer (&self->inbox, raddle_inbox_free);
+  g_weak_ref_clear (&self->listener);
   g_mutex_clear (&self->lock);
 
   G_OBJECT_CLASS (raddle_listener_handler_parent_class)->finalize (object);
@@ -178,8 +171,17 @@ static void
 raddle_listener_handler_init (RaddleListenerHandler *self)
 {
   g_mutex_init (&self->lock);
+  g_weak_ref_init (&self->listener, NULL);
   self->held.lock = &self->lock;
   self->inbox = raddle_inbox_new ();
+}
+
+/* The source's. */
+static void
+unref_handler (gpointer handler)
+{
+  raddle_sync_release (handler);
+  g_object_unref (handler);
 }
 
 static void
@@ -189,8 +191,8 @@ attach_source (RaddleListenerHandler *self,
   self->source = g_source_new (&source_funcs, sizeof (GSource));
   g_source_set_static_name (self->source, "[raddle] listener");
   g_source_set_priority (self->source, PRIORITY);
-  /* The listener destroys the source, and keeps us until then. */
-  g_source_set_callback (self->source, flush_cb, self, NULL);
+  /* The listener destroys the source, perhaps while another thread is in it. */
+  g_source_set_callback (self->source, flush_cb, g_object_ref (self), unref_handler);
   g_source_attach (self->source, context);
 }
 
@@ -224,7 +226,7 @@ raddle_listener_handler_new (RaddleListener *listener,
   if (!awaited)
     raddle_handler_set_timeout (RADDLE_HANDLER (self), 0);
   self->awaited = awaited;
-  self->listener = listener;
+  g_weak_ref_set (&self->listener, listener);
   attach_source (self, context);
 
   return self;

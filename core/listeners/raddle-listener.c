@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Owns the signal that a program connects to. On the listener's context alone; everything
- * else is the handler's, which outlives it.
+/* Owns the signal that a program connects to. On the listener's context alone, but for the
+ * end, which may come in any thread; everything else is the handler's, which outlives it.
  */
 
 #include "listeners/raddle-listener-handler.h"
@@ -42,8 +42,9 @@ static guint signals[N_SIGNALS];
  * Nothing is lost. When the context is not iterated for long, pieces become one in the
  * handler's queue, and when that is full the stream waits.
  *
- * A listener may be given back at any time on its own thread, also in an emission: it
- * emits nothing more then, no run waits for it, and its handler leaves the host.
+ * A listener may be given back at any time, in any thread, also in an emission: it emits
+ * nothing more then, no run waits for it, and its handler leaves the host. An emission that
+ * is under way in another thread goes on to its end, with what is connected.
  *
  * Since: 0.1
  */

@@ -396,6 +396,67 @@ test_dropped_outside (void)
       }
 }
 
+#define N_DROPS  3000
+#define N_EVENTS 64
+
+typedef struct
+{
+  RaddleListener *listener;
+  int n_wanted;
+  int n_heard; /* atomic */
+} Abroad;
+
+static void
+count_cb (RaddleListener *listener,
+          RaddleEvent *event,
+          gpointer user_data)
+{
+  g_atomic_int_inc ((int *) user_data);
+}
+
+static gpointer
+drop_worker (gpointer user_data)
+{
+  Abroad *self = user_data;
+
+  while (g_atomic_int_get (&self->n_heard) < self->n_wanted)
+    g_thread_yield ();
+  g_object_unref (self->listener);
+  return NULL;
+}
+
+static void
+drop_abroad (HostKit *kit,
+             int n_wanted)
+{
+  Abroad self = { raddle_listener_new (), n_wanted, 0 };
+  g_autoptr (RaddleRun) run = NULL;
+  g_autoptr (GError) error = NULL;
+  GThread *thread;
+
+  g_signal_connect (self.listener, "event", G_CALLBACK (count_cb), &self.n_heard);
+  host_kit_add (kit, raddle_listener_get_handler (self.listener));
+  run = host_kit_start (kit, RADDLE_RUN_CHAIN, "R");
+  for (guint i = 1; i < N_EVENTS; i++)
+    raddle_run_emit_custom (run, "x", NULL, &error);
+  g_assert_no_error (error);
+  thread = g_thread_new ("drops", drop_worker, &self);
+  kit_poll_until (kit->kit, get_n_handlers (kit) == 0);
+  g_thread_join (thread);
+  g_assert_cmpint (self.n_heard, >=, n_wanted);
+  finish (run);
+}
+
+/* In another thread, as a collector of garbage does it, while it emits. */
+static void
+test_dropped_abroad (void)
+{
+  g_autoptr (HostKit) kit = host_kit_new ();
+
+  for (int i = 0; i < N_DROPS; i++)
+    drop_abroad (kit, i % N_EVENTS);
+}
+
 /* One that was never given to a host, and one whose host is gone. */
 static void
 test_no_host (void)
@@ -454,6 +515,7 @@ main (int argc,
   g_test_add_func ("/listener/not-iterated", test_not_iterated);
   g_test_add_func ("/listener/dropped-inside", test_dropped_inside);
   g_test_add_func ("/listener/dropped-outside", test_dropped_outside);
+  g_test_add_func ("/listener/dropped-abroad", test_dropped_abroad);
   g_test_add_func ("/listener/no-host", test_no_host);
   g_test_add_func ("/listener/close-in-time", test_close_in_time);
 
