@@ -106,6 +106,20 @@ raddle_batch_new (RaddleRunInfo *run,
   return self;
 }
 
+/* Handlers count on UTF-8, but a message may have a file's name in it. */
+static void
+make_error_valid (RaddleEventDetail *detail)
+{
+  GError *error = detail != NULL ? detail->error : NULL;
+  char *message;
+
+  if (error == NULL || g_utf8_validate (error->message, -1, NULL))
+    return;
+  message = g_utf8_make_valid (error->message, -1);
+  g_free (error->message);
+  error->message = message;
+}
+
 /* A batch of one event, as all but flow events travel. Takes @detail. */
 RaddleBatch *
 raddle_batch_new_single (RaddleRunInfo *run,
@@ -116,6 +130,7 @@ raddle_batch_new_single (RaddleRunInfo *run,
   RaddleBatch *self = raddle_batch_new (run, raddle_event_type_get_class (type));
 
   raddle_batch_add (self, type, text, text != NULL ? strlen (text) : 0);
+  make_error_valid (detail);
   self->events[0].detail = detail;
 
   return self;

@@ -428,9 +428,10 @@ raddle_event_get_outcome (RaddleEvent *self)
  * raddle_event_get_error:
  * @self: an event
  *
- * Gets why the run failed.
+ * Gets why the run failed, or why it tries again. The message is UTF-8.
  *
- * Returns: (transfer none) (nullable): the error; %NULL unless an `-error` event
+ * Returns: (transfer none) (nullable): the error; %NULL unless an `-error` event, or a
+ *   `retry` that has a reason
  *
  * Since: 0.1
  */

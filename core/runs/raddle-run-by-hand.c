@@ -448,7 +448,7 @@ raddle_run_end (RaddleRun *self,
 /**
  * raddle_run_fail:
  * @self: a run of one's own
- * @reason: what went wrong; copied
+ * @reason: what went wrong; copied. What is not UTF-8 in its message is replaced
  * @error: return location for an error
  *
  * Ends the run because something went wrong: handlers get the `-error` event of its kind.

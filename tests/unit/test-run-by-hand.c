@@ -455,6 +455,36 @@ test_not_utf8 (void)
 }
 
 static void
+assert_valid_error (RaddleEvent *event)
+{
+  g_autoptr (JsonNode) node = raddle_event_to_json (event);
+  g_autofree char *text = json_to_string (node, FALSE);
+
+  g_assert_cmpstr (raddle_event_get_error (event)->message, ==, "a\357\277\275");
+  g_assert_true (g_utf8_validate (text, -1, NULL));
+}
+
+/* An error that comes from elsewhere is told in spite of that. */
+static void
+test_error_not_utf8 (void)
+{
+  g_autoptr (Stage) stage = stage_new (1);
+  g_autoptr (GPtrArray) events = add_keeper (stage, KIT_ALL_TYPES);
+  g_autoptr (GError) reason = g_error_new_literal (G_IO_ERROR, 0, INVALID);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (RaddleRun) run = start (stage, RADDLE_RUN_TOOL, "R");
+
+  raddle_run_emit_retry (run, 2, 0, reason, &error);
+  g_assert_no_error (error);
+  raddle_run_fail (run, reason, &error);
+  g_assert_no_error (error);
+  settle (stage, run);
+  g_assert_cmpuint (events->len, ==, 3);
+  assert_valid_error (events->pdata[1]);
+  assert_valid_error (events->pdata[2]);
+}
+
+static void
 test_wrong_kind (void)
 {
   static const char *const words[] = { "x" };
@@ -2123,6 +2153,7 @@ main (int argc,
   ADD ("tokens", test_tokens);
   ADD ("results", test_results);
   ADD ("refused/not-utf8", test_not_utf8);
+  ADD ("error-not-utf8", test_error_not_utf8);
   ADD ("refused/wrong-kind", test_wrong_kind);
   ADD ("refused/handles-from-events", test_handles_from_events);
   ADD ("refused/after-the-end", test_after_the_end);
