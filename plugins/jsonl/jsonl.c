@@ -17,7 +17,7 @@ static const RaddleOption options[] = {
   { "path", RADDLE_OPTION_PATH, NULL, "The file that the lines are appended to", NULL },
   { "max-size", RADDLE_OPTION_SIZE, "0",
     "When the file would become larger, it is moved to PATH.1 first; 0: never", NULL },
-  { "keep", RADDLE_OPTION_INT, "3", "How many moved files are kept", NULL },
+  { "keep", RADDLE_OPTION_INT, "3", "How many moved files are kept, 1000 at most", NULL },
   { "buffer", RADDLE_OPTION_SIZE, "32K",
     "How much of tokens is collected, for a fifth of a second at most", NULL },
 };
@@ -148,10 +148,18 @@ raddle_setup (RaddleHandler *handler,
   const char *path = raddle_handler_get_string (handler, "path");
   gint64 keep = raddle_handler_get_int (handler, "keep");
   g_autoptr (GError) reason = NULL;
-  Jsonl *self = g_new0 (Jsonl, 1);
+  Jsonl *self;
 
-  self->file = jsonl_file_new (path, raddle_handler_get_size (handler, "max-size"),
-                               CLAMP (keep, 0, MAX_KEEP));
+  if (keep < 0 || keep > MAX_KEEP)
+    {
+      g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+                   "keep=%" G_GINT64_FORMAT " is not a number from 0 to %d", keep,
+                   MAX_KEEP);
+      return FALSE;
+    }
+
+  self = g_new0 (Jsonl, 1);
+  self->file = jsonl_file_new (path, raddle_handler_get_size (handler, "max-size"), keep);
   self->lines = g_string_new (NULL);
   self->max_lines = raddle_handler_get_size (handler, "buffer");
   raddle_handler_set_data (handler, self, jsonl_free);

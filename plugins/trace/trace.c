@@ -207,9 +207,16 @@ raddle_setup (RaddleHandler *handler,
               GError **error)
 {
   gint64 max_length = raddle_handler_get_int (handler, "max-length");
-  int fd = open_output (handler, error);
   Trace *self;
+  int fd;
 
+  if (max_length < 0)
+    {
+      g_set_error (error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+                   "max-length=%" G_GINT64_FORMAT " is below 0", max_length);
+      return FALSE;
+    }
+  fd = open_output (handler, error);
   if (fd < 0)
     return FALSE;
 
@@ -219,7 +226,7 @@ raddle_setup (RaddleHandler *handler,
   self->fd = fd;
   self->owns_fd = *raddle_handler_get_string (handler, "file") != '\0';
   self->colour = wants_colour (handler, fd);
-  self->max_length = MAX (max_length, 0);
+  self->max_length = max_length;
   self->tokens = raddle_handler_get_boolean (handler, "tokens");
   self->stream_events = raddle_handler_get_boolean (handler, "stream-events");
   self->ids = raddle_handler_get_boolean (handler, "ids");

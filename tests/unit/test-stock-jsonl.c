@@ -358,6 +358,23 @@ test_bad_path (Stock *stock,
   g_assert_nonnull (strstr (log, "cannot open "));
 }
 
+/* A slip of the pen does not delete what was to be kept. */
+static void
+test_bad_keep (Stock *stock,
+               gconstpointer data)
+{
+  g_autoptr (RaddleHandler) handler = NULL;
+  g_autofree char *log = NULL;
+
+  stock_start (stock, "jsonl", data);
+  handler = stock_dup_handler (stock);
+  one_run (stock, 1);
+  g_assert_cmpint (raddle_handler_get_state (handler), ==, RADDLE_HANDLER_FAILED);
+  stock_close (stock);
+  log = stock_take_log ();
+  g_assert_nonnull (strstr (log, " is not a number from 0 to 1000"));
+}
+
 static void
 add (const char *name,
      gconstpointer data,
@@ -389,6 +406,8 @@ main (int argc,
   add ("fifo", NULL, test_fifo);
   add ("bad-path/folder", "path=.", test_bad_path);
   add ("bad-path/nowhere", "path=missing/log", test_bad_path);
+  add ("bad-keep/below", "path=log\nkeep=-1", test_bad_keep);
+  add ("bad-keep/above", "path=log\nkeep=1001", test_bad_keep);
 
   return g_test_run ();
 }

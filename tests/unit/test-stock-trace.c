@@ -197,6 +197,30 @@ test_no_file (Stock *stock,
 }
 
 static void
+one_run (Stock *stock)
+{
+  g_autoptr (RaddleRun) run = stock_new_run (stock, NULL, RADDLE_RUN_TOOL, "a", "1");
+
+  stock_end (run, NULL);
+}
+
+static void
+test_bad_length (Stock *stock,
+                 gconstpointer data)
+{
+  g_autoptr (RaddleHandler) handler = NULL;
+  g_autofree char *log = NULL;
+
+  stock_start (stock, "trace", "file=trace\nmax-length=-5");
+  handler = stock_dup_handler (stock);
+  one_run (stock);
+  g_assert_cmpint (raddle_handler_get_state (handler), ==, RADDLE_HANDLER_FAILED);
+  stock_close (stock);
+  log = stock_take_log ();
+  g_assert_nonnull (strstr (log, "max-length=-5 is below 0"));
+}
+
+static void
 test_full (Stock *stock,
            gconstpointer data)
 {
@@ -209,14 +233,6 @@ test_full (Stock *stock,
   stock_close (stock);
   log = stock_take_log ();
   g_assert_nonnull (strstr (log, "the trace cannot be written: No space left on device"));
-}
-
-static void
-one_run (Stock *stock)
-{
-  g_autoptr (RaddleRun) run = stock_new_run (stock, NULL, RADDLE_RUN_TOOL, "a", "1");
-
-  stock_end (run, NULL);
 }
 
 /* Somebody reads it, then goes away: the program does not end of that. */
@@ -294,6 +310,7 @@ main (int argc,
     }
   add ("depth", NULL, test_depth);
   add ("no-file", NULL, test_no_file);
+  add ("bad-length", NULL, test_bad_length);
   add ("full", NULL, test_full);
   add ("fifo", NULL, test_fifo);
   add ("fifo/without-reader", NULL, test_fifo_without_reader);
