@@ -263,6 +263,18 @@ const tests = {
         }
     },
 
+    async 'the tool that the pages show'(host) {
+        const page = GLib.build_filenamev([TOP, 'core/docs/runs.md']);
+        const [, bytes] = GLib.file_get_contents(page);
+        const [, example] = new TextDecoder().decode(bytes).match(/```js\n([^]*?)```/);
+        const lines = example.replace('class Add extends', 'class ShownAdd extends');
+        const tool = new Function(`${lines}\nreturn tool;`)();
+        const events = record(host, Type.TOOL_END);
+
+        await runAgent(host, tool);
+        assertEqual(events.map(event => event.get_data().get_double()), [21.75]);
+    },
+
     async 'what README.md shows'() {
         const [, bytes] = GLib.file_get_contents(GLib.build_filenamev([TOP, 'README.md']));
         const [, example] = new TextDecoder().decode(bytes).match(/```js\n([^]*?)```/);

@@ -908,6 +908,23 @@ run.end(None)
 print(host.close(1000), handler.props.state.value_nick, handler.get_n_failures())
 """
 
+    USE_TOOL = """
+import os
+from gi.repository import GLib
+host = Raddle.Host()
+host.start()
+agent = Raddle.Agent(model=host.dup_cassette(os.environ["RADDLE_TEST_AGENT_CASSETTE"], 0))
+agent.add_tool(tool)
+request = Raddle.Request()
+request.add_message("user", "What did the wool cost altogether?")
+host.add_handler(Raddle.Handler.new_with_func(
+    "end", [Raddle.EventType.TOOL_END], lambda _, event: print(event.get_data().get_double()) or True))
+loop = GLib.MainLoop()
+agent.run_async(request, None, lambda *_: loop.quit())
+loop.run()
+print(host.close(1000))
+"""
+
     def read_examples(self, page):
         with open(os.path.join(self.TOP, page), encoding="utf-8") as stream:
             return re.findall("```python\n(.*?)```", stream.read(), re.DOTALL)
@@ -926,6 +943,10 @@ print(host.close(1000), handler.props.state.value_nick, handler.get_n_failures()
         self.assertGreater(len(examples), 1)
         for example in examples:
             self.assertRegex(self.run_example(example + self.USE), "True stopped 0\n$")
+
+    def test_tool(self):
+        example, = self.read_examples("core/docs/runs.md")
+        self.assertEqual(self.run_example(example + self.USE_TOOL), "21.75\nTrue\n")
 
 
 class TestTypes(unittest.TestCase):
