@@ -75,15 +75,20 @@ raddle_tool_real_call (RaddleTool *self,
   return NULL;
 }
 
-/* Takes @task. */
+/* What an exception in another language becomes, must not leave the task open. Takes @task.
+ */
 static void
 call_task (RaddleTool *self,
            JsonNode *arguments,
            RaddleRun *run,
            GTask *task)
 {
+  GError *error = NULL;
+
   g_task_set_source_tag (task, call_task);
-  RADDLE_TOOL_GET_CLASS (self)->call_task (self, arguments, run, task);
+  RADDLE_TOOL_GET_CLASS (self)->call_task (self, arguments, run, task, &error);
+  if (error != NULL)
+    g_task_return_error (task, error);
   g_object_unref (task);
 }
 

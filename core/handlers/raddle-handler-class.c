@@ -39,6 +39,7 @@ call_event_finish (RaddleHandler *self,
   return RADDLE_HANDLER_GET_CLASS (self)->event_finish (self, result, error);
 }
 
+/* What an exception in another language becomes, must not leave the task open. */
 static void
 call_event_task (RaddleHandler *self,
                  RaddleEvent *event,
@@ -47,9 +48,12 @@ call_event_task (RaddleHandler *self,
                  gpointer user_data)
 {
   g_autoptr (GTask) task = g_task_new (self, cancellable, callback, user_data);
+  GError *error = NULL;
 
   g_task_set_source_tag (task, call_event_task);
-  RADDLE_HANDLER_GET_CLASS (self)->event_task (self, event, task);
+  RADDLE_HANDLER_GET_CLASS (self)->event_task (self, event, task, &error);
+  if (error != NULL)
+    g_task_return_error (task, error);
 }
 
 static gboolean

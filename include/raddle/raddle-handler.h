@@ -161,7 +161,8 @@ G_DECLARE_DERIVABLE_TYPE (RaddleHandler, raddle_handler, RADDLE, HANDLER, GObjec
  *   callback once, now or later
  * @event_finish: ends what @event_async began
  * @event_task: the same for languages whose functions cannot be given a callback: begins to
- *   take an event, and is done when the task returns, now or later, a boolean or an error
+ *   take an event, and is done when the task returns, now or later, a boolean or an error.
+ *   When its own error is set, the event could not be taken, and the task does not return
  * @setup: called before the first event; %FALSE with the error set when the handler cannot
  *   be used
  * @teardown: called after the last event
@@ -191,7 +192,8 @@ struct _RaddleHandlerClass
                             GError              **error);
   void     (*event_task)   (RaddleHandler        *self,
                             RaddleEvent          *event,
-                            GTask                *task);
+                            GTask                *task,
+                            GError              **error);
   gboolean (*setup)        (RaddleHandler        *self,
                             GError              **error);
   void     (*teardown)     (RaddleHandler        *self);

@@ -19,7 +19,8 @@ G_DECLARE_DERIVABLE_TYPE (RaddleTool, raddle_tool, RADDLE, TOOL, GObject)
  * @call_finish: gives what it gave
  * @call_task: the same for languages whose functions cannot be given a callback: begins the
  *   work, on the host's context, and is done when the task returns, now or later: see
- *   raddle_tool_return_output(); an error with g_task_return_error()
+ *   raddle_tool_return_output(); an error with g_task_return_error(). When @error is set, the
+ *   work has not begun, and the task does not return
  *
  * What a subclass overrides: either @call, or @call_async and @call_finish, or @call_task.
  */
@@ -44,7 +45,8 @@ struct _RaddleToolClass
   void      (*call_task)   (RaddleTool           *self,
                             JsonNode             *arguments,
                             RaddleRun            *run,
-                            GTask                *task);
+                            GTask                *task,
+                            GError              **error);
 
   /*< private >*/
   gpointer padding[8];

@@ -245,6 +245,34 @@ const tests = {
             ['out of ink', "There is no tool 'add'"]);
     },
 
+    async 'a tool that throws'(host) {
+        const Thrower = GObject.registerClass(class Thrower extends Raddle.Tool {
+            vfunc_call_task() {
+                throw new Error('out of paper');
+            }
+        });
+        const events = record(host, Type.TOOL_ERROR);
+        const answer = await runAgent(host, new Thrower({name: 'find_notes'}));
+
+        assertEqual(answer.get_text(), 'The wool cost 21.75 altogether.');
+        assertEqual(events[0].get_error().message.includes('out of paper'), true);
+    },
+
+    async 'an async handler that throws'(host) {
+        const Dropper = GObject.registerClass(class Dropper extends Raddle.Handler {
+            vfunc_event_task() {
+                throw new Error('out of paper');
+            }
+        });
+        const dropper = new Dropper({name: 'dropper'});
+        host.add_handler(dropper);
+        const run = host.start_run(Raddle.RunKind.CHAIN, 'chain', null);
+        run.end(null);
+        await run.settle_async(null);
+
+        assertEqual(dropper.get_n_failures(), 2);
+    },
+
     async 'what the pages show'() {
         const page = GLib.build_filenamev([TOP, 'core/docs/writing-a-handler.md']);
         const [, bytes] = GLib.file_get_contents(page);

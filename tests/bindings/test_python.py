@@ -786,13 +786,19 @@ class TestAgents(TestCase):
                 task.return_error(GLib.Error("no pen", "raddle-error-quark",
                                              Raddle.Error.FAILED))
 
+        class RaisingTask(Raddle.Tool):
+            def do_call_task(self, arguments, run, task):
+                raise GLib.Error("no paper", "raddle-error-quark", Raddle.Error.FAILED)
+
         recorder = self.record(Type.TOOL_ERROR)
         answer = self.run_agent(Raddle.Tool.new("find_notes", None, None, fail),
                                 FailingTask(name="add"))
+        self.run_agent(Raddle.Tool.new("add", None, None, self.add_numbers),
+                       RaisingTask(name="find_notes"))
 
         self.assertTrue(answer.get_text())
         self.assertEqual([event.get_error().message for event in recorder.events],
-                         ["out of ink", "no pen"])
+                         ["out of ink", "no pen", "no paper"])
 
     def test_limit(self):
         with self.assertRaises(GLib.Error) as caught:

@@ -196,7 +196,8 @@ note_event_finish (RaddleHandler *handler,
 static void
 note_event_task (RaddleHandler *handler,
                  RaddleEvent *event,
-                 GTask *task)
+                 GTask *task,
+                 GError **error)
 {
   g_autoptr (GSource) source = NULL;
 

@@ -222,7 +222,8 @@ static void
 task_tool_call (RaddleTool *tool,
                 JsonNode *arguments,
                 RaddleRun *run,
-                GTask *task)
+                GTask *task,
+                GError **error)
 {
   JsonNode *city = json_object_get_member (json_node_get_object (arguments), "city");
 
