@@ -164,6 +164,10 @@ block ini '[host]' >raddle.conf
 "$raddle" check raddle.conf >said 2>&1
 tell $? "the keyfile is valid" said
 
+block ini '[model claude]' >models.conf
+[ "$("$raddle" check models.conf)" = "models.conf: ok" ] 2>said
+tell $? "the keyfile with a model of each provider is valid" said
+
 answer=$("$raddle" run "Tell me a joke" 2>said)
 loud=$("$raddle" run -p handlers --print none "Tell me a joke" 2>>said)
 [ -n "$loud" ] && [ "$loud" = "${answer^^}" ]
