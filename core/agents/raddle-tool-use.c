@@ -162,7 +162,7 @@ make_output_text (JsonNode *output)
 {
   g_autofree char *text = NULL;
 
-  if (output == NULL)
+  if (output == NULL || JSON_NODE_HOLDS_NULL (output))
     return g_strdup ("");
   if (JSON_NODE_HOLDS_VALUE (output) && json_node_get_string (output) != NULL)
     text = json_node_dup_string (output);

@@ -423,8 +423,9 @@ raddle_tool_is_async (RaddleTool *self)
  * Calls the tool here and now, as an agent does in a thread of its own. It may take as long
  * as it takes.
  *
- * Returns: (transfer full) (nullable): what the model gets: a string as it is, anything else
- *   as JSON, %NULL for nothing; %NULL with @error set if the tool failed
+ * Returns: (transfer full) (nullable): what the model gets: a string as it is, nothing for a
+ *   JSON null, anything else as JSON; %NULL with @error set if the tool failed, or gave %NULL
+ *   and no error
  *
  * Since: 0.1
  */
@@ -435,11 +436,22 @@ raddle_tool_call (RaddleTool *self,
                   GCancellable *cancellable,
                   GError **error)
 {
+  GError *failure = NULL;
+  JsonNode *output;
+
   g_return_val_if_fail (RADDLE_IS_TOOL (self), NULL);
   g_return_val_if_fail (arguments != NULL, NULL);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
-  return RADDLE_TOOL_GET_CLASS (self)->call (self, arguments, run, cancellable, error);
+  output = RADDLE_TOOL_GET_CLASS (self)->call (self, arguments, run, cancellable, &failure);
+  if (output == NULL && failure == NULL) /* an exception in another language, for one */
+    g_set_error (&failure, RADDLE_ERROR, RADDLE_ERROR_FAILED,
+                 "The tool '%s' returned neither an output nor an error; a JSON null says "
+                 "that there is nothing",
+                 get_private (self)->name);
+  if (failure != NULL)
+    g_propagate_error (error, failure);
+  return output;
 }
 
 /**
@@ -478,7 +490,8 @@ raddle_tool_call_async (RaddleTool *self,
  *
  * Ends raddle_tool_call_async().
  *
- * Returns: (transfer full) (nullable): as of raddle_tool_call()
+ * Returns: (transfer full) (nullable): as of raddle_tool_call(), but %NULL without an error
+ *   for nothing
  *
  * Since: 0.1
  */

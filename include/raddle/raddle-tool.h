@@ -65,8 +65,8 @@ struct _RaddleToolClass
  * Does the work of a tool, in a thread of its own; it may wait. Several calls may run at
  * once.
  *
- * Returns: (transfer full) (nullable): what the model gets: a string as it is, anything else
- *   as JSON, %NULL for nothing; %NULL with @error set if it failed
+ * Returns: (transfer full) (nullable): what the model gets: a string as it is, nothing for a
+ *   JSON null, anything else as JSON; %NULL with @error set if it failed
  *
  * Since: 0.1
  */

@@ -800,6 +800,23 @@ class TestAgents(TestCase):
         self.assertEqual([event.get_error().message for event in recorder.events],
                          ["out of ink", "no pen", "no paper"])
 
+    def test_other_exceptions(self):
+        """The bindings only print them, but the model is not told that all was well."""
+        class Raising(Raddle.Tool):
+            def do_call(self, arguments, run, cancellable):
+                raise KeyError("on purpose")
+
+        def fail(*args):
+            raise KeyError("on purpose")
+
+        recorder = self.record(Type.TOOL_ERROR)
+        self.run_agent(Raising(name="find_notes"), Raddle.Tool.new("add", None, None, fail))
+
+        messages = [event.get_error().message for event in recorder.events]
+        self.assertEqual(len(messages), 2)
+        for message in messages:
+            self.assertIn("returned neither an output nor an error", message)
+
     def test_limit(self):
         with self.assertRaises(GLib.Error) as caught:
             self.run_agent(Raddle.Tool.new("add", None, None, self.add_numbers), max_rounds=1)

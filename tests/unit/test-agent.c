@@ -376,7 +376,7 @@ sync_tool (RaddleTool *tool,
       return NULL;
     }
   if (!json_object_has_member (object, "say"))
-    return NULL;
+    return json_node_new (JSON_NODE_NULL);
   return json_node_copy (json_object_get_member (object, "say"));
 }
 
@@ -698,21 +698,23 @@ odd_tool (RaddleTool *tool,
           GError **error)
 {
   if (user_data == NULL)
-    return NULL;
-  return make_string (user_data);
+    return json_node_new (JSON_NODE_NULL);
+  return *(const char *) user_data != '\0' ? make_string (user_data) : NULL;
 }
 
-/* A tool that gives nothing, and one that gives bytes. */
+/* A tool that gives nothing, one that gives bytes, and one that gives not even an error. */
 static void
 test_odd_outputs (void)
 {
   g_autoptr (Stage) stage = stage_new ((const char *const[]){
-    CALLS (CALL ("1", "nothing", "\"\"") CALL ("2", "bytes", "\"{}\"")), SAYS ("Done"),
-    NULL });
+    CALLS (CALL ("1", "nothing", "\"\"") CALL ("2", "bytes", "\"{}\"")
+             CALL ("3", "neither", "\"{}\"")),
+      SAYS ("Done"), NULL });
 
   add_tool (stage, raddle_tool_new ("nothing", NULL, NULL, odd_tool, NULL, NULL));
   add_tool (stage, raddle_tool_new ("bytes", NULL, NULL, odd_tool, (gpointer) "a\xff",
                                     NULL));
+  add_tool (stage, raddle_tool_new ("neither", NULL, NULL, odd_tool, (gpointer) "", NULL));
   run (stage);
   g_assert_no_error (stage->error);
   g_assert_cmpstr (
@@ -721,7 +723,10 @@ test_odd_outputs (void)
     "{\"type\":\"tool_result\",\"tool_use_id\":\"c1\",\"content\":\"\","
     "\"is_error\":false},"
     "{\"type\":\"tool_result\",\"tool_use_id\":\"c2\",\"content\":"
-    "\"The tool 'bytes' gave text that is not UTF-8\",\"is_error\":true}]}");
+    "\"The tool 'bytes' gave text that is not UTF-8\",\"is_error\":true},"
+    "{\"type\":\"tool_result\",\"tool_use_id\":\"c3\",\"content\":"
+    "\"The tool 'neither' returned neither an output nor an error; a JSON null says that "
+    "there is nothing\",\"is_error\":true}]}");
 }
 
 /* An answer that was paused goes on when it is sent back. */
