@@ -6,7 +6,9 @@
 
 #include "cli/raddle-cli-run.h"
 
+#include "cli/raddle-cli-batch.h"
 #include "cli/raddle-cli-session.h"
+#include "cli/raddle-cli-talk.h"
 
 #include <errno.h>
 #include <math.h>
@@ -14,8 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* More than any model takes; a guard against a stream that never ends. */
-#define MAX_PROMPT (64 * 1024 * 1024)
+#define DEFAULT_PARALLEL 4
 
 #define STATS_HELP "Tell at the end what each handler got and how long it took"
 #define STATS_SIGNAL_HELP                                                                \
@@ -41,11 +42,11 @@ read_stdin (GString *text,
           return FALSE;
         }
       g_string_append_len (text, buffer, n_read);
-      if (text->len > MAX_PROMPT)
+      if (text->len > RADDLE_CLI_MAX_PROMPT)
         {
           g_set_error (error, G_IO_ERROR, G_IO_ERROR_MESSAGE_TOO_LARGE,
                        "the prompt on standard input is larger than %d MiB",
-                       MAX_PROMPT / (1024 * 1024));
+                       RADDLE_CLI_MAX_PROMPT / (1024 * 1024));
           return FALSE;
         }
     }
@@ -96,6 +97,10 @@ check_prompt (const GString *prompt,
 
 static char *run_model;
 static char *run_print;
+static char *run_system;
+static char *run_file;
+static char *run_prompts;
+static int run_parallel = -1; /* not given */
 static gboolean run_no_handlers;
 static gboolean run_stats;
 
@@ -104,6 +109,14 @@ static const GOptionEntry run_entries[] = {
     "Ask this model of the keyfile; 'built-in' replays the built-in cassette", "NAME" },
   { "print", 0, 0, G_OPTION_ARG_STRING, &run_print,
     "Print the answer as it streams, at the end, or not at all", "stream|result|none" },
+  { "system", 0, 0, G_OPTION_ARG_STRING, &run_system,
+    "Use this system prompt in the place of the keyfile's", "TEXT" },
+  { "file", 0, 0, G_OPTION_ARG_FILENAME, &run_file,
+    "Begin with the messages of this JSON file", "FILE" },
+  { "prompts", 0, 0, G_OPTION_ARG_FILENAME, &run_prompts,
+    "Ask every prompt of this file, one a line, and print results as JSON", "FILE" },
+  { "parallel", 0, 0, G_OPTION_ARG_INT, &run_parallel,
+    "With --prompts: ask so many at a time (default: 4)", "N" },
   { "no-handlers", 0, 0, G_OPTION_ARG_NONE, &run_no_handlers, "Load no plugins", NULL },
   { "stats", 0, 0, G_OPTION_ARG_NONE, &run_stats, STATS_HELP, NULL },
   { NULL },
@@ -116,22 +129,86 @@ static const RaddleCliSyntax run_syntax = {
   .description =
     "Without PROMPT, the prompt is read from standard input.\n"
     "\n"
+    "FILE is a list such as [{\"role\": \"user\", \"content\": \"Hello\"}]; roles are user,\n"
+    "assistant and, in the first message, system. PROMPT comes behind the list; without\n"
+    "it the list is all that is asked, and standard input is not read.\n"
+    "\n"
     "With --json, the result is printed as one object in the place of the text.\n"
+    "\n"
+    "A line of --prompts that begins with a quote is a JSON string; blank lines do not\n"
+    "count. Each result is a JSON object on a line of its own, with the number of its\n"
+    "line, in the order of FILE. --system and --file go before each prompt.\n"
     "\n"
     "A model that is a cassette of several answers gives the first of them; all are\n"
     "played by raddle replay.\n"
     "\n"
     STATS_SIGNAL_HELP
-    "Exit status: 0 good, 1 the call failed, 2 wrong usage or prompt, 130 Ctrl-C.",
+    "Exit status: 0 good, 1 a call failed, 2 wrong usage or prompt, 130 Ctrl-C.",
   .common = RADDLE_CLI_CONFIG | RADDLE_CLI_PLUGINS | RADDLE_CLI_JSON | RADDLE_CLI_SET,
   .entries = run_entries,
   .max_arguments = 1,
 };
 
+/* What was said before the prompt. */
+static gboolean
+begin_talk (RaddleCliTalk *talk,
+            GError **error)
+{
+  return (run_file == NULL || raddle_cli_talk_load (talk, run_file, error)) &&
+         (run_system == NULL || raddle_cli_talk_set_system (talk, run_system, error));
+}
+
+static RaddleRequest *
+make_request (const RaddleCliOptions *options,
+              GError **error)
+{
+  g_autoptr (RaddleCliTalk) talk = raddle_cli_talk_new ();
+  g_autoptr (GString) prompt = g_string_new (NULL);
+
+  if (!begin_talk (talk, error))
+    return NULL;
+  if (run_file != NULL && options->arguments[0] == NULL)
+    return raddle_cli_talk_make_request (talk, NULL, error);
+  if (!get_prompt (options, prompt, error) || !check_prompt (prompt, error))
+    return NULL;
+  return raddle_cli_talk_make_request (talk, prompt->str, error);
+}
+
+/* What of the command line does not go with --prompts; NULL if all does. */
+static const char *
+find_misfit (const RaddleCliOptions *options)
+{
+  if (options->arguments[0] != NULL)
+    return "a PROMPT does not go with --prompts; write it into the file";
+  if (run_print != NULL)
+    return "--print does not go with --prompts, which prints JSON";
+  if (run_parallel < -1 || run_parallel == 0 || run_parallel > RADDLE_CLI_MAX_PARALLEL)
+    return "--parallel is a number from 1 to " G_STRINGIFY (RADDLE_CLI_MAX_PARALLEL);
+  return NULL;
+}
+
+static int
+run_many (const RaddleCliCall *call)
+{
+  g_autoptr (RaddleCliTalk) talk = raddle_cli_talk_new ();
+  g_autoptr (GArray) prompts = NULL;
+  g_autoptr (GError) error = NULL;
+  const char *misfit = find_misfit (call->options);
+
+  if (misfit != NULL)
+    return raddle_cli_usage_error (run_syntax.name, "%s", misfit);
+  if (!begin_talk (talk, &error) ||
+      !(prompts = raddle_cli_read_prompts (run_prompts, &error)))
+    return raddle_cli_usage_error (run_syntax.name, "%s", error->message);
+
+  return raddle_cli_call_many (call, talk, prompts,
+                               run_parallel != -1 ? run_parallel : DEFAULT_PARALLEL);
+}
+
 static int
 run (const RaddleCliOptions *options)
 {
-  g_autoptr (GString) prompt = g_string_new (NULL);
+  g_autoptr (RaddleRequest) request = NULL;
   g_autoptr (GError) error = NULL;
   RaddleCliCall call = {
     .command = run_syntax.name,
@@ -145,10 +222,15 @@ run (const RaddleCliOptions *options)
     return raddle_cli_usage_error (run_syntax.name,
                                    "--print is stream, result or none, not '%s'",
                                    run_print);
-  if (!get_prompt (options, prompt, &error) || !check_prompt (prompt, &error))
+  if (run_prompts != NULL)
+    return run_many (&call);
+  if (run_parallel != -1)
+    return raddle_cli_usage_error (run_syntax.name, "--parallel goes with --prompts");
+  request = make_request (options, &error);
+  if (request == NULL)
     return raddle_cli_usage_error (run_syntax.name, "%s", error->message);
 
-  call.prompt = prompt->str;
+  call.request = request;
   return raddle_cli_call (&call);
 }
 
@@ -165,6 +247,9 @@ raddle_cli_run (int argc,
   raddle_cli_options_clear (&options);
   g_clear_pointer (&run_model, g_free);
   g_clear_pointer (&run_print, g_free);
+  g_clear_pointer (&run_system, g_free);
+  g_clear_pointer (&run_file, g_free);
+  g_clear_pointer (&run_prompts, g_free);
 
   return status;
 }
@@ -207,10 +292,11 @@ static const RaddleCliSyntax replay_syntax = {
 static int
 replay (const RaddleCliOptions *options)
 {
+  g_autoptr (RaddleRequest) request = raddle_request_new ();
   RaddleCliCall call = {
     .command = replay_syntax.name,
     .options = options,
-    .prompt = "(replay)",
+    .request = request,
     .cassette = options->arguments[0],
     .speed = replay_speed,
     .stats = replay_stats,
@@ -223,6 +309,7 @@ replay (const RaddleCliOptions *options)
   if (!isfinite (replay_speed) || replay_speed < 0)
     return raddle_cli_usage_error (replay_syntax.name, "--speed is a number from 0 up");
 
+  raddle_request_add_message (request, "user", "(replay)", NULL);
   return raddle_cli_call (&call);
 }
 

@@ -31,7 +31,6 @@ typedef struct
   GCancellable *cancellable;
   GMainLoop *loop;
   RaddleModel *model;
-  RaddleRequest *request;
   guint n_left;         /* calls that follow the one under way */
   RaddleResult *result; /* of the last event; also of a call that failed */
   GError *error;        /* why the call failed */
@@ -100,13 +99,12 @@ event_cb (RaddleHandler *handler,
 
 /* Of a call that never began: what a program looks for first. */
 static JsonNode *
-make_empty_result (Session *self)
+make_empty_result (gboolean cancelled)
 {
   JsonNode *node = json_node_alloc ();
   g_autoptr (JsonObject) object = json_object_new ();
   JsonObject *usage = json_object_new ();
-  RaddleOutcome outcome =
-    self->signal != 0 ? RADDLE_OUTCOME_CANCELLED : RADDLE_OUTCOME_ERROR;
+  RaddleOutcome outcome = cancelled ? RADDLE_OUTCOME_CANCELLED : RADDLE_OUTCOME_ERROR;
 
   json_object_set_null_member (object, "run_id");
   json_object_set_string_member (object, "outcome", raddle_outcome_get_nick (outcome));
@@ -119,24 +117,33 @@ make_empty_result (Session *self)
   return json_node_init_object (node, object);
 }
 
+JsonNode *
+raddle_cli_result_to_json (RaddleResult *result,
+                           gboolean cancelled,
+                           const GError *error)
+{
+  JsonNode *node =
+    result != NULL ? raddle_result_to_json (result) : make_empty_result (cancelled);
+  JsonObject *object = json_node_get_object (node);
+
+  if (error != NULL)
+    json_object_set_string_member (object, "error", error->message);
+  else
+    json_object_set_null_member (object, "error");
+  return node;
+}
+
 static void
 print_json (Session *self)
 {
-  g_autoptr (JsonNode) node = NULL;
+  g_autoptr (JsonNode) node =
+    raddle_cli_result_to_json (self->result, self->signal != 0, self->error);
   g_autofree char *text = NULL;
   g_autofree char *line = NULL;
-  JsonObject *object;
 
-  node = self->result != NULL ? raddle_result_to_json (self->result)
-                              : make_empty_result (self);
-  object = json_node_get_object (node);
-  if (self->error != NULL)
-    json_object_set_string_member (object, "error", self->error->message);
-  else
-    json_object_set_null_member (object, "error");
   if (self->call->stats && self->n_left == 0)
     json_object_set_array_member (
-      object, "handlers",
+      json_node_get_object (node), "handlers",
       raddle_cli_stats_to_json (raddle_host_list_handlers (self->host), self->printer));
   text = json_to_string (node, FALSE);
   line = g_strconcat (text, "\n", NULL);
@@ -220,40 +227,41 @@ terminated_cb (gpointer user_data)
   return end_by_signal (user_data, SIGTERM);
 }
 
-static gboolean
-set_up_host (Session *self,
-             GError **error)
+gboolean
+raddle_cli_set_up_host (RaddleHost *host,
+                        const RaddleCliCall *call,
+                        GError **error)
 {
-  const RaddleCliOptions *options = self->call->options;
+  const RaddleCliOptions *options = call->options;
 
   for (char **folder = options->plugin_folders; folder != NULL && *folder != NULL;
        folder++)
-    raddle_host_add_plugin_folder (self->host, *folder);
+    raddle_host_add_plugin_folder (host, *folder);
   for (char **setting = options->overrides; setting != NULL && *setting != NULL;
        setting++)
-    raddle_host_add_override (self->host, *setting);
-  if (self->call->no_handlers)
-    raddle_host_set_use_plugins (self->host, FALSE);
+    raddle_host_add_override (host, *setting);
+  if (call->no_handlers)
+    raddle_host_set_use_plugins (host, FALSE);
 
-  return raddle_host_load_keyfile (self->host, options->config, error) &&
-         raddle_host_start (self->host, error);
+  return raddle_host_load_keyfile (host, options->config, error) &&
+         raddle_host_start (host, error);
 }
 
-static RaddleModel *
-get_model (Session *self,
-           GError **error)
+RaddleModel *
+raddle_cli_get_model (RaddleHost *host,
+                      const RaddleCliCall *call,
+                      GError **error)
 {
-  if (self->call->cassette != NULL)
-    return raddle_host_dup_cassette (self->host, self->call->cassette, self->call->speed,
-                                     error);
-  return raddle_host_dup_model (self->host, self->call->model, error);
+  if (call->cassette != NULL)
+    return raddle_host_dup_cassette (host, call->cassette, call->speed, error);
+  return raddle_host_dup_model (host, call->model, error);
 }
 
-static void
-tell_of_built_in (Session *self,
-                  RaddleModel *model)
+void
+raddle_cli_tell_of_built_in (const RaddleCliCall *call,
+                             RaddleModel *model)
 {
-  if (self->call->cassette != NULL || self->call->model != NULL ||
+  if (call->cassette != NULL || call->model != NULL ||
       !g_str_equal (raddle_model_get_name (model), "built-in"))
     return;
 
@@ -296,22 +304,31 @@ get_status (Session *self)
 /* A keyfile's mistakes, those too that show only with its plugins. FALSE if there are
  * none. */
 static gboolean
-report_problems (Session *self)
+report_problems (const RaddleCliCall *call,
+                 const GError *error)
 {
   g_autoptr (GPtrArray) problems = raddle_problems_new ();
-  g_autofree char *file = raddle_cli_find_config (self->call->options);
+  g_autofree char *file = raddle_cli_find_config (call->options);
   g_autofree char *text = NULL;
 
-  if (!g_error_matches (self->error, RADDLE_ERROR, RADDLE_ERROR_CONFIG))
+  if (!g_error_matches (error, RADDLE_ERROR, RADDLE_ERROR_CONFIG))
     return FALSE;
-  raddle_cli_find_problems (file, self->call->options, problems);
+  raddle_cli_find_problems (file, call->options, problems);
   if (problems->len == 0)
     return FALSE;
 
   text = raddle_problems_to_text (problems);
-  raddle_cli_tell ("raddle %s: nothing was run, because of this:\n%s\n",
-                   self->call->command, g_strchomp (text));
+  raddle_cli_tell ("raddle %s: nothing was run, because of this:\n%s\n", call->command,
+                   g_strchomp (text));
   return TRUE;
+}
+
+void
+raddle_cli_tell_error (const RaddleCliCall *call,
+                       const GError *error)
+{
+  if (!report_problems (call, error))
+    raddle_cli_tell ("raddle %s: %s\n", call->command, error->message);
 }
 
 static void
@@ -321,8 +338,8 @@ report_error (Session *self)
     return;
   if (self->signal != 0)
     raddle_cli_tell ("raddle %s: cancelled\n", self->call->command);
-  else if (!report_problems (self))
-    raddle_cli_tell ("raddle %s: %s\n", self->call->command, self->error->message);
+  else
+    raddle_cli_tell_error (self->call, self->error);
 }
 
 /* ---- the calls ---- */
@@ -363,8 +380,8 @@ generate_cb (GObject *source,
 static void
 make_next_call (Session *self)
 {
-  raddle_model_generate_async (self->model, self->request, self->cancellable, generate_cb,
-                               self);
+  raddle_model_generate_async (self->model, self->call->request, self->cancellable,
+                               generate_cb, self);
 }
 
 /* Those of an agent's rounds, where they are in one file. */
@@ -380,17 +397,16 @@ static gboolean
 start_calls (Session *self,
              GError **error)
 {
-  self->request = raddle_request_new ();
-  if (!raddle_request_add_message (self->request, "user", self->call->prompt, error) ||
-      !set_up_host (self, error) || !add_printer (self, error))
+  if (!raddle_cli_set_up_host (self->host, self->call, error) ||
+      !add_printer (self, error))
     return FALSE;
   raddle_cli_report_add_handlers (self->report);
-  if (!(self->model = get_model (self, error)))
+  if (!(self->model = raddle_cli_get_model (self->host, self->call, error)))
     return FALSE;
 
   if (self->call->cassette != NULL)
     self->n_left = count_answers (self->call->cassette) - 1;
-  tell_of_built_in (self, self->model);
+  raddle_cli_tell_of_built_in (self->call, self->model);
   make_next_call (self);
   return TRUE;
 }
@@ -398,8 +414,8 @@ start_calls (Session *self,
 /* ---- the session ---- */
 
 /* `GROUP.KEY=VALUE`; what stands in it is the keyfile's matter. */
-static gboolean
-check_overrides (const RaddleCliCall *call)
+gboolean
+raddle_cli_check_overrides (const RaddleCliCall *call)
 {
   char **override = call->options->overrides;
 
@@ -448,7 +464,6 @@ hold_session (const RaddleCliCall *call)
   status = get_status (&self);
   g_clear_pointer (&self.result, raddle_result_unref);
   g_clear_error (&self.error);
-  g_clear_object (&self.request);
   g_clear_object (&self.model);
   g_clear_object (&self.printer);
   return status;
@@ -465,5 +480,5 @@ raddle_cli_ignore_stats_signal (void)
 int
 raddle_cli_call (const RaddleCliCall *call)
 {
-  return check_overrides (call) ? hold_session (call) : RADDLE_CLI_USAGE;
+  return raddle_cli_check_overrides (call) ? hold_session (call) : RADDLE_CLI_USAGE;
 }

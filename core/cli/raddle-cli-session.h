@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* One model call from the command line, as run and replay make it. */
+/* One model call from the command line, as run and replay make it, and what those who
+ * make several share with it. */
 
 #pragma once
 
@@ -21,7 +22,7 @@ typedef struct
 {
   const char *command;             /* for messages */
   const RaddleCliOptions *options;
-  const char *prompt;
+  RaddleRequest *request;          /* NULL: whoever makes several has more than one */
   const char *model;               /* NULL: the default one */
   const char *cassette;            /* NULL: ask the model */
   double speed;
@@ -35,5 +36,23 @@ gboolean raddle_cli_parse_print (const char          *text,
 /* For SIGUSR1, before and after a call. */
 void     raddle_cli_ignore_stats_signal (void);
 int      raddle_cli_call        (const RaddleCliCall *call);
+
+/* FALSE, and told, if there is a --set that is none. */
+gboolean raddle_cli_check_overrides (const RaddleCliCall *call);
+gboolean raddle_cli_set_up_host (RaddleHost          *host,
+                                 const RaddleCliCall *call,
+                                 GError             **error);
+RaddleModel *raddle_cli_get_model (RaddleHost          *host,
+                                 const RaddleCliCall *call,
+                                 GError             **error);
+void     raddle_cli_tell_of_built_in (const RaddleCliCall *call,
+                                 RaddleModel         *model);
+void     raddle_cli_tell_error  (const RaddleCliCall *call,
+                                 const GError        *error);
+/* What --json prints. @result: NULL if the call never began, and then @cancelled tells
+ * why. @error: NULL if there was none. */
+JsonNode *raddle_cli_result_to_json (RaddleResult     *result,
+                                 gboolean             cancelled,
+                                 const GError        *error);
 
 G_END_DECLS

@@ -12,8 +12,14 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
+
+#define CLEAR_LINE "\r\033[K"
 
 static gboolean output_failed;
+
+static GMutex progress_lock;
+static char *progress; /* lock; NULL: none is shown */
 
 static void
 report_output_error (int problem)
@@ -24,12 +30,50 @@ report_output_error (int problem)
   output_failed = TRUE;
 }
 
+/* ---- the progress ---- */
+
+void
+raddle_cli_set_progress (const char *text)
+{
+  g_mutex_lock (&progress_lock);
+  if (text != NULL || progress != NULL)
+    g_printerr (CLEAR_LINE "%s", text != NULL ? text : "");
+  g_free (progress);
+  progress = g_strdup (text);
+  g_mutex_unlock (&progress_lock);
+}
+
+/* In any thread: messages come from all of them. */
+static void
+tell_above_progress (const char *message)
+{
+  g_mutex_lock (&progress_lock);
+  if (progress != NULL)
+    g_printerr (CLEAR_LINE "%s%s", message, progress);
+  else
+    g_printerr ("%s", message);
+  g_mutex_unlock (&progress_lock);
+}
+
+/* Data on the same terminal takes its place, until it is shown again. */
+static void
+clear_progress_for_output (void)
+{
+  g_mutex_lock (&progress_lock);
+  if (progress != NULL && isatty (STDOUT_FILENO))
+    g_printerr (CLEAR_LINE);
+  g_mutex_unlock (&progress_lock);
+}
+
+/* ---- output ---- */
+
 gboolean
 raddle_cli_write (const char *text,
                   gssize length)
 {
   gsize size = length < 0 ? strlen (text) : (gsize) length;
 
+  clear_progress_for_output ();
   if (!output_failed && fwrite (text, 1, size, stdout) != size)
     report_output_error (errno);
 
@@ -92,7 +136,7 @@ raddle_cli_tell (const char *format,
   va_end (args);
 
   harmless = raddle_cli_make_harmless (message);
-  g_printerr ("%s", harmless);
+  tell_above_progress (harmless);
 }
 
 G_GNUC_PRINTF (2, 0)

@@ -63,6 +63,10 @@ char    *raddle_cli_find_config   (const RaddleCliOptions *options);
 void     raddle_cli_tell          (const char            *format,
                                    ...) G_GNUC_PRINTF (1, 2);
 
+/* A line at the foot of the terminal that stderr is, which what is written meanwhile goes
+ * above; NULL takes it away. */
+void     raddle_cli_set_progress  (const char            *text);
+
 /* `raddle NAME: message` on stderr; 1 and 2 respectively. */
 int      raddle_cli_fail          (const char            *name,
                                    const char            *format,

@@ -358,3 +358,16 @@ raddle_json_check (const char *text,
     *lossy = check.lossy;
   return verdict;
 }
+
+/* Where reading @text that is not valid, or too deep, came to its end: bytes from its
+ * start. */
+gsize
+raddle_json_find_error (const char *text,
+                        gsize length)
+{
+  g_autoptr (GString) mended = g_string_new (NULL);
+  Check check = { .at = text, .copied = text, .end = text + length, .mended = mended };
+
+  check_text (&check);
+  return check.at - text;
+}

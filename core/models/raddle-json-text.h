@@ -29,6 +29,8 @@ RaddleJsonVerdict raddle_json_check       (const char     *text,
                                            gsize           length,
                                            GString        *mended,
                                            gboolean       *lossy);
+gsize             raddle_json_find_error  (const char     *text,
+                                           gsize           length);
 
 void              raddle_json_text_init   (RaddleJsonText *self);
 void              raddle_json_text_clear  (RaddleJsonText *self);
