@@ -6,6 +6,7 @@
 
 #include "cli/raddle-cli.h"
 
+#include "cli/raddle-cli-chat.h"
 #include "cli/raddle-cli-decode.h"
 #include "cli/raddle-cli-inspect.h"
 #include "cli/raddle-cli-plugins.h"
@@ -30,6 +31,7 @@ typedef struct
 
 static const Command commands[] = {
   { "run", raddle_cli_run, "Stream one model call through the handlers" },
+  { "chat", raddle_cli_chat, "Hold a conversation with a model" },
   { "plugins", raddle_cli_plugins, "List what the plugin folders hold" },
   { "inspect", raddle_cli_inspect, "Show all there is to know of one plugin" },
   { "check", raddle_cli_check, "Validate a keyfile" },

@@ -81,13 +81,12 @@ print_job (Batch *self,
   g_autoptr (JsonNode) node =
     raddle_cli_result_to_json (job->result, self->signal != 0, job->error);
   g_autofree char *text = NULL;
-  g_autofree char *harmless = NULL;
+  g_autofree char *line = NULL;
 
   json_object_set_int_member (json_node_get_object (node), "line", job->prompt->line);
   text = json_to_string (node, FALSE);
-  harmless = isatty (STDOUT_FILENO) ? raddle_cli_make_harmless (text) : NULL;
-  if (!raddle_cli_print ("%s\n", harmless != NULL ? harmless : text))
-    self->output_lost = TRUE;
+  line = g_strconcat (text, "\n", NULL);
+  self->output_lost = !raddle_cli_show (line, strlen (line));
   if (job->error != NULL && self->first_failed == NULL)
     self->first_failed = job;
 }
@@ -104,10 +103,8 @@ print_ready (Batch *self)
       print_job (self, job);
       g_clear_pointer (&job->result, raddle_result_unref);
     }
-  if (raddle_cli_flush () && !self->output_lost)
-    return;
-  self->output_lost = TRUE;
-  g_cancellable_cancel (self->cancellable);
+  if (self->output_lost)
+    g_cancellable_cancel (self->cancellable);
 }
 
 /* ---- the calls ---- */
@@ -332,10 +329,10 @@ raddle_cli_call_many (const RaddleCliCall *call,
                       GArray *prompts,
                       guint n_parallel)
 {
+  g_autofree Job *jobs = g_new0 (Job, prompts->len); /* outlives the host's handlers */
   g_autoptr (RaddleHost) host = raddle_host_new ();
   g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
-  g_autofree Job *jobs = g_new0 (Job, prompts->len);
   Batch self = { .call = call, .talk = talk, .host = host, .loop = loop,
                  .cancellable = cancellable, .jobs = jobs, .n_jobs = prompts->len,
                  .n_parallel = n_parallel };

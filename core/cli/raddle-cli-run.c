@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Owns `raddle run` and `raddle replay`: their options and where the prompt comes from.
- * Runs on the main thread. The call itself is made by raddle-cli-session.c.
+/* Owns `raddle run`, `raddle chat` and `raddle replay`: their options and where the
+ * prompts come from. Runs on the main thread. The calls themselves are made by
+ * raddle-cli-session.c, raddle-cli-batch.c and raddle-cli-chat.c.
  */
 
 #include "cli/raddle-cli-run.h"
 
 #include "cli/raddle-cli-batch.h"
+#include "cli/raddle-cli-chat.h"
 #include "cli/raddle-cli-session.h"
 #include "cli/raddle-cli-talk.h"
 
@@ -129,9 +131,9 @@ static const RaddleCliSyntax run_syntax = {
   .description =
     "Without PROMPT, the prompt is read from standard input.\n"
     "\n"
-    "FILE is a list such as [{\"role\": \"user\", \"content\": \"Hello\"}]; roles are user,\n"
-    "assistant and, in the first message, system. PROMPT comes behind the list; without\n"
-    "it the list is all that is asked, and standard input is not read.\n"
+    "FILE is a list such as [{\"role\": \"user\", \"content\": \"Hello\"}]; roles are\n"
+    "user, assistant and, in the first message, system. PROMPT comes behind the list;\n"
+    "without it the list is all that is asked, and standard input is not read.\n"
     "\n"
     "With --json, the result is printed as one object in the place of the text.\n"
     "\n"
@@ -250,6 +252,83 @@ raddle_cli_run (int argc,
   g_clear_pointer (&run_system, g_free);
   g_clear_pointer (&run_file, g_free);
   g_clear_pointer (&run_prompts, g_free);
+
+  return status;
+}
+
+/* ---- chat ---- */
+
+static const GOptionEntry chat_entries[] = {
+  { "model", 'm', 0, G_OPTION_ARG_STRING, &run_model,
+    "Talk with this model of the keyfile; 'built-in' replays the built-in cassette",
+    "NAME" },
+  { "print", 0, 0, G_OPTION_ARG_STRING, &run_print,
+    "Print each answer as it streams, at its end, or not at all", "stream|result|none" },
+  { "system", 0, 0, G_OPTION_ARG_STRING, &run_system,
+    "Use this system prompt in the place of the keyfile's", "TEXT" },
+  { "file", 0, 0, G_OPTION_ARG_FILENAME, &run_file,
+    "Go on from the messages of this JSON file", "FILE" },
+  { "no-handlers", 0, 0, G_OPTION_ARG_NONE, &run_no_handlers, "Load no plugins", NULL },
+  { "stats", 0, 0, G_OPTION_ARG_NONE, &run_stats, STATS_HELP, NULL },
+  { NULL },
+};
+
+static const RaddleCliSyntax chat_syntax = {
+  .name = "chat",
+  .summary = "Holds a conversation with a model, through the handlers.",
+  .description =
+    "A message is a line of standard input, or on a terminal a text that is pasted.\n"
+    "Each is sent with all that was said before. One whose answer fails does not end\n"
+    "the chat, and is not sent again.\n"
+    "\n"
+    "On a terminal Ctrl-C ends the answer, or takes back the line, and Ctrl-D ends the\n"
+    "chat. With --json, each result is printed as one object on a line of its own.\n"
+    "\n"
+    STATS_SIGNAL_HELP
+    "Exit status: 0 good, 1 an answer failed and standard input is no terminal, or the\n"
+    "chat could not begin, 2 wrong usage, 130 Ctrl-C without a terminal.",
+  .common = RADDLE_CLI_CONFIG | RADDLE_CLI_PLUGINS | RADDLE_CLI_JSON | RADDLE_CLI_SET,
+  .entries = chat_entries,
+};
+
+static int
+chat (const RaddleCliOptions *options)
+{
+  g_autoptr (RaddleCliTalk) talk = raddle_cli_talk_new ();
+  g_autoptr (GError) error = NULL;
+  RaddleCliCall call = {
+    .command = chat_syntax.name,
+    .options = options,
+    .model = run_model,
+    .no_handlers = run_no_handlers,
+    .stats = run_stats,
+  };
+
+  if (run_print != NULL && !raddle_cli_parse_print (run_print, &call.print))
+    return raddle_cli_usage_error (chat_syntax.name,
+                                   "--print is stream, result or none, not '%s'",
+                                   run_print);
+  if (!begin_talk (talk, &error))
+    return raddle_cli_usage_error (chat_syntax.name, "%s", error->message);
+
+  return raddle_cli_talk_on (&call, talk);
+}
+
+int
+raddle_cli_chat (int argc,
+                 char **argv)
+{
+  RaddleCliOptions options = { NULL };
+  int status;
+
+  raddle_cli_ignore_stats_signal ();
+  if (raddle_cli_parse (&chat_syntax, argc, argv, &options, &status))
+    status = chat (&options);
+  raddle_cli_options_clear (&options);
+  g_clear_pointer (&run_model, g_free);
+  g_clear_pointer (&run_print, g_free);
+  g_clear_pointer (&run_system, g_free);
+  g_clear_pointer (&run_file, g_free);
 
   return status;
 }

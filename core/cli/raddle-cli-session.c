@@ -63,18 +63,11 @@ print_text (Session *self,
             const char *text,
             gsize length)
 {
-  g_autofree char *harmless = NULL;
-
   if (length == 0 || self->output_lost)
     return;
 
-  if (isatty (STDOUT_FILENO))
-    {
-      text = harmless = raddle_cli_make_harmless (text);
-      length = strlen (text);
-    }
   self->line_is_open = text[length - 1] != '\n';
-  if (raddle_cli_write (text, length) && raddle_cli_flush ())
+  if (raddle_cli_show (text, length))
     return;
   self->output_lost = TRUE;
   g_cancellable_cancel (self->cancellable);

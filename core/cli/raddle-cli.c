@@ -123,6 +123,18 @@ raddle_cli_make_harmless (const char *message)
   return g_string_free (harmless, FALSE);
 }
 
+gboolean
+raddle_cli_show (const char *text,
+                 gsize length)
+{
+  g_autofree char *harmless =
+    isatty (STDOUT_FILENO) ? raddle_cli_make_harmless (text) : NULL;
+  gboolean good =
+    harmless != NULL ? raddle_cli_write (harmless, -1) : raddle_cli_write (text, length);
+
+  return good && raddle_cli_flush ();
+}
+
 void
 raddle_cli_tell (const char *format,
                  ...)

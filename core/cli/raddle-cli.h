@@ -85,6 +85,9 @@ gboolean raddle_cli_write         (const char            *text,
 gboolean raddle_cli_print         (const char            *format,
                                    ...) G_GNUC_PRINTF (1, 2);
 gboolean raddle_cli_flush         (void);
+/* An answer, or a part of it, at once; on a terminal harmless. FALSE as above. */
+gboolean raddle_cli_show          (const char            *text,
+                                   gsize                  length);
 
 /* Adds everything that is wrong with a keyfile, also with the settings of its plugins. */
 void     raddle_cli_find_problems (const char            *file,

@@ -553,8 +553,8 @@ static void
 test_help (Scene *scene,
            gconstpointer data)
 {
-  static const char *const names[] = { "run",    "plugins", "inspect", "check",
-                                       "replay", "decode",  "serve" };
+  static const char *const names[] = { "run",   "chat",   "plugins", "inspect",
+                                       "check", "replay", "decode",  "serve" };
 
   for (guint i = 0; i < G_N_ELEMENTS (names); i++)
     {

@@ -8,7 +8,6 @@
 #include "../unit/raddle-test-server.h"
 
 #include <glib/gstdio.h>
-#include <json-glib/json-glib.h>
 
 #define SSE "text/event-stream"
 #define RUN "ANTHROPIC_API_KEY=" SCENE_KEY " exec $0 run -c raddle.conf "
@@ -38,32 +37,6 @@ write_list (Scene *scene,
 
   g_remove (file);
   scene_write (scene, "list.json", "%s", list);
-}
-
-/* `SYSTEM|role: text|role: text`, of what was sent last. */
-static char *
-describe_request (RaddleTestServer *server)
-{
-  g_autoptr (GError) error = NULL;
-  g_autoptr (JsonNode) node =
-    json_from_string (raddle_test_server_get_body (server), &error);
-  GString *text = g_string_new (NULL);
-  JsonObject *body;
-  JsonArray *messages;
-
-  g_assert_no_error (error);
-  body = json_node_get_object (node);
-  g_string_append (text, json_object_get_string_member (body, "system"));
-  messages = json_object_get_array_member (body, "messages");
-  for (guint i = 0; i < json_array_get_length (messages); i++)
-    {
-      JsonObject *message = json_array_get_object_element (messages, i);
-
-      g_string_append_printf (text, "|%s: %s",
-                              json_object_get_string_member (message, "role"),
-                              json_object_get_string_member (message, "content"));
-    }
-  return g_string_free (text, FALSE);
 }
 
 static void
@@ -100,7 +73,7 @@ test_sent (Scene *scene,
       g_assert_cmpstr (program->messages->str, ==, "");
       g_assert_cmpint (program->status, ==, 0);
       g_assert_cmpstr (program->output->str, ==, "Hello world\n");
-      sent = describe_request (server);
+      sent = describe_request (raddle_test_server_get_body (server));
       g_assert_cmpstr (sent, ==, cases[i].sent);
     }
 }

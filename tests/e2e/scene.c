@@ -482,3 +482,45 @@ event_member (const char *line,
     return g_strdup_printf ("%" G_GINT64_FORMAT, json_node_get_int (node));
   return json_node_dup_string (node);
 }
+
+static void
+add_content (GString *text,
+             JsonNode *content)
+{
+  JsonArray *blocks;
+
+  if (JSON_NODE_HOLDS_VALUE (content))
+    {
+      g_string_append (text, json_node_get_string (content));
+      return;
+    }
+  blocks = json_node_get_array (content);
+  for (guint i = 0; i < json_array_get_length (blocks); i++)
+    g_string_append (text, json_object_get_string_member (
+                             json_array_get_object_element (blocks, i), "text"));
+}
+
+char *
+describe_request (const char *body)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (JsonNode) root = json_from_string (body, &error);
+  GString *text = g_string_new (NULL);
+  JsonObject *object;
+  JsonArray *messages;
+
+  g_assert_no_error (error);
+  object = json_node_get_object (root);
+  if (json_object_has_member (object, "system"))
+    g_string_append (text, json_object_get_string_member (object, "system"));
+  messages = json_object_get_array_member (object, "messages");
+  for (guint i = 0; i < json_array_get_length (messages); i++)
+    {
+      JsonObject *message = json_array_get_object_element (messages, i);
+
+      g_string_append_printf (text, "|%s: ",
+                              json_object_get_string_member (message, "role"));
+      add_content (text, json_object_get_member (message, "content"));
+    }
+  return g_string_free (text, FALSE);
+}

@@ -84,6 +84,9 @@ GPtrArray *scene_read_events      (Scene       *self,
 char      *event_member           (const char  *line,
                                    const char  *path);
 
+/* `SYSTEM|role: text|role: text`, of the body of an Anthropic request. */
+char      *describe_request       (const char  *body);
+
 /* An Anthropic stream in pieces. */
 #define STREAM_START                                                                     \
   "event: message_start\n"                                                               \

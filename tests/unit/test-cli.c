@@ -218,11 +218,11 @@ test_completion (void)
   {
     const char *words, *expected;
   } cases[] = {
-    { "raddle ''", "run plugins inspect check replay decode serve help" },
+    { "raddle ''", "run chat plugins inspect check replay decode serve help" },
     { "raddle re", "replay" },
     { "raddle --", "--help --version" },
     { "raddle zebra ''", "" },
-    { "raddle run --p", "--plugins --print" },
+    { "raddle run --p", "--plugins --prompts --parallel --print" },
     { "raddle run --print ''", "stream result none" },
     { "raddle run --print = r", "result" },
     { "raddle run --print =", "stream result none" },
@@ -236,7 +236,7 @@ test_completion (void)
     { "raddle run -c none.conf -m ''", "built-in" },
     { "raddle run -c names.conf --set ''",
       "host. model.default. model.tape. handler.au*dit." },
-    { "raddle help c", "check" },
+    { "raddle help c", "chat check" },
   };
 
   g_autofree char *bash = g_find_program_in_path ("bash");
@@ -264,8 +264,8 @@ test_completion (void)
 static void
 test_options (void)
 {
-  static const char *const commands[] = { "run",    "plugins", "inspect", "check",
-                                          "replay", "decode",  "serve" };
+  static const char *const commands[] = { "run",   "chat",   "plugins", "inspect",
+                                          "check", "replay", "decode",  "serve" };
   g_autofree char *file =
     g_test_build_filename (G_TEST_DIST, "../core/cli/data/raddle.1", NULL);
   g_autofree char *manual = NULL;
