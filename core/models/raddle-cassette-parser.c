@@ -268,6 +268,13 @@ begin_exchange (Parser                   *parser,
   parser->ended = FALSE;
 }
 
+/* 0: nothing was answered. */
+static gboolean
+is_status (gint64 status)
+{
+  return status == 0 || (status >= 200 && status <= 599);
+}
+
 static gboolean
 parse_header (Parser     *parser,
               JsonObject *object,
@@ -286,8 +293,8 @@ parse_header (Parser     *parser,
                   "%d; use a newer one",
                   version, FORMAT_VERSION);
   if (json_object_has_member (object, "status")
-      && (!get_int (object, "status", &status) || status < 200 || status > 599))
-    return fault (parser, error, "status must be a number from 200 to 599");
+      && (!get_int (object, "status", &status) || !is_status (status)))
+    return fault (parser, error, "status must be a number from 200 to 599, or 0");
   if (!check_provider (parser, object, error))
     return FALSE;
   head = raddle_response_head_new (status);
@@ -316,13 +323,15 @@ parse_end (Parser     *parser,
            const char *end,
            GError    **error)
 {
-  if (!g_str_equal (end, "eof") && !g_str_equal (end, "error"))
-    return fault (parser, error, "end must be \"eof\" or \"error\"");
-  parser->ended = TRUE;
-  raddle_cassette_set_end (parser->cassette, parser->time_us,
-                           *end == 'e' && end[1] == 'r' ? RADDLE_CASSETTE_END_BROKEN
-                                                        : RADDLE_CASSETTE_END_CLEAN);
-  return TRUE;
+  for (RaddleCassetteEnd i = RADDLE_CASSETTE_END_CLEAN;
+       i <= RADDLE_CASSETTE_END_CANCELLED; i++)
+    if (g_str_equal (end, raddle_cassette_end_get_nick (i)))
+      {
+        parser->ended = TRUE;
+        raddle_cassette_set_end (parser->cassette, parser->time_us, i);
+        return TRUE;
+      }
+  return fault (parser, error, "end must be \"eof\", \"error\" or \"cancelled\"");
 }
 
 static gboolean
@@ -350,6 +359,8 @@ parse_arrival (Parser     *parser,
                                  "whole characters");
   if (end != NULL)
     return parse_end (parser, end, error);
+  if (raddle_cassette_get_head (parser->cassette)->status == 0)
+    return fault (parser, error, "nothing arrives with status 0, which is no answer");
   bytes = data != NULL ? g_bytes_new (data, strlen (data)) : decode_base64 (base64);
   if (bytes == NULL)
     return fault (parser, error, "this is not base64");

@@ -27,6 +27,12 @@ typedef struct
   gboolean         playing;
 } RaddleCassetteTransport;
 
+static gboolean
+has_answer (RaddleCassetteTransport *self)
+{
+  return raddle_cassette_get_head (self->cassette)->status != 0;
+}
+
 static gint64
 next_due (RaddleCassetteTransport *self)
 {
@@ -34,17 +40,32 @@ next_due (RaddleCassetteTransport *self)
                                        self->speed);
 }
 
+/* NULL: well. */
+static const char *
+how_it_ended (RaddleCassetteTransport *self)
+{
+  switch (raddle_cassette_get_end (self->cassette, NULL))
+    {
+    case RADDLE_CASSETTE_END_CLEAN:
+      return has_answer (self) ? NULL : "there was no answer";
+    case RADDLE_CASSETTE_END_BROKEN:
+      return has_answer (self) ? "the connection broke here" : "there was no answer";
+    case RADDLE_CASSETTE_END_CANCELLED:
+      break;
+    }
+  return "the call was cancelled here";
+}
+
 static void
 finish (RaddleCassetteTransport *self)
 {
+  const char *name = raddle_cassette_get_name (self->cassette);
+  const char *words = how_it_ended (self);
   g_autoptr (GError) error = NULL;
 
-  if (raddle_cassette_get_end (self->cassette, NULL) == RADDLE_CASSETTE_END_BROKEN)
-    error = g_error_new (RADDLE_ERROR, RADDLE_ERROR_TRANSPORT,
-                         "the connection broke here when %s was recorded",
-                         raddle_cassette_get_name (self->cassette) != NULL
-                             ? raddle_cassette_get_name (self->cassette)
-                             : "the cassette");
+  if (words != NULL)
+    error = g_error_new (RADDLE_ERROR, RADDLE_ERROR_TRANSPORT, "%s when %s was recorded",
+                         words, name != NULL ? name : "the cassette");
   raddle_transport_emit_done (&self->base, error);
 }
 
@@ -96,7 +117,7 @@ play (RaddleCassetteTransport *self)
 {
   gboolean complete;
 
-  if (!self->head_told)
+  if (!self->head_told && has_answer (self))
     {
       self->head_told = TRUE;
       if (!raddle_transport_emit_head (&self->base,

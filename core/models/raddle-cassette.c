@@ -13,7 +13,7 @@
  *
  *   raddle-cassette  the version of the format, 1
  *   provider         whose wire format the data is; optional
- *   status           of the HTTP answer, 200 if missing
+ *   status           of the HTTP answer, 200 if missing; 0 if there was none
  *   headers          of the HTTP answer, name to string; optional
  *   request          the body that was sent, as an object, for people to read; optional
  *
@@ -27,10 +27,12 @@
  *   base64  the bytes
  *
  * And optionally a last line with how the connection ended: cleanly, as it also does
- * without this line, or broken.
+ * without this line and once the answer is complete; broken; or by the reader, who wanted
+ * no more of an answer that was not complete.
  *
  *   {"t":1034000,"end":"eof"}
  *   {"t":1034000,"end":"error"}
+ *   {"t":1034000,"end":"cancelled"}
  *
  * A file may hold several exchanges, such as the rounds of an agent: another header ends
  * the one before it and begins the next, whose times count from its own request. Their
@@ -385,6 +387,22 @@ raddle_cassette_get_end (const RaddleCassette *self,
   return self->end;
 }
 
+/* As it stands in the file. */
+const char *
+raddle_cassette_end_get_nick (RaddleCassetteEnd end)
+{
+  switch (end)
+    {
+    case RADDLE_CASSETTE_END_CLEAN:
+      return "eof";
+    case RADDLE_CASSETTE_END_BROKEN:
+      return "error";
+    case RADDLE_CASSETTE_END_CANCELLED:
+      break;
+    }
+  return "cancelled";
+}
+
 guint
 raddle_cassette_get_n_exchanges (const RaddleCassette *self)
 {
@@ -537,8 +555,7 @@ append_end (GString              *text,
 
   json_builder_set_member_name (builder, "t");
   json_builder_add_int_value (builder, self->end_time_us);
-  build_string (builder, "end",
-                self->end == RADDLE_CASSETTE_END_BROKEN ? "error" : "eof");
+  build_string (builder, "end", raddle_cassette_end_get_nick (self->end));
   append_line (text, builder);
 }
 

@@ -13,6 +13,7 @@ typedef enum
 {
   RADDLE_CASSETTE_END_CLEAN,
   RADDLE_CASSETTE_END_BROKEN,
+  RADDLE_CASSETTE_END_CANCELLED, /* by the reader */
 } RaddleCassetteEnd;
 
 typedef struct _RaddleCassette RaddleCassette;
@@ -43,6 +44,7 @@ gint64                    raddle_cassette_get_due_time   (const RaddleCassette  
                                                           double                    speed);
 RaddleCassetteEnd         raddle_cassette_get_end        (const RaddleCassette     *self,
                                                           gint64                   *time_us);
+const char               *raddle_cassette_end_get_nick   (RaddleCassetteEnd         end);
 /* Those of its file: an agent's rounds. A cassette has one at least, itself. */
 guint                     raddle_cassette_get_n_exchanges (const RaddleCassette  *self);
 RaddleCassette           *raddle_cassette_get_exchange   (RaddleCassette           *self,

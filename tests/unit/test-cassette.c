@@ -122,6 +122,9 @@ static const struct
   { HEADER "{\"t\":9223372036854775807,\"data\":\"a\"}", ":2: t must be" },
   { HEADER "{\"t\":2,\"data\":\"a\"}\n{\"t\":1,\"data\":\"a\"}", ":3: t is before" },
   { HEADER "{\"t\":2,\"end\":\"well\"}", "end must be" },
+  { HEADER "{\"t\":2,\"end\":\"\"}", "end must be" },
+  { "{\"raddle-cassette\":1,\"status\":0}\n{\"t\":1,\"data\":\"a\"}",
+    ":2: nothing arrives with status 0" },
   { HEADER "{\"t\":2,\"end\":\"eof\"}\n{\"t\":2,\"data\":\"a\"}",
     ":3: something follows the end" },
   { HEADER "{\"raddle-cassette\":2}", ":2: this cassette has format 2" },
@@ -280,6 +283,29 @@ test_write (void)
   g_assert_cmpint (time_us, ==, 9000);
 }
 
+/* A call that got no answer, and one that its caller gave up. */
+static void
+test_no_answer (void)
+{
+  static const char text[] =
+    "{\"raddle-cassette\":1,\"provider\":\"ollama\",\"status\":0,\"headers\":{}}\n"
+    "{\"t\":7,\"end\":\"error\"}\n"
+    "{\"raddle-cassette\":1,\"provider\":\"ollama\",\"status\":200,\"headers\":{}}\n"
+    "{\"t\":8,\"data\":\"one\"}\n"
+    "{\"t\":9,\"end\":\"cancelled\"}\n";
+  g_autoptr (GError) error = NULL;
+  g_autoptr (RaddleCassette) cassette = parse_len (text, -1, "x.cassette", &error);
+  g_autofree char *written = NULL;
+
+  g_assert_no_error (error);
+  written = raddle_cassette_to_text (cassette);
+  g_assert_cmpstr (written, ==, text);
+  g_assert_cmpuint (raddle_cassette_get_head (cassette)->status, ==, 0);
+  g_assert_cmpint (raddle_cassette_get_end (raddle_cassette_get_exchange (cassette, 1),
+                                            NULL),
+                   ==, RADDLE_CASSETTE_END_CANCELLED);
+}
+
 /* The rounds of an agent: each has its own head, times and end. */
 static void
 test_exchanges (void)
@@ -367,6 +393,7 @@ main (int    argc,
   g_test_add_func ("/cassette/bare", test_bare);
   g_test_add_func ("/cassette/write", test_write);
   g_test_add_func ("/cassette/exchanges", test_exchanges);
+  g_test_add_func ("/cassette/no-answer", test_no_answer);
   g_test_add_func ("/cassette/load", test_load);
   return g_test_run ();
 }
