@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* `raddle serve`: serves cassettes over HTTP as the provider would, for tests. Listens on
- * the loopback address alone, on the program's main loop. Of a request it looks at method
- * and path, and writes only these to its log: queries and headers hold keys. Writes
- * nothing but the base URL to stdout. */
+/* `raddle serve`: serves cassettes over HTTP as the provider would, for tests, or as a bad
+ * one or a bad network would. Listens on the loopback address alone, on the program's main
+ * loop. Of a request it looks at method and path, and writes only these to its log:
+ * queries and headers hold keys. Writes nothing but the base URL to stdout. */
 
 #include "cli/raddle-cli-serve.h"
 
+#include "cli/raddle-cli-fault.h"
 #include "cli/raddle-cli.h"
 #include "models/raddle-cassette.h"
 
+#include <errno.h>
 #include <glib-unix.h>
 #include <libsoup/soup.h>
+#include <linux/sockios.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 /* libsoup's own listens with 10, where 64 quick connections stalled for seconds. */
@@ -21,16 +25,20 @@
 /* What one turn of the loop gives to libsoup for one client. */
 #define CHUNKS_PER_TURN 256
 
+/* How often to look whether the client's system has all that was written. */
+#define RESET_POLL_US 1000
+
 typedef struct
 {
-  GMainLoop  *loop;
-  SoupServer *server;
-  GPtrArray  *cassettes;
-  GPtrArray  *plays;
-  guint      *n_played; /* by cassette: where it stands among its exchanges */
-  guint       next;
-  double      speed;
-  int         port;
+  GMainLoop       *loop;
+  SoupServer      *server;
+  GPtrArray       *cassettes;
+  GPtrArray       *plays;
+  guint           *n_played; /* by cassette: where it stands among its exchanges */
+  guint            next;
+  double           speed;
+  int              port;
+  RaddleCliFaults  faults;
 } Serve;
 
 /* One answer on its way. */
@@ -39,11 +47,16 @@ typedef struct
   Serve             *serve;
   SoupServerMessage *message;
   RaddleCassette    *cassette;
+  const char        *file;    /* it came from */
   char              *request; /* method and path, for the log */
   gint64             start;
   guint              next;
+  guint              n_written; /* chunks, by libsoup */
   GSource           *timer;
   GSource           *hang_up;
+  RaddleCliCut       cut;
+  gboolean           head_written;
+  gboolean           cutting;
   gboolean           complete;
 } Play;
 
@@ -67,6 +80,13 @@ dup_short_name (RaddleCassette *cassette)
 
 /* Playing */
 
+/* Else the client waits for one until the connection ends. */
+static gboolean
+has_answer (RaddleCassette *cassette)
+{
+  return raddle_cassette_get_head (cassette)->status != 0;
+}
+
 static void
 clear_source (GSource **source)
 {
@@ -83,12 +103,11 @@ play_log (Play *self)
   double seconds = (g_get_monotonic_time () - self->start) / (double) G_USEC_PER_SEC;
 
   if (self->complete)
-    g_printerr ("%s -> %s: %u, %u chunks in %.2f s\n", self->request,
-                file_of (self->cassette),
+    g_printerr ("%s -> %s: %u, %u chunks in %.2f s\n", self->request, self->file,
                 raddle_cassette_get_head (self->cassette)->status, n_chunks, seconds);
   else
     g_printerr ("%s -> %s: the client went away after %u of %u chunks, %.2f s\n",
-                self->request, file_of (self->cassette), self->next, n_chunks, seconds);
+                self->request, self->file, self->next, n_chunks, seconds);
 }
 
 static void
@@ -123,6 +142,81 @@ hang_up (Play *self)
     g_socket_shutdown (socket, TRUE, TRUE, NULL);
 }
 
+/* Ends the connection, and gives libsoup something to write, so that it finds out. */
+static void
+let_go (Play *self)
+{
+  clear_source (&self->hang_up);
+  clear_source (&self->timer);
+  hang_up (self);
+  soup_message_body_append (soup_server_message_get_response_body (self->message),
+                            SOUP_MEMORY_STATIC, "\n", 1);
+  soup_server_message_unpause (self->message);
+}
+
+static gboolean
+is_unsent (GSocket *socket)
+{
+  int n = 0;
+
+  return ioctl (g_socket_get_fd (socket), SIOCOUTQ, &n) == 0 && n > 0;
+}
+
+/* Sends no FIN, as a shutdown would, but a RST. The descriptor stays libsoup's. */
+static void
+reset (GSocket *socket)
+{
+  const struct sockaddr nowhere = { .sa_family = AF_UNSPEC };
+
+  if (connect (g_socket_get_fd (socket), &nowhere, sizeof nowhere) < 0)
+    g_printerr ("raddle serve: a connection cannot be reset: %s\n", g_strerror (errno));
+}
+
+/* Not before the client has what was recorded: libsoup writes in its own time, and a reset
+ * throws away what its system has not taken yet. */
+static void
+cut_off (Play *self)
+{
+  GSocket *socket = soup_server_message_get_socket (self->message);
+
+  g_source_set_ready_time (self->timer, -1);
+  if (!self->head_written || self->n_written < self->next)
+    return; /* written_cb comes back */
+  if (self->cut == RADDLE_CLI_CUT_RESET && socket != NULL)
+    {
+      if (is_unsent (socket))
+        {
+          g_source_set_ready_time (self->timer, g_get_monotonic_time () + RESET_POLL_US);
+          return;
+        }
+      reset (socket);
+    }
+  let_go (self);
+}
+
+static void
+look_again (Play *self)
+{
+  if (self->cutting && self->timer != NULL)
+    g_source_set_ready_time (self->timer, 0);
+}
+
+static void
+wrote_headers_cb (SoupServerMessage *message,
+                  Play              *self)
+{
+  self->head_written = TRUE;
+  look_again (self);
+}
+
+static void
+wrote_chunk_cb (SoupServerMessage *message,
+                Play              *self)
+{
+  self->n_written++;
+  look_again (self);
+}
+
 static gint64
 next_due (Play *self)
 {
@@ -134,11 +228,18 @@ static void
 play_end (Play *self)
 {
   SoupMessageBody *body = soup_server_message_get_response_body (self->message);
+  RaddleCassetteEnd end = raddle_cassette_get_end (self->cassette, NULL);
 
-  self->complete = TRUE;
   g_source_set_ready_time (self->timer, -1);
-  if (raddle_cassette_get_end (self->cassette, NULL) == RADDLE_CASSETTE_END_BROKEN)
-    hang_up (self);
+  if (self->cut == RADDLE_CLI_CUT_STALL)
+    return;
+  self->complete = TRUE;
+  self->cutting =
+    self->cut == RADDLE_CLI_CUT_RESET || end != RADDLE_CASSETTE_END_CLEAN;
+  if (!has_answer (self->cassette))
+    let_go (self);
+  else if (self->cutting)
+    look_again (self);
   else
     soup_message_body_complete (body);
 }
@@ -152,6 +253,11 @@ play_cb (gpointer user_data)
   guint n_chunks = raddle_cassette_get_n_chunks (self->cassette);
   gint64 now = g_get_monotonic_time ();
 
+  if (self->cutting)
+    {
+      cut_off (self);
+      return G_SOURCE_CONTINUE;
+    }
   for (guint i = 0;
        i < CHUNKS_PER_TURN && self->next < n_chunks && next_due (self) <= now; i++)
     soup_message_body_append_bytes (
@@ -193,13 +299,7 @@ hang_up_cb (GSocket      *socket,
     }
   if (n < 0 && (condition & (G_IO_HUP | G_IO_ERR)) == 0)
     return G_SOURCE_CONTINUE;
-  clear_source (&self->hang_up);
-  clear_source (&self->timer);
-  hang_up (self);
-  /* Something to write, so that libsoup finds out. */
-  soup_message_body_append (soup_server_message_get_response_body (self->message),
-                            SOUP_MEMORY_STATIC, "\n", 1);
-  soup_server_message_unpause (self->message);
+  let_go (self);
   return G_SOURCE_REMOVE;
 }
 
@@ -263,11 +363,18 @@ play (Serve             *serve,
 
   self->serve = serve;
   self->message = g_object_ref (message);
-  self->cassette = raddle_cassette_ref (cassette);
+  self->cassette =
+    raddle_cli_faults_apply (&serve->faults, cassette, path, &self->cut);
+  self->file = file_of (cassette);
   self->request = dup_request (message, path);
   self->start = g_get_monotonic_time ();
   g_ptr_array_add (serve->plays, self);
-  set_head (message, raddle_cassette_get_head (cassette));
+  if (has_answer (self->cassette))
+    set_head (message, raddle_cassette_get_head (self->cassette));
+  else
+    soup_server_message_pause (message);
+  g_signal_connect (message, "wrote-headers", G_CALLBACK (wrote_headers_cb), self);
+  g_signal_connect (message, "wrote-chunk", G_CALLBACK (wrote_chunk_cb), self);
   g_signal_connect (message, "finished", G_CALLBACK (play_finished), self);
   self->timer = g_source_new (&timer_funcs, sizeof (GSource));
   g_source_set_callback (self->timer, play_cb, self, NULL);
@@ -464,15 +571,17 @@ run (Serve *self)
 }
 
 static int
-serve (char   **files,
-       int      port,
-       double   speed)
+serve (char                  **files,
+       int                     port,
+       double                  speed,
+       const RaddleCliFaults  *faults)
 {
   Serve self = { 0 };
   int status = RADDLE_CLI_FAILED;
 
   self.port = port;
   self.speed = speed;
+  self.faults = *faults;
   self.loop = g_main_loop_new (NULL, FALSE);
   self.cassettes =
     g_ptr_array_new_with_free_func ((GDestroyNotify) raddle_cassette_unref);
@@ -491,17 +600,38 @@ serve (char   **files,
   return status;
 }
 
+static gboolean
+add_faults (RaddleCliFaults  *faults,
+            char            **texts)
+{
+  for (; texts != NULL && *texts != NULL; texts++)
+    if (!raddle_cli_faults_add (faults, *texts))
+      {
+        raddle_cli_usage_error (
+          "serve",
+          "--fault %s: truncate@N, reset@N, stall@N, split=N or status=N is needed, with "
+          "N bytes of the body or a status from 400 to 599",
+          *texts);
+        return FALSE;
+      }
+  return TRUE;
+}
+
 int
 raddle_cli_serve (int    argc,
                   char **argv)
 {
   int port = 0;
   double speed = 1;
+  RaddleCliFaults faults = { 0 };
+  g_auto (GStrv) fault_texts = NULL;
   const GOptionEntry entries[] = {
     { "port", 0, 0, G_OPTION_ARG_INT, &port,
       "Listen on this port; 0, the default: a free one", "N" },
     { "speed", 0, 0, G_OPTION_ARG_DOUBLE, &speed,
       "1, the default: as it was; 2: twice as fast; 0: at once", "X" },
+    { "fault", 0, 0, G_OPTION_ARG_STRING_ARRAY, &fault_texts,
+      "Answer wrongly; may be given several times", "FAULT" },
     { NULL },
   };
   const RaddleCliSyntax syntax = {
@@ -512,7 +642,16 @@ raddle_cli_serve (int    argc,
       "The first line of output is the base URL. Each POST gets the next file in\n"
       "turn, or the one that its path names: /NAME/... where NAME is a file's name\n"
       "without its extension; a file with several exchanges gives them in turn. GET /\n"
-      "lists the files. Ctrl-C ends it.",
+      "lists the files. Ctrl-C ends it.\n"
+      "\n"
+      "FAULT is what goes wrong with each answer, so that a program can be tested:\n"
+      "  truncate@N  the body ends after N bytes, as if it were complete\n"
+      "  reset@N     the connection is reset after N bytes of the body\n"
+      "  stall@N     after N bytes nothing more comes, and the connection stays\n"
+      "  split=N     the body comes in pieces of N bytes\n"
+      "  status=N    an error of this status, 400 to 599, in the provider's form\n"
+      "Of the first three, the one with the smallest N acts; one that lies behind the\n"
+      "end of the body does not.",
     .entries = entries,
     .min_arguments = 1,
     .max_arguments = G_MAXUINT,
@@ -530,8 +669,10 @@ raddle_cli_serve (int    argc,
     status =
       raddle_cli_usage_error ("serve", "--speed %g: a number from 0 to 1000000 is needed",
                               speed);
+  else if (!add_faults (&faults, fault_texts))
+    status = RADDLE_CLI_USAGE;
   else
-    status = serve (options.arguments, port, speed);
+    status = serve (options.arguments, port, speed, &faults);
   raddle_cli_options_clear (&options);
   return status;
 }

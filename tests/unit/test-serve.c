@@ -369,11 +369,13 @@ test_many_clients (Fixture      *fixture,
     }
 }
 
-/* A recorded break is played as one: the last chunk never comes. */
+/* A recorded break is played as one: the last chunk never comes, and what had come does,
+ * also when all is played at once. */
 static void
 test_broken (Fixture      *fixture,
              gconstpointer data)
 {
+  const char *speed = data;
   g_autofree char *file = put (fixture, "cut.cassette",
                                "{\"raddle-cassette\":1}\n{\"t\":0,\"data\":\"one\"}\n"
                                "{\"t\":50000,\"end\":\"error\"}\n");
@@ -386,7 +388,7 @@ test_broken (Fixture      *fixture,
   GOutputStream *output;
   static const char request[] = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n";
 
-  begin (fixture, (const char *[]){ file, NULL });
+  begin (fixture, (const char *[]){ "--speed", speed, file, NULL });
   connection = g_socket_client_connect_to_uri (client, fixture->url, 80, NULL, NULL);
   g_assert_nonnull (connection);
   output = g_io_stream_get_output_stream (G_IO_STREAM (connection));
@@ -504,7 +506,8 @@ main (int    argc,
   ADD ("timing", test_timing);
   ADD ("flat-out", test_flat_out);
   ADD ("many-clients", test_many_clients);
-  ADD ("broken", test_broken);
+  g_test_add ("/serve/broken/timed", Fixture, "1", set_up, test_broken, tear_down);
+  g_test_add ("/serve/broken/at-once", Fixture, "0", set_up, test_broken, tear_down);
   ADD ("client-leaves", test_client_leaves);
   ADD ("signals", test_signals);
   ADD ("bad-input", test_bad_input);
