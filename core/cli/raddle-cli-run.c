@@ -103,6 +103,7 @@ static char *run_system;
 static char *run_file;
 static char *run_prompts;
 static int run_parallel = -1; /* not given */
+static char *run_record;
 static gboolean run_no_handlers;
 static gboolean run_stats;
 
@@ -119,6 +120,8 @@ static const GOptionEntry run_entries[] = {
     "Ask every prompt of this file, one a line, and print results as JSON", "FILE" },
   { "parallel", 0, 0, G_OPTION_ARG_INT, &run_parallel,
     "With --prompts: ask so many at a time (default: 4)", "N" },
+  { "record", 0, 0, G_OPTION_ARG_FILENAME, &run_record,
+    "Add the request, without its key, and the answer to this cassette", "FILE" },
   { "no-handlers", 0, 0, G_OPTION_ARG_NONE, &run_no_handlers, "Load no plugins", NULL },
   { "stats", 0, 0, G_OPTION_ARG_NONE, &run_stats, STATS_HELP, NULL },
   { NULL },
@@ -216,6 +219,7 @@ run (const RaddleCliOptions *options)
     .command = run_syntax.name,
     .options = options,
     .model = run_model,
+    .record = run_record,
     .no_handlers = run_no_handlers,
     .stats = run_stats,
   };
@@ -252,6 +256,7 @@ raddle_cli_run (int argc,
   g_clear_pointer (&run_system, g_free);
   g_clear_pointer (&run_file, g_free);
   g_clear_pointer (&run_prompts, g_free);
+  g_clear_pointer (&run_record, g_free);
 
   return status;
 }

@@ -8,6 +8,7 @@
 
 #include "cli/raddle-cli-session.h"
 
+#include "cli/raddle-cli-record.h"
 #include "cli/raddle-cli-report.h"
 #include "cli/raddle-cli-stats.h"
 #include "config/raddle-problem.h"
@@ -31,6 +32,7 @@ typedef struct
   GCancellable *cancellable;
   GMainLoop *loop;
   RaddleModel *model;
+  RaddleCliRecord *record; /* NULL: nothing is recorded */
   guint n_left;         /* calls that follow the one under way */
   RaddleResult *result; /* of the last event; also of a call that failed */
   GError *error;        /* why the call failed */
@@ -387,6 +389,18 @@ count_answers (const char *file)
 }
 
 static gboolean
+start_recording (Session *self,
+                 GError **error)
+{
+  const RaddleCliCall *call = self->call;
+
+  if (call->record == NULL)
+    return TRUE;
+  self->record = raddle_cli_record_open (call->command, call->record, error);
+  return self->record != NULL && raddle_cli_record_watch (self->record, self->model, error);
+}
+
+static gboolean
 start_calls (Session *self,
              GError **error)
 {
@@ -394,7 +408,8 @@ start_calls (Session *self,
       !add_printer (self, error))
     return FALSE;
   raddle_cli_report_add_handlers (self->report);
-  if (!(self->model = raddle_cli_get_model (self->host, self->call, error)))
+  if (!(self->model = raddle_cli_get_model (self->host, self->call, error)) ||
+      !start_recording (self, error))
     return FALSE;
 
   if (self->call->cassette != NULL)
@@ -443,6 +458,8 @@ hold_session (const RaddleCliCall *call)
     g_main_loop_run (loop);
   /* The last event of a call that was cut off is on its way. */
   raddle_host_close (host, CLOSE_MS);
+  if (self.record != NULL)
+    self.failed |= !raddle_cli_record_close (self.record);
   print_end (&self);
   report_error (&self);
   raddle_cli_report_tell (report);

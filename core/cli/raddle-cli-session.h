@@ -26,6 +26,7 @@ typedef struct
   const char *model;               /* NULL: the default one */
   const char *cassette;            /* NULL: ask the model */
   double speed;
+  const char *record;              /* NULL: nowhere */
   gboolean no_handlers;
   gboolean stats;                  /* tell at the end what was counted */
   RaddleCliPrint print;

@@ -287,6 +287,7 @@ end_if_over (RaddleModelCall *self)
   if (!raddle_answer_is_over (self->answer))
     return;
 
+  raddle_transport_satisfy (self->transport);
   error = raddle_answer_take_error (self->answer);
   if (error == NULL && !raddle_answer_is_complete (self->answer))
     error = g_error_new_literal (RADDLE_ERROR, RADDLE_ERROR_INCOMPLETE,

@@ -9,6 +9,7 @@
 
 #include "models/raddle-cassette-transport.h"
 #include "models/raddle-http-transport.h"
+#include "models/raddle-recording.h"
 #include "raddle/raddle-error.h"
 #include "runs/raddle-run-current.h"
 
@@ -24,6 +25,7 @@ struct _RaddleModel
   const RaddleProvider *provider; /* NULL for a cassette */
   RaddleCassette *cassette;       /* NULL for a provider */
   guint n_played;                 /* of its exchanges, where it has several */
+  RaddleRecorder *recorder;       /* NULL: nobody wants what is recorded */
 };
 
 /**
@@ -45,6 +47,7 @@ raddle_model_finalize (GObject *object)
   g_clear_pointer (&self->dispatcher, raddle_dispatcher_unref);
   g_clear_pointer (&self->client, raddle_http_client_unref);
   g_clear_pointer (&self->cassette, raddle_cassette_unref);
+  g_clear_pointer (&self->recorder, raddle_recorder_unref);
   g_clear_object (&self->host);
 
   G_OBJECT_CLASS (raddle_model_parent_class)->finalize (object);
@@ -152,6 +155,65 @@ choose_exchange (RaddleModel *self,
   return NULL;
 }
 
+static RaddleTransport *
+play_cassette (RaddleModel *self,
+               const RaddleTransportCallbacks *callbacks,
+               gpointer user_data,
+               GError **error)
+{
+  RaddleCassette *exchange = choose_exchange (self, error);
+
+  if (exchange == NULL)
+    return NULL;
+  return raddle_cassette_transport_start (
+    exchange, self->config->speed, raddle_dispatcher_get_priority (self->dispatcher),
+    callbacks, user_data);
+}
+
+/* Transfer full; NULL for a cassette, which is asked nothing. */
+static GBytes *
+make_body (RaddleModel *self,
+           RaddleRequest *request)
+{
+  g_autoptr (JsonNode) body = NULL;
+  char *text;
+
+  if (self->cassette != NULL)
+    return NULL;
+  body = raddle_provider_make_body (self->provider, self->config, request);
+  text = json_to_string (body, FALSE);
+  return g_bytes_new_take (text, strlen (text));
+}
+
+static RaddleTransport *
+ask_provider (RaddleModel *self,
+              GBytes *body,
+              const char *key,
+              const RaddleTransportCallbacks *callbacks,
+              gpointer user_data,
+              GError **error)
+{
+  g_autofree char *url = self->provider->make_url (self->config);
+  g_auto (GStrv) headers = self->provider->make_headers (self->config, key);
+
+  return raddle_http_transport_start (
+    self->client, "POST", url, (const char *const *) headers, body,
+    raddle_dispatcher_get_priority (self->dispatcher), CONNECT_TIMEOUT_US,
+    self->config->timeout, callbacks, user_data, error);
+}
+
+/* Whose wire format is recorded. */
+static const char *
+get_recorded_provider (RaddleModel *self)
+{
+  const char *name;
+
+  if (self->cassette == NULL)
+    return self->provider->name;
+  name = raddle_cassette_get_provider (self->cassette);
+  return name != NULL ? name : raddle_provider_anthropic.name;
+}
+
 /* Asks the provider, or starts the cassette. Transfer full. */
 RaddleTransport *
 raddle_model_send (RaddleModel *self,
@@ -161,33 +223,55 @@ raddle_model_send (RaddleModel *self,
                    gpointer user_data,
                    GError **error)
 {
-  int priority = raddle_dispatcher_get_priority (self->dispatcher);
-  g_autofree char *url = NULL;
-  g_auto (GStrv) headers = NULL;
-  g_autoptr (JsonNode) body = NULL;
-  g_autoptr (GBytes) bytes = NULL;
-  RaddleCassette *exchange;
-  char *text;
+  g_autoptr (GBytes) body = make_body (self, request);
+  RaddleTransport *recording = NULL;
+  RaddleTransport *transport;
 
-  if (self->cassette != NULL)
+  if (self->recorder != NULL)
     {
-      exchange = choose_exchange (self, error);
-      return exchange == NULL ? NULL
-                              : raddle_cassette_transport_start (
-                                  exchange, self->config->speed, priority, callbacks,
-                                  user_data);
+      recording = raddle_recording_new (
+        self->recorder, get_recorded_provider (self), body, key,
+        raddle_dispatcher_get_priority (self->dispatcher), callbacks, user_data);
+      callbacks = &raddle_recording_callbacks;
+      user_data = recording;
     }
+  transport = body == NULL
+                ? play_cassette (self, callbacks, user_data, error)
+                : ask_provider (self, body, key, callbacks, user_data, error);
+  return recording == NULL ? transport : raddle_recording_begin (recording, transport);
+}
 
-  url = self->provider->make_url (self->config);
-  headers = self->provider->make_headers (self->config, key);
-  body = raddle_provider_make_body (self->provider, self->config, request);
-  text = json_to_string (body, FALSE);
-  bytes = g_bytes_new_take (text, strlen (text));
+/**
+ * raddle_model_set_recorder:
+ * @self: a model
+ * @func: (nullable) (scope notified) (closure user_data) (destroy destroy): called once for
+ *   each call that was sent, when its answer is complete, has failed or was cancelled;
+ *   %NULL to record no more
+ * @user_data: passed to @func
+ * @destroy: (nullable): frees @user_data when no call needs it any longer
+ *
+ * Has the model's calls recorded, as `raddle run --record` does. A key that is sent never
+ * stands in a recording: where a server gives it back, there are asterisks in its place.
+ * Calls under way stay as they are.
+ *
+ * A recording is held in memory until its call is over. Do not write it to a file on the
+ * host's context where that may take long.
+ *
+ * Since: 0.1
+ */
+void
+raddle_model_set_recorder (RaddleModel *self,
+                           RaddleRecordFunc func,
+                           gpointer user_data,
+                           GDestroyNotify destroy)
+{
+  g_return_if_fail (RADDLE_IS_MODEL (self));
 
-  return raddle_http_transport_start (self->client, "POST", url,
-                                      (const char *const *) headers, bytes, priority,
-                                      CONNECT_TIMEOUT_US, self->config->timeout,
-                                      callbacks, user_data, error);
+  g_clear_pointer (&self->recorder, raddle_recorder_unref);
+  if (func != NULL)
+    self->recorder = raddle_recorder_new (self, func, user_data, destroy);
+  else if (destroy != NULL)
+    destroy (user_data);
 }
 
 /**

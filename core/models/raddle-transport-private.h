@@ -30,6 +30,7 @@ struct _RaddleTransport
   RaddleTransportCallbacks    callbacks;
   gpointer                    user_data;
   gboolean                    paused;
+  gboolean                    satisfied; /* the owner has all it wanted */
   gboolean                    ended; /* done was told, or the owner cancelled */
 };
 

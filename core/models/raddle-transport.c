@@ -78,6 +78,21 @@ raddle_transport_resume (RaddleTransport *self)
 }
 
 /**
+ * raddle_transport_satisfy:
+ * @self: a transport
+ *
+ * Says that a cancel from here on cuts nothing short: the answer is complete, whatever
+ * the connection still has.
+ */
+void
+raddle_transport_satisfy (RaddleTransport *self)
+{
+  g_return_if_fail (self != NULL);
+
+  self->satisfied = TRUE;
+}
+
+/**
  * raddle_transport_cancel:
  * @self: a transport
  *

@@ -35,6 +35,7 @@ typedef struct _RaddleTransport RaddleTransport;
 
 void raddle_transport_pause  (RaddleTransport *self);
 void raddle_transport_resume (RaddleTransport *self);
+void raddle_transport_satisfy (RaddleTransport *self);
 void raddle_transport_cancel (RaddleTransport *self);
 void raddle_transport_unref  (RaddleTransport *self);
 

@@ -73,7 +73,8 @@ write_bytes (Scene *self,
   g_autoptr (GError) error = NULL;
 
   g_assert_cmpint (g_mkdir_with_parents (folder, 0700), ==, 0);
-  g_file_set_contents_full (file, text, length, G_FILE_SET_CONTENTS_NONE, 0600, &error);
+  g_file_set_contents_full (file, text, length, G_FILE_SET_CONTENTS_CONSISTENT, 0600,
+                            &error);
   g_assert_no_error (error);
 }
 
