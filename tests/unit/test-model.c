@@ -10,6 +10,7 @@
 #include "events/raddle-lock.h"
 #include "handlers/raddle-handler-private.h"
 #include "host/raddle-host-private.h"
+#include "models/raddle-cassette-parser.h"
 #include "models/raddle-model-private.h"
 #include "raddle-test-server.h"
 #include "raddle/raddle.h"
@@ -43,6 +44,8 @@ typedef struct
   GError *error;
   gboolean done;
   gboolean many;       /* more than one call */
+  GPtrArray *records;  /* of char *: what was recorded */
+  guint n_destroyed;   /* recorders */
   /* For handlers. */
   const char *stop_at; /* the token at which the run is stopped */
   gboolean held;       /* an async handler holds its call */
@@ -135,6 +138,58 @@ set_up (Fixture *self,
   self->request = raddle_request_new ();
   raddle_request_add_message (self->request, "user", "hi", &error);
   g_assert_no_error (error);
+}
+
+/* Whatever was recorded can be played. */
+static void
+record_cb (RaddleModel *model,
+           const char *exchange,
+           gpointer user_data)
+{
+  Fixture *self = user_data;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (RaddleCassette) cassette = raddle_cassette_parse (
+    exchange, strlen (exchange), "record", &error);
+
+  g_assert_no_error (error);
+  g_assert_true (RADDLE_IS_MODEL (model));
+  g_assert_cmpuint (raddle_cassette_get_n_exchanges (cassette), ==, 1);
+  g_assert_cmpstr (raddle_cassette_get_provider (cassette), ==, "anthropic");
+  g_assert_null (strstr (exchange, "sk-sentinel-0815"));
+  g_assert_true (g_str_has_suffix (exchange, "\"}\n"));
+  g_ptr_array_add (self->records, g_strdup (exchange));
+}
+
+static void
+recorder_destroyed_cb (gpointer user_data)
+{
+  Fixture *self = user_data;
+
+  self->n_destroyed++;
+}
+
+static void
+set_up_recorded (Fixture *self,
+                 gconstpointer data)
+{
+  set_up (self, data);
+  self->records = g_ptr_array_new_with_free_func (g_free);
+  raddle_model_set_recorder (self->model, record_cb, self, recorder_destroyed_cb);
+}
+
+static void
+tear_down (Fixture *self,
+           gconstpointer data);
+
+static void
+tear_down_recorded (Fixture *self,
+                    gconstpointer data)
+{
+  GPtrArray *records = self->records;
+
+  tear_down (self, data);
+  g_assert_cmpuint (self->n_destroyed, ==, 1);
+  g_ptr_array_unref (records);
 }
 
 static void
@@ -266,6 +321,65 @@ test_many_at_once (Fixture *self,
       n_done++;
     }
   g_assert_cmpuint (count (self->seen->str, "llm-end:x|"), ==, 20);
+}
+
+/* ---- recordings ---- */
+
+static const char *
+get_end (const char *record)
+{
+  return strstr (record, "\"end\":");
+}
+
+/* Complete although the connection has more, broken, given up, and never sent. */
+static void
+test_recorder (Fixture *self,
+               gconstpointer data)
+{
+  RaddleTestReply *reply = reply_stream (self);
+
+  raddle_test_reply_chunk (reply, 0, START TEXT ("one") STOP END, -1);
+  raddle_test_reply_stall (reply);
+  reply = reply_stream (self);
+  raddle_test_reply_chunk (reply, 0, START TEXT ("two"), -1);
+  raddle_test_reply_reset (reply, 20);
+  self->many = TRUE;
+  for (guint i = 0; i < 2; i++)
+    {
+      self->done = FALSE;
+      generate (self);
+      raddle_test_wait (self->done);
+      g_clear_error (&self->error);
+      g_clear_pointer (&self->answer, raddle_result_unref);
+    }
+  g_assert_cmpuint (self->records->len, ==, 2);
+  g_assert_nonnull (strstr (self->records->pdata[0], "\"text\\\":\\\"one"));
+  g_assert_nonnull (strstr (self->records->pdata[0],
+                            "\"request\":{\"model\":\"m-1\",\"max_tokens\":25,"));
+  g_assert_cmpstr (get_end (self->records->pdata[0]), ==, "\"end\":\"eof\"}\n");
+  g_assert_nonnull (strstr (self->records->pdata[1], "two"));
+  g_assert_cmpstr (get_end (self->records->pdata[1]), ==, "\"end\":\"error\"}\n");
+}
+
+/* A call keeps the recorder that it began with. */
+static void
+test_recorder_replaced (Fixture *self,
+                        gconstpointer data)
+{
+  RaddleTestReply *reply = reply_stream (self);
+
+  raddle_test_reply_chunk (reply, 0, START TEXT ("one"), -1);
+  raddle_test_reply_stall (reply);
+  generate (self);
+  raddle_test_wait (strstr (self->seen->str, "one") != NULL);
+  raddle_model_set_recorder (self->model, NULL, NULL, NULL);
+  g_assert_cmpuint (self->n_destroyed, ==, 0);
+  g_assert_cmpuint (self->records->len, ==, 0);
+  g_cancellable_cancel (self->cancellable);
+  raddle_test_wait (self->done);
+  g_assert_cmpuint (self->records->len, ==, 1);
+  g_assert_cmpstr (get_end (self->records->pdata[0]), ==, "\"end\":\"cancelled\"}\n");
+  raddle_test_wait (self->n_destroyed == 1);
 }
 
 /* ---- barriers ---- */
@@ -1159,6 +1273,18 @@ main (int argc,
 
       g_test_add (path, Fixture, NULL, set_up, tests[i].func, tear_down);
     }
+  /* Nothing is to be different. */
+  for (gsize i = 0; i < G_N_ELEMENTS (tests); i++)
+    {
+      g_autofree char *path = g_strconcat ("/model/recorded/", tests[i].name, NULL);
+
+      g_test_add (path, Fixture, NULL, set_up_recorded, tests[i].func,
+                  tear_down_recorded);
+    }
+  g_test_add ("/model/recorder", Fixture, NULL, set_up_recorded, test_recorder,
+              tear_down_recorded);
+  g_test_add ("/model/recorder-replaced", Fixture, NULL, set_up_recorded,
+              test_recorder_replaced, tear_down_recorded);
   for (gsize i = 0; i < G_N_ELEMENTS (failures); i++)
     {
       g_autofree char *path =
