@@ -12,6 +12,7 @@
 #include "cli/raddle-cli-plugins.h"
 #include "cli/raddle-cli-run.h"
 #include "cli/raddle-cli-serve.h"
+#include "cli/raddle-cli-usage.h"
 #include "config/raddle-problem.h"
 #include "raddle/raddle-version.h"
 
@@ -38,6 +39,7 @@ static const Command commands[] = {
   { "replay", raddle_cli_replay, "Play a cassette to the handlers" },
   { "decode", raddle_cli_decode, "Print what a captured stream means" },
   { "serve", raddle_cli_serve, "Serve cassettes over HTTP as the provider would" },
+  { "usage", raddle_cli_usage, "Show what model calls took, and what they cost" },
 };
 
 static const Command *

@@ -14,7 +14,7 @@ static void
 write_keyfile (Scene *scene,
                const char *groups)
 {
-  static const char *const names[] = { "trace", "jsonl", "exec" };
+  static const char *const names[] = { "trace", "jsonl", "exec", "meter" };
 
   for (guint i = 0; i < G_N_ELEMENTS (names); i++)
     {
@@ -99,6 +99,114 @@ test_interrupted (Scene *scene,
   assert_has_not (program->messages->str, "ended");
 }
 
+/* Several programs with one file at a time; what was aborted is marked. */
+static void
+test_usage (Scene *scene,
+            gconstpointer data)
+{
+  g_autoptr (Program) program = NULL, interrupted = NULL, table = NULL, json = NULL;
+  g_autoptr (Program) stopped = NULL;
+
+  write_keyfile (scene, "[handler meter]\npath=usage.json\nprices=prices.ini\n");
+  scene_write (scene, "prices.ini", "[prices]\ncurrency=EUR\n[m-1]\ninput=1\noutput=2\n");
+  program = scene_run (scene, "for i in 1 2 3 4 5 6; do "
+                              "$0 run -c raddle.conf --print none hi & done; wait");
+  g_assert_cmpstr (program->messages->str, ==, "");
+  interrupted = scene_start (
+    scene, "exec $0 run -c raddle.conf -m built-in --set 'handler trace.tokens=true' hi");
+  program_wait_messages (interrupted, "llm-new-token");
+  program_signal (interrupted, SIGINT);
+  g_assert_cmpint (program_wait (interrupted), ==, 130);
+
+  table = scene_run (scene, "exec $0 usage -c raddle.conf --by model,name");
+  g_assert_cmpint (table->status, ==, 0);
+  assert_line_count (table->output->str, 4);
+  assert_has (table->output->str,
+              "\nm-1            default   6      42     18      0           0            "
+              "0.000078 EUR\n");
+  assert_has (table->output->str, "\nraddle-joke-1  built-in  1      13  ");
+  assert_has (table->output->str, "  ?             1 estimated, 1 without a price\n");
+  json = scene_run (scene, "exec $0 usage --json usage.json");
+  assert_line_count (json->output->str, 2);
+  assert_has (json->output->str, "{\"model\":\"m-1\",\"calls\":6,\"estimated\":0,");
+  assert_has (json->output->str, "\"cost\":7.");
+  assert_has (json->output->str, "\"estimated\":1,");
+  assert_has (json->output->str, "\"cost\":null,\"currency\":\"EUR\"}");
+
+  stopped =
+    scene_run (scene, "exec $0 run -c raddle.conf --set handler.meter.budget=0.00007 hi");
+  g_assert_cmpint (stopped->status, ==, 1);
+  assert_has (stopped->messages->str,
+              "handler 'meter': the budget of 0.000070 EUR a day is "
+              "used up: it is 0.000078 so far");
+}
+
+static void
+test_usage_refused (Scene *scene,
+                    gconstpointer data)
+{
+  static const struct
+  {
+    const char *line;
+    int status;
+    const char *message;
+  } cases[] = {
+    { "usage --by colour", 2, "--by is model, name, tag and day" },
+    { "usage --by model,", 2, "--by is model, name, tag and day" },
+    { "usage --since yesterday", 2, "--since is a day as 2026-01-31" },
+    { "usage --since 2026-02-30", 2, "--since is a day as 2026-01-31" },
+    { "usage a b", 2, "surplus argument 'b'" },
+    { "usage nowhere.json", 1, "the handler 'meter' has counted nothing yet" },
+    { "usage raddle.conf", 1, "raddle.conf: it is damaged" },
+    { "usage -c bad.conf", 1, "bad.conf:1: " },
+    { "usage empty.json", 0, "nothing was counted" },
+  };
+
+  write_keyfile (scene, "");
+  scene_write (scene, "bad.conf", "[zebra]\n");
+  scene_write (scene, "empty.json", "{\"raddle_usage\":1,\"rows\":[]}");
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      g_autoptr (Program) program = scene_run (scene, "exec $0 %s", cases[i].line);
+
+      g_assert_cmpint (program->status, ==, cases[i].status);
+      g_assert_cmpstr (program->output->str, ==, "");
+      assert_has (program->messages->str, cases[i].message);
+    }
+}
+
+/* What is summed up by what, and from when on. */
+static void
+test_usage_keys (Scene *scene,
+                 gconstpointer data)
+{
+  g_autoptr (Program) tags = NULL, since = NULL;
+
+  scene_write (
+    scene, "u.json",
+    "{\"raddle_usage\":1,\"rows\":["
+    "{\"day\":\"2026-01-01\",\"model\":\"m\",\"name\":\"a\",\"tags\":[\"x\",\"y\"],"
+    "\"currency\":\"EUR\",\"calls\":2,\"unknown\":1,\"input\":5,\"cost_pico\":"
+    "1500000000000},"
+    "{\"day\":\"2026-01-02\",\"model\":\"m\",\"name\":\"b\",\"tags\":[],"
+    "\"currency\":\"EUR\",\"calls\":1,\"input\":3,\"cost_pico\":500000000000}]}");
+  tags = scene_run (scene, "exec $0 usage --by tag u.json");
+  g_assert_cmpstr (
+    tags->output->str, ==,
+    "TAG    CALLS  INPUT  OUTPUT  CACHE-READ  CACHE-WRITE  COST          NOTE\n"
+    "-      1      3      0       0           0            0.500000 EUR\n"
+    "x      2      5      0       0           0            1.500000 EUR  1 unknown\n"
+    "y      2      5      0       0           0            1.500000 EUR  1 unknown\n"
+    "total  3      8      0       0           0            2.000000 EUR  1 unknown\n");
+  since = scene_run (scene, "exec $0 usage --by day,name --since 2026-01-02 u.json");
+  g_assert_cmpstr (
+    since->output->str, ==,
+    "DAY         NAME  CALLS  INPUT  OUTPUT  CACHE-READ  CACHE-WRITE  COST          "
+    "NOTE\n"
+    "2026-01-02  b     1      3      0       0           0            0.500000 EUR\n"
+    "total             1      3      0       0           0            0.500000 EUR\n");
+}
+
 static void
 add (const char *name,
      void (*function) (Scene *scene, gconstpointer data))
@@ -120,6 +228,9 @@ main (int argc,
 
   add ("unasked", test_unasked);
   add ("interrupted", test_interrupted);
+  add ("usage", test_usage);
+  add ("usage/refused", test_usage_refused);
+  add ("usage/keys", test_usage_keys);
 
   return g_test_run ();
 }

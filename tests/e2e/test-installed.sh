@@ -54,7 +54,7 @@ raddle=$scratch/root$prefix/bin/raddle
 export LD_LIBRARY_PATH=$library
 
 for file in raddle.1 raddle-1.pc libraddle-1.so.0 raddle-version.h bash-completion \
-  trace.so jsonl.so exec.so; do
+  trace.so jsonl.so exec.so meter.so prices.ini; do
   [ -n "$(only "$file")" ]
   tell $? "$file is installed"
 done

@@ -219,6 +219,15 @@ text=$(command_from "$ sed -n '1p; \$p' events.jsonl")
 [ -s shown ] && cmp -s shown really
 tell $? "the lines of JSON are what is shown" really
 
+line='$ build/core/cli/raddle run -m built-in -p build/plugins/meter'
+block text "$line" | sed 1,2d >shown
+text=$(command_from "$line")
+(eval "${text#\$ }") >said 2>&1
+text=$(command_from '$ build/core/cli/raddle usage')
+(eval "${text#\$ }") >really 2>&1
+[ -s shown ] && cmp -s shown really
+tell $? "the usage is what is shown" really
+
 line='$ build/core/cli/raddle run -m built-in -p build/plugins/exec'
 block text "$line" | sed 1d >shown
 text=$(command_from "$line")

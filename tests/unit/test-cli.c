@@ -218,7 +218,7 @@ test_completion (void)
   {
     const char *words, *expected;
   } cases[] = {
-    { "raddle ''", "run chat plugins inspect check replay decode serve help" },
+    { "raddle ''", "run chat plugins inspect check replay decode serve usage help" },
     { "raddle re", "replay" },
     { "raddle --", "--help --version" },
     { "raddle zebra ''", "" },
@@ -264,8 +264,8 @@ test_completion (void)
 static void
 test_options (void)
 {
-  static const char *const commands[] = { "run",   "chat",   "plugins", "inspect",
-                                          "check", "replay", "decode",  "serve" };
+  static const char *const commands[] = { "run",    "chat",   "plugins", "inspect", "check",
+                                          "replay", "decode", "serve",   "usage" };
   g_autofree char *file =
     g_test_build_filename (G_TEST_DIST, "../core/cli/data/raddle.1", NULL);
   g_autofree char *manual = NULL;
