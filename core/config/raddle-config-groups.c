@@ -34,6 +34,8 @@ static const RaddleOption model_options[] = {
   { "extra", RADDLE_OPTION_STRING },
   { "base-url", RADDLE_OPTION_STRING },
   { "api-key-env", RADDLE_OPTION_STRING },
+  { "key-file", RADDLE_OPTION_PATH },
+  { "key-secret", RADDLE_OPTION_STRING },
   { "temperature", RADDLE_OPTION_DOUBLE },
   { "top-p", RADDLE_OPTION_DOUBLE },
   { "stop", RADDLE_OPTION_LIST },
@@ -140,7 +142,7 @@ refuse_key (RaddleGroupReader *self,
     raddle_group_add_problem (
       self->group, key, self->problems,
       "a key never stands in the keyfile; put it into an environment variable and name "
-      "that with api-key-env");
+      "that with api-key-env, or into a file and name that with key-file");
   else
     raddle_group_add_problem (self->group, key, self->problems, "unknown key%s", meant);
 }
@@ -356,6 +358,33 @@ read_key_variable (RaddleGroupReader *reader,
       "stands in the keyfile");
 }
 
+/* Where the key is, if it is in no variable. */
+static void
+read_key_places (RaddleGroupReader *reader,
+                 RaddleModelConfig *model)
+{
+  const char *file = raddle_settings_get_string (reader->settings, "key-file");
+  const char *secret = raddle_settings_get_string (reader->settings, "key-secret");
+  guint n_places = (model->api_key_env != NULL) + (file != NULL) + (secret != NULL);
+
+  if (n_places > 1)
+    raddle_group_add_problem (
+      reader->group, file != NULL ? "key-file" : "key-secret", reader->problems,
+      "a key is in one place: give api-key-env or key-file");
+  else if (secret != NULL)
+    raddle_group_add_problem (
+      reader->group, "key-secret", reader->problems,
+      "this version of Raddle cannot ask the Secret Service, which needs libsecret; put "
+      "the key into a file and name that with key-file");
+  model->key_file = g_strdup (file);
+}
+
+static gboolean
+has_key_place (const RaddleModelConfig *model)
+{
+  return model->api_key_env != NULL || model->key_file != NULL;
+}
+
 static char *
 dup_text (RaddleGroupReader *reader,
           const char *key)
@@ -409,7 +438,7 @@ raddle_model_config_set_anthropic_defaults (RaddleModelConfig *self)
     self->model = g_strdup (ANTHROPIC_MODEL);
   if (self->base_url == NULL)
     self->base_url = g_strdup (ANTHROPIC_BASE_URL);
-  if (self->api_key_env == NULL)
+  if (!has_key_place (self))
     self->api_key_env = g_strdup (RADDLE_ANTHROPIC_KEY_ENV);
 }
 
@@ -458,7 +487,7 @@ set_defaults (RaddleModelConfig *model)
       if (!g_str_equal (providers[i].name, model->provider) || model->base_url != NULL)
         continue;
       model->base_url = g_strdup (providers[i].base_url);
-      if (model->api_key_env == NULL)
+      if (!has_key_place (model))
         model->api_key_env = g_strdup (providers[i].api_key_env);
     }
 }
@@ -513,6 +542,7 @@ raddle_config_read_model (const RaddleConfig *self,
   model->file = dup_text (&reader, "file");
   read_base_url (&reader, model);
   read_key_variable (&reader, model);
+  read_key_places (&reader, model);
   read_stop (&reader, model);
   raddle_group_reader_get_whole (&reader, "max-tokens", 1, G_MAXINT32,
                                  &model->max_tokens);

@@ -32,7 +32,8 @@ typedef struct
   char *provider;    /* `cassette`, or one of raddle-provider.c */
   char *model;       /* NULL only for a cassette */
   char *base_url;    /* no slash at its end; NULL only for a cassette */
-  char *api_key_env; /* anthropic: never NULL; NULL: no key is sent */
+  char *api_key_env; /* of these two one at most; neither: no key is sent */
+  char *key_file;    /* its absolute path */
   gint64 max_tokens;
   gint64 thinking_budget; /* tokens; 0: the provider's own way */
   gboolean stream;

@@ -72,8 +72,20 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (RaddleModelCall, raddle_model_call_unref)
 
 /* ---- the end ---- */
 
-/* Some servers give the key back in what they complain of. One of a few characters is a
- * word for a server that wants none. */
+static gsize
+count_equal (const char *a,
+             const char *b)
+{
+  gsize n = 0;
+
+  while (a[n] != '\0' && a[n] == b[n])
+    n++;
+  return n;
+}
+
+/* Some servers give the key back in what they complain of, and a long complaint may have
+ * been cut in the middle of it. One of a few characters is a word for a server that wants
+ * none. */
 static void
 hide_key (RaddleModelCall *self,
           GError *error)
@@ -83,9 +95,17 @@ hide_key (RaddleModelCall *self,
   if (error == NULL || self->key == NULL || strlen (self->key) < SHORTEST_SECRET)
     return;
 
-  message = g_string_new (error->message);
-  if (g_string_replace (message, self->key, "(the key)", 0) == 0)
-    return;
+  message = g_string_new (NULL);
+  for (const char *p = error->message; *p != '\0';)
+    {
+      gsize n = count_equal (p, self->key);
+
+      if (n >= SHORTEST_SECRET)
+        g_string_append (message, "(the key)");
+      else
+        g_string_append_len (message, p, n = 1);
+      p += n;
+    }
   g_free (error->message);
   error->message = g_strdup (message->str);
 }

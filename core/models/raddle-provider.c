@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Owns the table of providers and the finding of their keys. A key comes from the
- * environment and goes into a header; it must never stand in an error, an event or a log.
+ * environment or a file and goes into a header; it must never stand in an error, an event or a log.
  */
 
 #include "models/raddle-provider.h"
 
+#include "handlers/raddle-value.h"
 #include "raddle/raddle-error.h"
 
 static const RaddleProvider *const providers[] = {
@@ -34,6 +35,30 @@ is_good_key (const char *key)
   return TRUE;
 }
 
+/* Read for each call, so that it can be changed; it is small, and the user's own. */
+static gboolean
+read_key_file (const RaddleModelConfig *config,
+               char **key,
+               GError **error)
+{
+  g_autofree char *where = g_strconcat ("file:", config->key_file, NULL);
+  g_autofree char *text = NULL;
+  g_autoptr (GError) reason = NULL;
+
+  text = raddle_read_secret (where, NULL, &reason);
+  if (text == NULL)
+    g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_NO_KEY, "[model %s] key-file: %s",
+                 config->name, reason->message);
+  else if (!is_good_key (text))
+    g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_NO_KEY,
+                 "[model %s]: the key in the file that key-file names has blanks, line "
+                 "breaks or other characters that no key has; write it again",
+                 config->name);
+  else
+    *key = g_steal_pointer (&text);
+  return *key != NULL;
+}
+
 /* Gives the key (transfer full), or NULL where none is needed. */
 gboolean
 raddle_provider_find_key (const RaddleProvider *self,
@@ -44,6 +69,8 @@ raddle_provider_find_key (const RaddleProvider *self,
   const char *value = config->api_key_env != NULL ? g_getenv (config->api_key_env) : NULL;
 
   *key = NULL;
+  if (config->key_file != NULL)
+    return read_key_file (config, key, error);
   if (value != NULL && *value != '\0')
     {
       if (is_good_key (value))

@@ -14,7 +14,7 @@ typedef struct
 {
   const char *name;
   const char *decoder; /* what reads its answers */
-  gboolean needs_key;  /* FALSE: only where the keyfile names a variable for it */
+  gboolean needs_key;  /* FALSE: only where the keyfile says where it is */
   /* Transfer full, all three. Headers are name, value, ..., NULL. */
   char *(*make_url) (const RaddleModelConfig *config);
   char **(*make_headers) (const RaddleModelConfig *config, const char *key);

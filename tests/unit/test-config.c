@@ -176,13 +176,20 @@ static const BadCase bad_cases[] = {
     ":4: [model a] base-url: the value has a '?' or a '#' in it; it ends with the path" },
   { "[model a]\nprovider=anthropic\nmodel=m\napi-key=hunter2\n",
     ":4: [model a] api-key: a key never stands in the keyfile; put it into an "
-    "environment variable and name that with api-key-env" },
+    "environment variable and name that with api-key-env, or into a file and name that "
+    "with key-file" },
   { "[model a]\nprovider=anthropic\nmodel=m\nAPI_KEY=hunter2\n",
     ":4: [model a] API_KEY: a key never stands in the keyfile; put it into an "
-    "environment variable and name that with api-key-env" },
+    "environment variable and name that with api-key-env, or into a file and name that "
+    "with key-file" },
   { "[model a]\nprovider=anthropic\nmodel=m\napi-key-env=sk-hunter2\n",
     ":4: [model a] api-key-env: the value is not the name of an environment variable; "
     "the key itself never stands in the keyfile" },
+  { "[model a]\nprovider=anthropic\nmodel=m\nkey-file=a\napi-key-env=B\n",
+    ":4: [model a] key-file: a key is in one place: give api-key-env or key-file" },
+  { "[model a]\nprovider=anthropic\nmodel=m\nkey-secret=hunter2\n",
+    ":4: [model a] key-secret: this version of Raddle cannot ask the Secret Service, which "
+    "needs libsecret; put the key into a file and name that with key-file" },
   { "[model a]\nprovider=anthropic\nmodel=m\nsk-hunter2\n",
     ":4: [model a]: this is no [group], no key=value and no # comment" },
   /* [handler] */
@@ -573,7 +580,8 @@ test_bad_overrides (void)
     "--set: [host] reload: 'no' is neither 'true' nor 'false'\n"
     "--set: [zebra]: unknown group; there are [host], [model NAME] and [handler NAME]\n"
     "--set: [model a] api-key: a key never stands in the keyfile; put it into an "
-    "environment variable and name that with api-key-env",
+    "environment variable and name that with api-key-env, or into a file and name that "
+    "with key-file",
     NULL);
 
   g_assert_nonnull (config);
