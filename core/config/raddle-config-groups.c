@@ -18,6 +18,12 @@
 /* Asked where there is a key and no keyfile. */
 #define ANTHROPIC_MODEL        "claude-sonnet-5"
 
+#ifdef RADDLE_HAVE_LIBSECRET
+#define HAS_SECRET_SERVICE TRUE
+#else
+#define HAS_SECRET_SERVICE FALSE
+#endif
+
 static const RaddleOption host_options[] = {
   { "plugin-path", RADDLE_OPTION_LIST },
   { "threads", RADDLE_OPTION_INT },
@@ -370,19 +376,21 @@ read_key_places (RaddleGroupReader *reader,
   if (n_places > 1)
     raddle_group_add_problem (
       reader->group, file != NULL ? "key-file" : "key-secret", reader->problems,
-      "a key is in one place: give api-key-env or key-file");
-  else if (secret != NULL)
+      "a key is in one place: give api-key-env, key-file or key-secret");
+  else if (secret != NULL && !HAS_SECRET_SERVICE)
     raddle_group_add_problem (
       reader->group, "key-secret", reader->problems,
-      "this version of Raddle cannot ask the Secret Service, which needs libsecret; put "
-      "the key into a file and name that with key-file");
+      "this Raddle was built without libsecret and cannot ask the Secret Service; put the "
+      "key into a file and name that with key-file");
   model->key_file = g_strdup (file);
+  model->key_secret = g_strdup (secret);
 }
 
 static gboolean
 has_key_place (const RaddleModelConfig *model)
 {
-  return model->api_key_env != NULL || model->key_file != NULL;
+  return model->api_key_env != NULL || model->key_file != NULL ||
+         model->key_secret != NULL;
 }
 
 static char *

@@ -40,6 +40,7 @@ raddle_model_config_free (RaddleModelConfig *self)
   g_free (self->base_url);
   g_free (self->api_key_env);
   g_free (self->key_file);
+  g_free (self->key_secret);
   g_clear_pointer (&self->extra, json_object_unref);
   g_strfreev (self->stop);
   g_free (self->system);

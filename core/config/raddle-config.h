@@ -32,8 +32,9 @@ typedef struct
   char *provider;    /* `cassette`, or one of raddle-provider.c */
   char *model;       /* NULL only for a cassette */
   char *base_url;    /* no slash at its end; NULL only for a cassette */
-  char *api_key_env; /* of these two one at most; neither: no key is sent */
+  char *api_key_env; /* of these three one at most; none: no key is sent */
   char *key_file;    /* its absolute path */
+  char *key_secret;  /* the name of one in the Secret Service */
   gint64 max_tokens;
   gint64 thinking_budget; /* tokens; 0: the provider's own way */
   gboolean stream;

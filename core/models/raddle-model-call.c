@@ -13,6 +13,7 @@
 #include "events/raddle-result-private.h"
 #include "models/raddle-answer.h"
 #include "models/raddle-decoder.h"
+#include "models/raddle-key-service.h"
 #include "raddle/raddle-error.h"
 #include "runs/raddle-cancel-watch.h"
 #include "runs/raddle-run-private.h"
@@ -32,6 +33,7 @@ typedef struct
   RaddleAnswer *answer;
   RaddleDecoder *decoder;
   RaddleTransport *transport;
+  GCancellable *key_search; /* NULL: nobody looks for the key */
   gint64 request_time;
   RaddleCancelWatch *cancelled; /* NULL: nobody can cancel, or it is too late */
   guint room_watch;
@@ -147,6 +149,9 @@ end_settled_cb (gpointer user_data)
 static void
 let_go_of_stream (RaddleModelCall *self)
 {
+  if (self->key_search != NULL)
+    g_cancellable_cancel (self->key_search);
+  g_clear_object (&self->key_search);
   g_clear_pointer (&self->transport, raddle_transport_unref);
   if (self->room_watch != 0)
     raddle_dispatcher_unwatch_room (raddle_model_get_dispatcher (self->model),
@@ -405,22 +410,65 @@ static const RaddleTransportCallbacks transport_callbacks = {
   .done = done_cb,
 };
 
-/* The start handlers are done: ask. */
 static void
-start_settled_cb (gpointer user_data)
+send_request (RaddleModelCall *self)
 {
-  g_autoptr (RaddleModelCall) self = user_data;
   g_autoptr (RaddleRequest) request = g_steal_pointer (&self->request);
   GError *error = NULL;
-
-  if (self->ended || raddle_run_record_is_over (self->run))
-    return;
 
   self->request_time = g_get_monotonic_time ();
   self->transport = raddle_model_send (self->model, request, self->key,
                                        &transport_callbacks, self, &error);
   if (self->transport == NULL)
     end_call (self, RADDLE_OUTCOME_ERROR, error);
+}
+
+static void
+key_found_cb (GObject *source,
+              GAsyncResult *result,
+              gpointer user_data)
+{
+  g_autoptr (RaddleModelCall) self = user_data;
+  GError *error = NULL;
+  char *key = raddle_key_service_find_finish (raddle_model_get_config (self->model),
+                                              result, &error);
+
+  g_free (self->key);
+  self->key = key;
+  if (self->ended || raddle_run_record_is_over (self->run))
+    g_clear_error (&error);
+  else if (key == NULL)
+    end_call (self, RADDLE_OUTCOME_ERROR, error);
+  else
+    send_request (self);
+}
+
+/* The user may be asked to unlock it: that is not waited for on the loop. */
+static void
+ask_for_key (RaddleModelCall *self)
+{
+  GMainContext *context =
+    raddle_dispatcher_get_context (raddle_model_get_dispatcher (self->model));
+
+  self->key_search = g_cancellable_new ();
+  g_main_context_push_thread_default (context);
+  raddle_key_service_find_async (raddle_model_get_config (self->model), self->key_search,
+                                 key_found_cb, raddle_model_call_ref (self));
+  g_main_context_pop_thread_default (context);
+}
+
+/* The start handlers are done: ask. */
+static void
+start_settled_cb (gpointer user_data)
+{
+  g_autoptr (RaddleModelCall) self = user_data;
+
+  if (self->ended || raddle_run_record_is_over (self->run))
+    return;
+  if (raddle_model_get_config (self->model)->key_secret != NULL)
+    ask_for_key (self);
+  else
+    send_request (self);
 }
 
 /* ---- the start ---- */

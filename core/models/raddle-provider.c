@@ -26,8 +26,8 @@ raddle_provider_find (const char *name)
   return NULL;
 }
 
-static gboolean
-is_good_key (const char *key)
+gboolean
+raddle_provider_is_good_key (const char *key)
 {
   for (; *key != '\0'; key++)
     if (!g_ascii_isgraph (*key))
@@ -49,7 +49,7 @@ read_key_file (const RaddleModelConfig *config,
   if (text == NULL)
     g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_NO_KEY, "[model %s] key-file: %s",
                  config->name, reason->message);
-  else if (!is_good_key (text))
+  else if (!raddle_provider_is_good_key (text))
     g_set_error (error, RADDLE_ERROR, RADDLE_ERROR_NO_KEY,
                  "[model %s]: the key in the file that key-file names has blanks, line "
                  "breaks or other characters that no key has; write it again",
@@ -69,11 +69,13 @@ raddle_provider_find_key (const RaddleProvider *self,
   const char *value = config->api_key_env != NULL ? g_getenv (config->api_key_env) : NULL;
 
   *key = NULL;
+  if (config->key_secret != NULL) /* the call asks for it */
+    return TRUE;
   if (config->key_file != NULL)
     return read_key_file (config, key, error);
   if (value != NULL && *value != '\0')
     {
-      if (is_good_key (value))
+      if (raddle_provider_is_good_key (value))
         {
           *key = g_strdup (value);
           return TRUE;

@@ -27,6 +27,7 @@ extern const RaddleProvider raddle_provider_openai;
 extern const RaddleProvider raddle_provider_responses;
 
 const RaddleProvider *raddle_provider_find     (const char              *name);
+gboolean              raddle_provider_is_good_key (const char           *key);
 gboolean              raddle_provider_find_key (const RaddleProvider    *self,
                                                 const RaddleModelConfig *config,
                                                 char                   **key,

@@ -186,10 +186,13 @@ static const BadCase bad_cases[] = {
     ":4: [model a] api-key-env: the value is not the name of an environment variable; "
     "the key itself never stands in the keyfile" },
   { "[model a]\nprovider=anthropic\nmodel=m\nkey-file=a\napi-key-env=B\n",
-    ":4: [model a] key-file: a key is in one place: give api-key-env or key-file" },
+    ":4: [model a] key-file: a key is in one place: give api-key-env, key-file or "
+    "key-secret" },
+#ifndef RADDLE_HAVE_LIBSECRET
   { "[model a]\nprovider=anthropic\nmodel=m\nkey-secret=hunter2\n",
-    ":4: [model a] key-secret: this version of Raddle cannot ask the Secret Service, which "
-    "needs libsecret; put the key into a file and name that with key-file" },
+    ":4: [model a] key-secret: this Raddle was built without libsecret and cannot ask the "
+    "Secret Service; put the key into a file and name that with key-file" },
+#endif
   { "[model a]\nprovider=anthropic\nmodel=m\nsk-hunter2\n",
     ":4: [model a]: this is no [group], no key=value and no # comment" },
   /* [handler] */
