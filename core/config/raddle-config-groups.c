@@ -17,6 +17,10 @@
 #define MIN_ANTHROPIC_THINKING 1024
 /* Asked where there is a key and no keyfile. */
 #define ANTHROPIC_MODEL        "claude-sonnet-5"
+/* With stream=false nothing comes before all of it is there. */
+#define WHOLE_ANSWER_TIMEOUT_US (600 * (gint64) G_USEC_PER_SEC)
+#define MAX_RETRIES             100
+#define MAX_RETRY_DELAY_US      (60 * (gint64) G_USEC_PER_SEC)
 
 #ifdef RADDLE_HAVE_LIBSECRET
 #define HAS_SECRET_SERVICE TRUE
@@ -46,7 +50,11 @@ static const RaddleOption model_options[] = {
   { "top-p", RADDLE_OPTION_DOUBLE },
   { "stop", RADDLE_OPTION_LIST },
   { "system", RADDLE_OPTION_STRING },
-  { "timeout", RADDLE_OPTION_DURATION },
+  { "connect-timeout", RADDLE_OPTION_DURATION },
+  { "first-byte-timeout", RADDLE_OPTION_DURATION },
+  { "idle-timeout", RADDLE_OPTION_DURATION },
+  { "retries", RADDLE_OPTION_INT },
+  { "retry-delay", RADDLE_OPTION_DURATION },
   { "file", RADDLE_OPTION_PATH },
   { "speed", RADDLE_OPTION_DOUBLE },
 };
@@ -534,6 +542,31 @@ finish_provider (RaddleGroupReader *reader,
                               "setting; openai has");
 }
 
+static void
+read_duration (RaddleGroupReader *reader,
+               const char *key,
+               gint64 *microseconds)
+{
+  if (raddle_settings_get_kind (reader->settings, key, NULL))
+    *microseconds = raddle_settings_get_duration (reader->settings, key);
+}
+
+static void
+read_failure_policy (RaddleGroupReader *reader,
+                     RaddleModelConfig *model)
+{
+  if (!model->stream)
+    model->first_byte_timeout = WHOLE_ANSWER_TIMEOUT_US;
+  read_duration (reader, "connect-timeout", &model->connect_timeout);
+  read_duration (reader, "first-byte-timeout", &model->first_byte_timeout);
+  read_duration (reader, "idle-timeout", &model->idle_timeout);
+  raddle_group_reader_get_whole (reader, "retries", 0, MAX_RETRIES, &model->retries);
+  read_duration (reader, "retry-delay", &model->retry_delay);
+  if (model->retry_delay > MAX_RETRY_DELAY_US)
+    raddle_group_add_problem (reader->group, "retry-delay", reader->problems,
+                              "must be at most 1min; it doubles with each retry");
+}
+
 void
 raddle_config_read_model (const RaddleConfig *self,
                           RaddleModelConfig *model,
@@ -563,7 +596,6 @@ raddle_config_read_model (const RaddleConfig *self,
   model->has_top_p =
     raddle_group_reader_get_number (&reader, "top-p", 0, 1, &model->top_p);
   raddle_group_reader_get_number (&reader, "speed", 0, 1000, &model->speed);
-  if (raddle_settings_get_kind (settings, "timeout", NULL))
-    model->timeout = raddle_settings_get_duration (settings, "timeout");
+  read_failure_policy (&reader, model);
   finish_provider (&reader, model);
 }

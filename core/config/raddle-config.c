@@ -24,7 +24,11 @@ raddle_model_config_new (const char *name)
   self->max_tokens = 1024;
   self->speed = 1.0;
   self->stream = TRUE;
-  self->timeout = 120 * (gint64) G_USEC_PER_SEC;
+  self->connect_timeout = 10 * (gint64) G_USEC_PER_SEC;
+  self->first_byte_timeout = 120 * (gint64) G_USEC_PER_SEC;
+  self->idle_timeout = 120 * (gint64) G_USEC_PER_SEC;
+  self->retries = 2;
+  self->retry_delay = G_USEC_PER_SEC / 2;
 
   return self;
 }

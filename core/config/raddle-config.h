@@ -45,7 +45,11 @@ typedef struct
   double top_p;
   char **stop;       /* NULL: none */
   char *system;      /* NULL: none */
-  gint64 timeout;    /* microseconds without a byte; 0: for ever */
+  gint64 connect_timeout;    /* these three in microseconds; 0: for ever */
+  gint64 first_byte_timeout; /* from the request to the answer's head */
+  gint64 idle_timeout;       /* without a byte, once there is an answer */
+  gint64 retries;
+  gint64 retry_delay; /* before the first, microseconds */
   char *file;        /* cassette: its absolute path */
   double speed;      /* cassette: 0 at once, 1 as it was */
 } RaddleModelConfig;

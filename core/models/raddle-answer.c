@@ -39,9 +39,12 @@ struct _RaddleAnswer
   RaddleContent *content;
   gint64 first_time; /* 0: nothing came yet */
   guint n_pieces;
+  gboolean begun; /* something of it came, not only its head */
   gboolean over;
   gboolean complete;
   GError *error;
+  gboolean may_retry;    /* the error may pass */
+  gint64 retry_after_ms; /* how long it asks to wait; -1 if it does not */
 };
 
 RaddleAnswer *
@@ -56,6 +59,7 @@ raddle_answer_new (RaddleRunRecord *run)
   self->blocks = g_array_new (FALSE, FALSE, sizeof (RaddleAnswerBlock));
   self->places = g_array_new (FALSE, FALSE, sizeof (RaddleAnswerPlace));
   self->content = raddle_content_new ();
+  self->retry_after_ms = -1;
 
   return self;
 }
@@ -306,6 +310,8 @@ take_error (RaddleAnswer *self,
   g_clear_error (&self->error);
   self->error =
     g_error_new_literal (RADDLE_ERROR, classify (&delta->error), message);
+  self->may_retry = delta->error.retryable;
+  self->retry_after_ms = delta->error.retry_after_ms;
 }
 
 /* ---- places ---- */
@@ -416,6 +422,35 @@ take_placed (RaddleAnswer *self,
     }
 }
 
+/* Whether it is a part of the answer, and not of its frame. */
+static gboolean
+is_said (RaddleDeltaType type)
+{
+  switch (type)
+    {
+    case RADDLE_DELTA_TYPE_TEXT:
+    case RADDLE_DELTA_TYPE_THINKING:
+    case RADDLE_DELTA_TYPE_THINKING_SIGNATURE:
+    case RADDLE_DELTA_TYPE_REDACTED_THINKING:
+    case RADDLE_DELTA_TYPE_REASONING_ITEM:
+    case RADDLE_DELTA_TYPE_REFUSAL:
+    case RADDLE_DELTA_TYPE_TOOL_START:
+    case RADDLE_DELTA_TYPE_TOOL_ARGS:
+    case RADDLE_DELTA_TYPE_TOOL_END:
+    case RADDLE_DELTA_TYPE_CITATION:
+    case RADDLE_DELTA_TYPE_BLOCK:
+    case RADDLE_DELTA_TYPE_STOP:
+      return TRUE;
+    case RADDLE_DELTA_TYPE_START:
+    case RADDLE_DELTA_TYPE_PING:
+    case RADDLE_DELTA_TYPE_USAGE:
+    case RADDLE_DELTA_TYPE_ERROR:
+    case RADDLE_DELTA_TYPE_END:
+      break;
+    }
+  return FALSE;
+}
+
 /* Ollama's calls may have no id, but a result says which call it answers. */
 static char *
 make_call_id (void)
@@ -436,6 +471,7 @@ raddle_answer_take (RaddleAnswer *self,
 
   if (delta->choice > 0)
     return;
+  self->begun |= is_said (delta->type);
   placed.block = choose_block (self, delta);
   if (delta->type == RADDLE_DELTA_TYPE_TOOL_START && delta->block < 0 && delta->id == NULL)
     placed.id = id = make_call_id ();
@@ -447,6 +483,14 @@ RaddleBatch *
 raddle_answer_take_batch (RaddleAnswer *self)
 {
   return g_steal_pointer (&self->batch);
+}
+
+/* Whether something of the answer came: then its handlers are to have it, and asking
+ * again would give it to them twice. */
+gboolean
+raddle_answer_has_begun (RaddleAnswer *self)
+{
+  return self->begun;
 }
 
 gboolean
@@ -461,10 +505,15 @@ raddle_answer_is_complete (RaddleAnswer *self)
   return self->complete;
 }
 
-/* Transfer full; NULL if the stream told of none. */
+/* Transfer full; NULL if the stream told of none. Says too whether it may pass, and how
+ * long the server asks to wait, -1 if it does not. */
 GError *
-raddle_answer_take_error (RaddleAnswer *self)
+raddle_answer_take_error (RaddleAnswer *self,
+                          gboolean *may_retry,
+                          gint64 *retry_after_ms)
 {
+  *may_retry = self->may_retry;
+  *retry_after_ms = self->retry_after_ms;
   return g_steal_pointer (&self->error);
 }
 

@@ -18,9 +18,12 @@ void          raddle_answer_free       (RaddleAnswer      *self);
 void          raddle_answer_take       (RaddleAnswer      *self,
                                         const RaddleDelta *delta);
 RaddleBatch  *raddle_answer_take_batch (RaddleAnswer      *self);
+gboolean      raddle_answer_has_begun  (RaddleAnswer      *self);
 gboolean      raddle_answer_is_over    (RaddleAnswer      *self);
 gboolean      raddle_answer_is_complete (RaddleAnswer     *self);
-GError       *raddle_answer_take_error (RaddleAnswer      *self);
+GError       *raddle_answer_take_error (RaddleAnswer      *self,
+                                        gboolean          *may_retry,
+                                        gint64            *retry_after_ms);
 RaddleResult *raddle_answer_finish     (RaddleAnswer      *self,
                                         RaddleOutcome      outcome,
                                         gint64             request_time);

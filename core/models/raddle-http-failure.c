@@ -131,6 +131,15 @@ broken_connection (const char      *peer,
                       peer, cause->message);
 }
 
+static gboolean
+is_about_proxy (const GError *cause)
+{
+  return g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_PROXY_FAILED) ||
+         g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_PROXY_AUTH_FAILED) ||
+         g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_PROXY_NEED_AUTH) ||
+         g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_PROXY_NOT_ALLOWED);
+}
+
 static GError *
 io_failure (const char      *peer,
             RaddleHttpStage  stage,
@@ -147,10 +156,7 @@ io_failure (const char      *peer,
     return g_error_new (RADDLE_ERROR, RADDLE_ERROR_TRANSPORT,
                         "%s cannot be reached: check the network and the base-url (%s)",
                         peer, cause->message);
-  if (g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_PROXY_FAILED)
-      || g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_PROXY_AUTH_FAILED)
-      || g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_PROXY_NEED_AUTH)
-      || g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_PROXY_NOT_ALLOWED))
+  if (is_about_proxy (cause))
     return g_error_new (
       RADDLE_ERROR, RADDLE_ERROR_TRANSPORT,
       "the proxy did not connect to %s: check the system's proxy settings "
@@ -184,6 +190,22 @@ raddle_http_failure_new (const char      *peer,
       "%s does not answer in HTTP: check host and port in the base-url (%s)", peer,
       cause->message);
   return io_failure (peer, stage, cause);
+}
+
+/* Whether the same request may do better a little later. What a person has to mend does
+ * not: a certificate, a name that nobody has, a proxy that wants a password. */
+gboolean
+raddle_http_failure_may_pass (SoupMessage  *message,
+                              const GError *cause)
+{
+  if (cause->domain == G_TLS_ERROR)
+    return soup_message_get_tls_peer_certificate_errors (message) == 0 &&
+           cause->code != G_TLS_ERROR_UNAVAILABLE &&
+           cause->code != G_TLS_ERROR_BAD_CERTIFICATE &&
+           cause->code != G_TLS_ERROR_NOT_TLS;
+  if (cause->domain == G_RESOLVER_ERROR)
+    return cause->code == G_RESOLVER_ERROR_TEMPORARY_FAILURE;
+  return cause->domain == G_IO_ERROR && !is_about_proxy (cause);
 }
 
 GError *

@@ -21,6 +21,8 @@ GError *raddle_http_failure_new    (const char      *peer,
                                     RaddleHttpStage  stage,
                                     SoupMessage     *message,
                                     const GError    *cause);
+gboolean raddle_http_failure_may_pass (SoupMessage     *message,
+                                       const GError    *cause);
 GError *raddle_http_timeout_new    (const char      *peer,
                                     RaddleHttpStage  stage,
                                     gint64           limit_us);

@@ -42,8 +42,7 @@ typedef struct
   GSource            *timer;
   char               *peer;
   RaddleHttpStage     stage;
-  gint64              connect_timeout;
-  gint64              idle_timeout;
+  RaddleHttpSettings  settings;
   gint64              last_activity;
   gboolean            grace_given;
   gboolean            draining;
@@ -56,6 +55,7 @@ fail (RaddleHttpTransport *self,
   g_autoptr (GError) error =
     raddle_http_failure_new (self->peer, self->stage, self->message, cause);
 
+  self->base.may_retry = raddle_http_failure_may_pass (self->message, cause);
   raddle_transport_emit_done (&self->base, error);
 }
 
@@ -64,9 +64,17 @@ fail (RaddleHttpTransport *self,
 static gint64
 current_limit (RaddleHttpTransport *self)
 {
-  if (self->stage < RADDLE_HTTP_STAGE_WAITING)
-    return self->connect_timeout;
-  return self->base.paused ? 0 : self->idle_timeout;
+  switch (self->stage)
+    {
+    case RADDLE_HTTP_STAGE_QUEUED:
+    case RADDLE_HTTP_STAGE_CONNECTING:
+      return self->settings.connect_timeout;
+    case RADDLE_HTTP_STAGE_WAITING:
+      return self->base.paused ? 0 : self->settings.first_byte_timeout;
+    case RADDLE_HTTP_STAGE_STREAMING:
+      break;
+    }
+  return self->base.paused ? 0 : self->settings.idle_timeout;
 }
 
 static void
@@ -106,6 +114,7 @@ timer_cb (gpointer user_data)
   else
     {
       error = raddle_http_timeout_new (self->peer, self->stage, limit);
+      self->base.may_retry = TRUE;
       raddle_transport_emit_done (&self->base, error);
     }
   return G_SOURCE_CONTINUE;
@@ -497,9 +506,7 @@ peer_of (SoupMessage *message)
  * @headers: (nullable): name, value, ..., %NULL; the values are never shown
  * @body: (nullable): the request's body, application/json unless @headers say otherwise
  * @priority: of all sources
- * @connect_timeout_us: until a connection stands, TLS included; 0 for no limit
- * @idle_timeout_us: between any two bytes, and before the first; 0 for no limit. Stands
- * still while paused
+ * @settings: copied. Its limits on silence stand still while paused
  * @callbacks: copied
  * @user_data: for @callbacks
  * @error: a wrong address or header; nothing else fails here
@@ -517,8 +524,7 @@ raddle_http_transport_start (RaddleHttpClient               *client,
                              const char * const             *headers,
                              GBytes                         *body,
                              int                             priority,
-                             gint64                          connect_timeout_us,
-                             gint64                          idle_timeout_us,
+                             const RaddleHttpSettings       *settings,
                              const RaddleTransportCallbacks *callbacks,
                              gpointer                        user_data,
                              GError                        **error)
@@ -527,7 +533,7 @@ raddle_http_transport_start (RaddleHttpClient               *client,
   SoupMessage *message;
 
   g_return_val_if_fail (client != NULL && callbacks != NULL, NULL);
-  g_return_val_if_fail (method != NULL && url != NULL, NULL);
+  g_return_val_if_fail (method != NULL && url != NULL && settings != NULL, NULL);
 
   message = message_new (method, url, headers, body, error);
   if (message == NULL)
@@ -538,8 +544,7 @@ raddle_http_transport_start (RaddleHttpClient               *client,
   self->message = message;
   self->peer = peer_of (message);
   self->cancellable = g_cancellable_new ();
-  self->connect_timeout = connect_timeout_us;
-  self->idle_timeout = idle_timeout_us;
+  self->settings = *settings;
   self->turn = raddle_transport_timer_new (&self->base, turn_cb);
   self->timer = raddle_transport_timer_new (&self->base, timer_cb);
   note_activity (self);

@@ -7,14 +7,21 @@
 
 G_BEGIN_DECLS
 
+/* Limits in microseconds, 0 for none. */
+typedef struct
+{
+  gint64 connect_timeout;    /* until a connection stands, TLS included */
+  gint64 first_byte_timeout; /* from there to the answer's head */
+  gint64 idle_timeout;       /* between any two bytes of the answer */
+} RaddleHttpSettings;
+
 RaddleTransport *raddle_http_transport_start (RaddleHttpClient               *client,
                                               const char                     *method,
                                               const char                     *url,
                                               const char * const             *headers,
                                               GBytes                         *body,
                                               int                             priority,
-                                              gint64                          connect_timeout_us,
-                                              gint64                          idle_timeout_us,
+                                              const RaddleHttpSettings       *settings,
                                               const RaddleTransportCallbacks *callbacks,
                                               gpointer                        user_data,
                                               GError                        **error);

@@ -2,7 +2,8 @@
 
 /* Owns one call of a model, from its start event to its last: the start handlers first,
  * then the request, then read by read bytes to the decoder, deltas to the answer and one
- * batch to the run; the last event, and then the caller gets the result. Cancellation, a
+ * batch to the run; the last event, and then the caller gets the result. What fails before
+ * anything of the answer came is tried again, and the handlers hear of it. Cancellation, a
  * handler's stop and the closing of the host come through the run and end the call at
  * once. Loop only.
  */
@@ -27,14 +28,17 @@ typedef struct
   int ref_count;
   GTask *task; /* NULL once the caller has its result */
   RaddleModel *model;
-  RaddleRequest *request; /* NULL once it was sent */
+  RaddleRequest *request; /* NULL once it cannot be sent again */
   char *key;              /* NULL where none is needed */
   RaddleRunRecord *run;
   RaddleAnswer *answer;
   RaddleDecoder *decoder;
   RaddleTransport *transport;
   GCancellable *key_search; /* NULL: nobody looks for the key */
-  gint64 request_time;
+  guint status;        /* of the answer; 0: there is none yet */
+  RaddleRetry retry;
+  GSource *pause;      /* before the next attempt */
+  gint64 request_time; /* of the first attempt */
   RaddleCancelWatch *cancelled; /* NULL: nobody can cancel, or it is too late */
   guint room_watch;
   RaddleUsageFunc usage_func; /* NULL: nobody asks */
@@ -58,6 +62,7 @@ raddle_model_call_unref (RaddleModelCall *self)
     return;
 
   g_assert (self->task == NULL && self->transport == NULL && self->room_watch == 0);
+  g_assert (self->pause == NULL);
 
   g_clear_pointer (&self->decoder, raddle_decoder_free);
   g_clear_pointer (&self->answer, raddle_answer_free);
@@ -147,11 +152,21 @@ end_settled_cb (gpointer user_data)
 }
 
 static void
+clear_pause (RaddleModelCall *self)
+{
+  if (self->pause == NULL)
+    return;
+  g_source_destroy (self->pause);
+  g_clear_pointer (&self->pause, g_source_unref);
+}
+
+static void
 let_go_of_stream (RaddleModelCall *self)
 {
   if (self->key_search != NULL)
     g_cancellable_cancel (self->key_search);
   g_clear_object (&self->key_search);
+  clear_pause (self);
   g_clear_pointer (&self->transport, raddle_transport_unref);
   if (self->room_watch != 0)
     raddle_dispatcher_unwatch_room (raddle_model_get_dispatcher (self->model),
@@ -252,6 +267,112 @@ driver_cb (RaddleRunRecord *run,
   end_call (self, outcome, raddle_run_record_make_early_error (run));
 }
 
+/* ---- another attempt ---- */
+
+static void send_request (RaddleModelCall *self);
+
+static gboolean
+pause_over_cb (gpointer user_data)
+{
+  RaddleModelCall *self = user_data;
+
+  clear_pause (self);
+  send_request (self);
+  return G_SOURCE_REMOVE;
+}
+
+static void
+wait_to_send (RaddleModelCall *self,
+              gint64 delay)
+{
+  RaddleDispatcher *dispatcher = raddle_model_get_dispatcher (self->model);
+
+  self->pause = g_timeout_source_new (0);
+  g_source_set_static_name (self->pause, "[raddle] retry");
+  g_source_set_ready_time (self->pause, g_get_monotonic_time () + delay);
+  g_source_set_priority (self->pause, raddle_dispatcher_get_priority (dispatcher));
+  g_source_set_callback (self->pause, pause_over_cb, self, NULL);
+  g_source_attach (self->pause, raddle_dispatcher_get_context (dispatcher));
+}
+
+/* Of what came so far nothing was passed on. */
+static void
+forget_attempt (RaddleModelCall *self)
+{
+  let_go_of_stream (self);
+  g_clear_pointer (&self->decoder, raddle_decoder_free);
+  raddle_answer_free (self->answer);
+  self->answer = raddle_answer_new (self->run);
+  self->status = 0;
+}
+
+static void
+announce_retry (RaddleModelCall *self,
+                gint64 delay,
+                const GError *reason)
+{
+  RaddleBatch *batch;
+
+  if (raddle_run_record_wants (self->run, RADDLE_EVENT_RETRY))
+    {
+      RaddleEventDetail *detail = g_new0 (RaddleEventDetail, 1);
+
+      detail->attempt = self->retry.n_done + 1;
+      detail->delay = delay;
+      detail->error = g_error_copy (reason);
+      batch = raddle_batch_new_single (&self->run->info, RADDLE_EVENT_RETRY, NULL, detail);
+    }
+  else
+    {
+      batch = raddle_batch_new (&self->run->info, RADDLE_EVENT_CLASS_FLOW);
+      raddle_batch_skip (batch, 1);
+    }
+  raddle_run_record_push_read (self->run, batch);
+}
+
+/* How often it was tried and how long the server wants to be left alone. */
+static void
+add_attempts (RaddleModelCall *self,
+              GError *error,
+              gint64 asked_ms)
+{
+  g_autofree char *words = g_steal_pointer (&error->message);
+  GString *message = g_string_new (words);
+
+  if (self->retry.n_done > 0)
+    g_string_append_printf (message, " (tried %u times)", self->retry.n_done + 1);
+  if (asked_ms > RADDLE_RETRY_LONGEST_MS)
+    g_string_append_printf (message, " (the server asks to wait for %" G_GINT64_FORMAT " s)",
+                            asked_ms / 1000);
+  error->message = g_string_free (message, FALSE);
+}
+
+/* The attempt failed; takes @error. Asks again if that may help and if nothing of the
+ * answer came: who asks twice may pay twice, and the handlers would get both. @asked_ms:
+ * how long the server asks to wait, -1 if it does not. */
+static void
+fail (RaddleModelCall *self,
+      GError *error,
+      gboolean may_retry,
+      gint64 asked_ms)
+{
+  gint64 delay;
+
+  hide_key (self, error);
+  if (may_retry && !raddle_answer_has_begun (self->answer) &&
+      !raddle_run_record_is_over (self->run) &&
+      raddle_retry_next (&self->retry, asked_ms, &delay))
+    {
+      forget_attempt (self);
+      wait_to_send (self, delay); /* first: a handler may stop the run */
+      announce_retry (self, delay, error);
+      g_error_free (error);
+      return;
+    }
+  add_attempts (self, error, asked_ms);
+  end_call (self, RADDLE_OUTCOME_ERROR, error);
+}
+
 /* ---- the stream ---- */
 
 /* What a person can do about it. */
@@ -308,18 +429,21 @@ static void
 end_if_over (RaddleModelCall *self)
 {
   GError *error;
+  gboolean may_retry;
+  gint64 asked_ms;
 
   if (!raddle_answer_is_over (self->answer))
     return;
 
   raddle_transport_satisfy (self->transport);
-  error = raddle_answer_take_error (self->answer);
+  error = raddle_answer_take_error (self->answer, &may_retry, &asked_ms);
   if (error == NULL && !raddle_answer_is_complete (self->answer))
     error = g_error_new_literal (RADDLE_ERROR, RADDLE_ERROR_INCOMPLETE,
                                  "the stream ended before the answer was complete");
   if (error != NULL)
-    error = explain (self, error);
-  end_call (self, error == NULL ? RADDLE_OUTCOME_COMPLETE : RADDLE_OUTCOME_ERROR, error);
+    fail (self, explain (self, error), may_retry, asked_ms);
+  else
+    end_call (self, RADDLE_OUTCOME_COMPLETE, NULL);
 }
 
 static void
@@ -337,6 +461,7 @@ head_cb (const RaddleResponseHead *head,
 {
   RaddleModelCall *self = user_data;
 
+  self->status = head->status;
   self->decoder = raddle_decoder_new (raddle_model_get_decoder_name (self->model), head,
                                       delta_cb, self);
 }
@@ -378,7 +503,12 @@ drained_cb (gpointer user_data)
 {
   RaddleModelCall *self = user_data;
 
-  push_batch (self);
+  /* A message that only starts waits for more: until then it can be asked for again. */
+  if (raddle_answer_has_begun (self->answer))
+    {
+      g_clear_object (&self->request);
+      push_batch (self);
+    }
   if (raddle_answer_is_over (self->answer))
     end_if_over (self);
   else
@@ -393,9 +523,10 @@ done_cb (const GError *error,
 
   if (raddle_run_record_is_over (self->run)) /* how the stream ended no longer matters */
     return;
-  if (error != NULL)
+  /* A status that tells of an error says more than that its body broke off. */
+  if (error != NULL && self->status < 400)
     {
-      end_call (self, RADDLE_OUTCOME_ERROR, g_error_copy (error));
+      fail (self, g_error_copy (error), raddle_transport_may_retry (self->transport), -1);
       return;
     }
   raddle_decoder_finish (self->decoder);
@@ -413,14 +544,19 @@ static const RaddleTransportCallbacks transport_callbacks = {
 static void
 send_request (RaddleModelCall *self)
 {
-  g_autoptr (RaddleRequest) request = g_steal_pointer (&self->request);
   GError *error = NULL;
 
-  self->request_time = g_get_monotonic_time ();
-  self->transport = raddle_model_send (self->model, request, self->key,
+  self->transport = raddle_model_send (self->model, self->request, self->key,
                                        &transport_callbacks, self, &error);
   if (self->transport == NULL)
     end_call (self, RADDLE_OUTCOME_ERROR, error);
+}
+
+static void
+ask (RaddleModelCall *self)
+{
+  self->request_time = g_get_monotonic_time ();
+  send_request (self);
 }
 
 static void
@@ -440,7 +576,7 @@ key_found_cb (GObject *source,
   else if (key == NULL)
     end_call (self, RADDLE_OUTCOME_ERROR, error);
   else
-    send_request (self);
+    ask (self);
 }
 
 /* The user may be asked to unlock it: that is not waited for on the loop. */
@@ -468,7 +604,7 @@ start_settled_cb (gpointer user_data)
   if (raddle_model_get_config (self->model)->key_secret != NULL)
     ask_for_key (self);
   else
-    send_request (self);
+    ask (self);
 }
 
 /* ---- the start ---- */
@@ -575,6 +711,7 @@ raddle_model_call_start (RaddleModel *model,
   /* It must be as it was, whatever the program does with its own. */
   self->request = raddle_request_copy_content (request);
   self->key = key;
+  self->retry = raddle_model_get_retry (model);
   self->usage_func = request->usage_func;
   self->usage_data = request->usage_data;
   self->run = make_run (model, request);

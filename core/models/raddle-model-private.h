@@ -7,6 +7,7 @@
 #include "models/raddle-cassette.h"
 #include "models/raddle-http-client.h"
 #include "models/raddle-provider.h"
+#include "models/raddle-retry.h"
 #include "models/raddle-transport.h"
 #include "raddle/raddle-model.h"
 
@@ -22,6 +23,7 @@ RaddleDispatcher        *raddle_model_get_dispatcher    (RaddleModel            
 const RaddleModelConfig *raddle_model_get_config        (RaddleModel                    *self);
 const char              *raddle_model_get_cassette_decoder (RaddleCassette              *cassette);
 const char              *raddle_model_get_decoder_name  (RaddleModel                    *self);
+RaddleRetry              raddle_model_get_retry         (RaddleModel                    *self);
 RaddleTransport         *raddle_model_send              (RaddleModel                    *self,
                                                          RaddleRequest                  *request,
                                                          const char                     *key,

@@ -13,8 +13,6 @@
 #include "raddle/raddle-error.h"
 #include "runs/raddle-run-current.h"
 
-#define CONNECT_TIMEOUT_US (10 * G_USEC_PER_SEC)
-
 struct _RaddleModel
 {
   GObject parent_instance;
@@ -135,6 +133,18 @@ raddle_model_find_key (RaddleModel *self,
          raddle_provider_find_key (self->provider, self->config, key, error);
 }
 
+/* How a call that failed is tried again; one that is played fails as it did. */
+RaddleRetry
+raddle_model_get_retry (RaddleModel *self)
+{
+  RaddleRetry retry = { 0 };
+
+  if (self->cassette == NULL)
+    retry.max = self->config->retries;
+  retry.delay = self->config->retry_delay;
+  return retry;
+}
+
 /* Of a cassette with several exchanges each call gets the next, so that an agent's rounds
  * can be played; one alone answers everything. Borrowed; NULL after the last. */
 static RaddleCassette *
@@ -195,11 +205,16 @@ ask_provider (RaddleModel *self,
 {
   g_autofree char *url = self->provider->make_url (self->config);
   g_auto (GStrv) headers = self->provider->make_headers (self->config, key);
+  RaddleHttpSettings settings = {
+    .connect_timeout = self->config->connect_timeout,
+    .first_byte_timeout = self->config->first_byte_timeout,
+    .idle_timeout = self->config->idle_timeout,
+  };
 
   return raddle_http_transport_start (
     self->client, "POST", url, (const char *const *) headers, body,
-    raddle_dispatcher_get_priority (self->dispatcher), CONNECT_TIMEOUT_US,
-    self->config->timeout, callbacks, user_data, error);
+    raddle_dispatcher_get_priority (self->dispatcher), &settings, callbacks, user_data,
+    error);
 }
 
 /* Whose wire format is recorded. */

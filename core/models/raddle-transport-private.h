@@ -32,6 +32,7 @@ struct _RaddleTransport
   gboolean                    paused;
   gboolean                    satisfied; /* the owner has all it wanted */
   gboolean                    ended; /* done was told, or the owner cancelled */
+  gboolean                    may_retry;
 };
 
 void     raddle_transport_init         (RaddleTransport                *self,

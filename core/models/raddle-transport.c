@@ -127,6 +127,21 @@ raddle_transport_unref (RaddleTransport *self)
   raddle_transport_release (self);
 }
 
+/**
+ * raddle_transport_may_retry:
+ * @self: a transport that is done
+ *
+ * Whether what it failed with may pass by itself, so that the same request may do better
+ * a little later.
+ */
+gboolean
+raddle_transport_may_retry (RaddleTransport *self)
+{
+  g_return_val_if_fail (self != NULL, FALSE);
+
+  return self->may_retry;
+}
+
 gboolean
 raddle_transport_emit_head (RaddleTransport          *self,
                             const RaddleResponseHead *head)

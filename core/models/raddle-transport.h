@@ -16,8 +16,8 @@ G_BEGIN_DECLS
  * head:    once, before any bytes
  * bytes:   one call per read
  * drained: the end of one drained read, which is one batch; also of the read that found
- * the end or a failure, which may have had no bytes done:    exactly once, last, with
- * NULL for a clean end; never after a cancel
+ *          the end or a failure, which may have had no bytes
+ * done:    exactly once, last, with NULL for a clean end; never after a cancel
  */
 typedef struct
 {
@@ -38,6 +38,8 @@ void raddle_transport_resume (RaddleTransport *self);
 void raddle_transport_satisfy (RaddleTransport *self);
 void raddle_transport_cancel (RaddleTransport *self);
 void raddle_transport_unref  (RaddleTransport *self);
+
+gboolean raddle_transport_may_retry (RaddleTransport *self);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (RaddleTransport, raddle_transport_unref)
 

@@ -414,7 +414,7 @@ test_silent (Scene *scene,
   raddle_test_reply_stall (reply);
   add_recorders (scene);
   scene_write_keyfile (scene, raddle_test_server_get_url (server),
-                       "timeout=500ms\n" RECORDERS);
+                       "idle-timeout=500ms\n" RECORDERS);
   program = scene_run (scene, WITH_KEY "run -c raddle.conf hi");
   check_failure (program, "Hello", "silent for 0.5 s");
   check_logs (scene, "error", "Hello");

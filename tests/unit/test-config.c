@@ -158,8 +158,12 @@ static const BadCase bad_cases[] = {
     ":4: [model a] top-p: '1,5' is not a number, such as 0.5" },
   { "[model a]\nprovider=anthropic\nmodel=m\nstop=a;;b\n",
     ":4: [model a] stop: one of the texts is empty; \\s writes a space" },
-  { "[model a]\nprovider=anthropic\nmodel=m\ntimeout=soon\n",
-    ":4: [model a] timeout: 'soon' is not a time: a number with us, ms, s, min, h or d "
+  { "[model a]\nprovider=anthropic\nmodel=m\nretries=-1\n",
+    ":4: [model a] retries: -1 is out of bounds: from 0 to 100" },
+  { "[model a]\nprovider=anthropic\nmodel=m\nretry-delay=2min\n",
+    ":4: [model a] retry-delay: must be at most 1min; it doubles with each retry" },
+  { "[model a]\nprovider=anthropic\nmodel=m\nidle-timeout=soon\n",
+    ":4: [model a] idle-timeout: 'soon' is not a time: a number with us, ms, s, min, h or d "
     "behind it; seconds without one" },
   { "[model a]\nprovider=cassette\nfile=x\nspeed=-1\n",
     ":4: [model a] speed: -1 is out of bounds: from 0 to 1000" },
@@ -387,7 +391,11 @@ static const char good_file[] = "\xef\xbb\xbf# a comment\r\n"
                                 "top-p=1\n"
                                 "stop=\\n\\nHuman:;END\n"
                                 "system=Be\\sbrief.\\n\n"
-                                "timeout=1.5min\n"
+                                "connect-timeout=1s\n"
+                                "first-byte-timeout=2min\n"
+                                "idle-timeout=1.5min\n"
+                                "retries=5\n"
+                                "retry-delay=100ms\n"
                                 "\n"
                                 "[model tape]\n"
                                 "provider=cassette\n"
@@ -396,6 +404,7 @@ static const char good_file[] = "\xef\xbb\xbf# a comment\r\n"
                                 "[model plain]\n"
                                 "provider=anthropic\n"
                                 "model=m\n"
+                                "stream=false\n"
                                 "\n"
                                 "[handler audit]\n"
                                 "plugin=jsonl\n"
@@ -439,7 +448,11 @@ check_models (const RaddleConfig *config)
   g_assert_cmpstr (model->stop[1], ==, "END");
   g_assert_null (model->stop[2]);
   g_assert_cmpstr (model->system, ==, "Be brief.\n");
-  g_assert_cmpint (model->timeout, ==, 90 * G_USEC_PER_SEC);
+  g_assert_cmpint (model->connect_timeout, ==, G_USEC_PER_SEC);
+  g_assert_cmpint (model->first_byte_timeout, ==, 120 * G_USEC_PER_SEC);
+  g_assert_cmpint (model->idle_timeout, ==, 90 * G_USEC_PER_SEC);
+  g_assert_cmpint (model->retries, ==, 5);
+  g_assert_cmpint (model->retry_delay, ==, 100000);
 
   g_assert_cmpstr (tape->file, ==, file);
   g_assert_cmpfloat (tape->speed, ==, 0);
@@ -447,7 +460,11 @@ check_models (const RaddleConfig *config)
   g_assert_cmpstr (plain->base_url, ==, "https://api.anthropic.com");
   g_assert_cmpstr (plain->api_key_env, ==, "ANTHROPIC_API_KEY");
   g_assert_cmpint (plain->max_tokens, ==, 1024);
-  g_assert_cmpint (plain->timeout, ==, 120 * G_USEC_PER_SEC);
+  g_assert_cmpint (plain->connect_timeout, ==, 10 * G_USEC_PER_SEC);
+  g_assert_cmpint (plain->first_byte_timeout, ==, 600 * G_USEC_PER_SEC);
+  g_assert_cmpint (plain->idle_timeout, ==, 120 * G_USEC_PER_SEC);
+  g_assert_cmpint (plain->retries, ==, 2);
+  g_assert_cmpint (plain->retry_delay, ==, 500000);
   g_assert_false (plain->has_temperature || plain->has_top_p);
   g_assert_true (plain->stop == NULL && plain->system == NULL);
 }
@@ -477,7 +494,7 @@ check_handlers (const RaddleConfig *config)
   g_assert_true (raddle_handler_config_has_key (audit, "timeout"));
   g_assert_true (raddle_handler_config_has_key (audit, "path"));
   g_assert_false (raddle_handler_config_has_key (audit, "enabled"));
-  g_assert_cmpuint (audit->group->line, ==, 28);
+  g_assert_cmpuint (audit->group->line, ==, 33);
 
   g_assert_cmpstr (tokens->plugin, ==, "tokens");
   g_assert_false (tokens->enabled);

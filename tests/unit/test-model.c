@@ -104,7 +104,7 @@ set_up (Fixture *self,
 {
   static const RaddleEventType types[] = {
     RADDLE_EVENT_CHAT_MODEL_START, RADDLE_EVENT_LLM_NEW_TOKEN, RADDLE_EVENT_LLM_END,
-    RADDLE_EVENT_LLM_ERROR,
+    RADDLE_EVENT_LLM_ERROR,        RADDLE_EVENT_RETRY,
   };
   g_autoptr (RaddleHandler) handler = NULL;
   g_autofree char *setting = NULL;
@@ -126,6 +126,7 @@ set_up (Fixture *self,
   raddle_host_add_override (self->host, "model default.model=m-1");
   raddle_host_add_override (self->host, "model default.max-tokens=25");
   raddle_host_add_override (self->host, "model default.api-key-env=TEST_KEY");
+  raddle_host_add_override (self->host, "model default.retries=0");
   raddle_host_add_override (self->host, setting);
   g_assert_true (raddle_host_start (self->host, &error));
   g_assert_no_error (error);

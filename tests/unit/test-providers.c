@@ -199,6 +199,7 @@ set_up (Fixture *self,
   set_option (self, "model", "m-1");
   set_option (self, "max-tokens", "2048");
   set_option (self, "system", "Be brief.");
+  set_option (self, "retries", "0");
   set_option (self, "base-url", raddle_test_server_get_url (self->server));
   for (; *options != NULL; options += 2)
     set_option (self, options[0], options[1]);

@@ -190,6 +190,7 @@ start (Fixture    *fixture,
 {
   static const char *const headers[] = { "x-api-key", SECRET, "authorization", SECRET,
                                          NULL };
+  static const RaddleHttpSettings no_limits = { 0 };
   Exchange *exchange = g_new0 (Exchange, 1);
   g_autofree char *url = g_strconcat (fixture->url, path, NULL);
   g_autoptr (GBytes) body = g_bytes_new_static ("{}", 2);
@@ -198,7 +199,7 @@ start (Fixture    *fixture,
   exchange->body = g_string_new (NULL);
   exchange->transport = raddle_http_transport_start (
       fixture->client, method, url, headers, g_str_equal (method, "GET") ? NULL : body,
-      G_PRIORITY_DEFAULT, 0, 0, &callbacks, exchange, &error);
+      G_PRIORITY_DEFAULT, &no_limits, &callbacks, exchange, &error);
   g_assert_no_error (error);
   return exchange;
 }

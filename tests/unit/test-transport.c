@@ -154,8 +154,7 @@ typedef struct
   RaddleTestServer *server;
   RaddleHttpClient *client;
   Owner            *owner;
-  gint64            connect_timeout;
-  gint64            idle_timeout;
+  RaddleHttpSettings settings;
 } Fixture;
 
 static void
@@ -196,9 +195,8 @@ start_at (Fixture    *fixture,
 
   fixture->owner->transport =
     raddle_http_transport_start (fixture->client, "POST", url, headers, body,
-                                 G_PRIORITY_DEFAULT, fixture->connect_timeout,
-                                 fixture->idle_timeout, &callbacks, fixture->owner,
-                                 &error);
+                                 G_PRIORITY_DEFAULT, &fixture->settings, &callbacks,
+                                 fixture->owner, &error);
   g_assert_no_error (error);
   g_assert_nonnull (fixture->owner->transport);
 }
@@ -430,7 +428,7 @@ test_bad_start (Fixture      *fixture,
       g_autoptr (GError) error = NULL;
 
       g_assert_null (raddle_http_transport_start (fixture->client, "POST", urls[i], NULL,
-                                                  NULL, 0, 0, 0, &callbacks,
+                                                  NULL, 0, &fixture->settings, &callbacks,
                                                   fixture->owner, &error));
       g_assert_error (error, RADDLE_ERROR, RADDLE_ERROR_REQUEST);
       g_test_message ("%s", error->message);
@@ -442,7 +440,7 @@ test_bad_start (Fixture      *fixture,
 
       g_assert_null (raddle_http_transport_start (fixture->client, "POST",
                                                   "http://localhost/", bad_headers[i],
-                                                  NULL, 0, 0, 0, &callbacks,
+                                                  NULL, 0, &fixture->settings, &callbacks,
                                                   fixture->owner, &error));
       g_assert_error (error, RADDLE_ERROR, RADDLE_ERROR_REQUEST);
       g_assert_null (strstr (error->message, SECRET));
@@ -547,7 +545,7 @@ test_tls_mismatch (Fixture      *fixture,
                                           raddle_test_server_get_port (fixture->server));
 
   raddle_test_reply_bare (reply);
-  fixture->idle_timeout = fixture->connect_timeout = 300 * 1000;
+  fixture->settings.connect_timeout = fixture->settings.first_byte_timeout = 300 * 1000;
   start_at (fixture, url);
   wait_done (fixture);
   assert_failed (fixture, RADDLE_ERROR_TRANSPORT, "127.0.0.1", "connection");
@@ -644,7 +642,7 @@ test_connect_timeout (Fixture      *fixture,
     }
   url = g_strdup_printf ("http://127.0.0.1:%u/",
                          g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (bound)));
-  fixture->connect_timeout = 100 * 1000;
+  fixture->settings.connect_timeout = 100 * 1000;
   start_at (fixture, url);
   wait_done (fixture);
   assert_failed (fixture, RADDLE_ERROR_TRANSPORT, "127.0.0.1:", "no connection to");
@@ -658,8 +656,9 @@ test_first_byte_timeout (Fixture      *fixture,
 
   raddle_test_reply_bare (reply);
   raddle_test_reply_stall (reply);
-  fixture->connect_timeout = 50 * 1000;
-  fixture->idle_timeout = 200 * 1000;
+  fixture->settings.connect_timeout = 50 * 1000;
+  fixture->settings.first_byte_timeout = 200 * 1000;
+  fixture->settings.idle_timeout = 50 * 1000;
   start (fixture);
   wait_done (fixture);
   assert_failed (fixture, RADDLE_ERROR_TRANSPORT, "127.0.0.1",
@@ -677,7 +676,7 @@ test_idle_timeout (Fixture      *fixture,
   for (guint i = 0; i < 6; i++)
     raddle_test_reply_chunk (reply, 60, ":\n", -1);
   raddle_test_reply_stall (reply);
-  fixture->idle_timeout = 200 * 1000;
+  fixture->settings.idle_timeout = 200 * 1000;
   start (fixture);
   wait_done (fixture);
   assert_failed (fixture, RADDLE_ERROR_TRANSPORT, "127.0.0.1", "silent for 0.2 s");
@@ -694,7 +693,7 @@ test_idle_paused (Fixture      *fixture,
 
   raddle_test_reply_chunk (reply, 0, "one", -1);
   raddle_test_reply_chunk (reply, 250, "two", -1);
-  fixture->idle_timeout = 150 * 1000;
+  fixture->settings.idle_timeout = 150 * 1000;
   fixture->owner->pause_at = AT_BYTES;
   start (fixture);
   raddle_test_wait (fixture->owner->n_bytes == 1);
@@ -717,7 +716,7 @@ test_idle_stalled_loop (Fixture      *fixture,
   raddle_test_reply_chunk (reply, 0, "one", -1);
   raddle_test_reply_chunk (reply, 20, "two", -1);
   raddle_test_reply_chunk (reply, 0, "three", -1);
-  fixture->idle_timeout = 100 * 1000;
+  fixture->settings.idle_timeout = 100 * 1000;
   start (fixture);
   raddle_test_wait (fixture->owner->n_bytes > 0);
   g_usleep (400 * 1000);
@@ -740,7 +739,7 @@ test_pause (Fixture      *fixture,
   gsize read;
 
   raddle_test_reply_repeat (reply, n_events, event, 16 * 1024);
-  fixture->idle_timeout = 50 * 1000;
+  fixture->settings.idle_timeout = 50 * 1000;
   fixture->owner->pause_at = AT_BYTES;
   start (fixture);
   raddle_test_wait (fixture->owner->n_bytes > 0);
