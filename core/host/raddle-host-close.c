@@ -240,6 +240,7 @@ closed_cb (gpointer user_data)
   GList *link;
 
   self->closed = TRUE;
+  raddle_http_client_hurry (self->client);
   while ((link = g_queue_pop_head_link (&self->closers)) != NULL)
     tell_closed (link->data);
   if (self->give_up_id != 0)

@@ -179,9 +179,9 @@ cassette_free (RaddleTransport *base)
 }
 
 static const RaddleTransportClass cassette_class = {
-  cassette_paused,
-  cassette_stop,
-  cassette_free,
+  .paused = cassette_paused,
+  .stop = cassette_stop,
+  .free = cassette_free,
 };
 
 /**

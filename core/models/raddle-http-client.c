@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Owns the SoupSessions, with their idle connections, and the queue of requests that wait
- * to be sent. One client belongs to one main context. A session's cost of a start grows
- * with the streams that it has (1,000 on one blocked the loop for 5.9 s, on 16 for 0.1
- * s), so a session gets at most 64, and what one turn of the loop sends is limited. */
+/* Owns the SoupSessions, with their idle connections, the queue of requests that wait to
+ * be sent, and knows the answers that are only read to have their connections again. One
+ * client belongs to one main context. A session's cost of a start grows with the streams
+ * that it has (1,000 on one blocked the loop for 5.9 s, on 16 for 0.1 s), so a session
+ * gets at most 64, and what one turn of the loop sends is limited. */
 
 #include "models/raddle-http-client.h"
 
@@ -25,12 +26,19 @@ typedef struct
   gpointer             data;
 } Waiting;
 
+typedef struct
+{
+  RaddleHttpClientFunc stop;
+  gpointer             data;
+} Lingering;
+
 struct _RaddleHttpClient
 {
   guint         ref_count;
   GPtrArray    *sessions;
   GTlsDatabase *tls_database;
   GQueue        waiting;
+  GArray       *lingering; /* of Lingering */
   GSource      *source;
 };
 
@@ -51,6 +59,7 @@ raddle_http_client_new (void)
 
   self->ref_count = 1;
   self->sessions = g_ptr_array_new_with_free_func (session_free);
+  self->lingering = g_array_new (FALSE, FALSE, sizeof (Lingering));
   g_queue_init (&self->waiting);
   return self;
 }
@@ -76,6 +85,8 @@ raddle_http_client_unref (RaddleHttpClient *self)
   if (self->source != NULL)
     g_source_destroy (self->source);
   g_clear_pointer (&self->source, g_source_unref);
+  g_assert (self->lingering->len == 0);
+  g_array_unref (self->lingering);
   g_ptr_array_unref (self->sessions);
   g_clear_object (&self->tls_database);
   g_free (self);
@@ -153,6 +164,51 @@ raddle_http_client_unqueue (RaddleHttpClient *self,
       return TRUE;
     }
   return FALSE;
+}
+
+/* @data, which nobody wants any more, still reads; @stop ends that and takes it back with
+ * raddle_http_client_unlinger (). */
+void
+raddle_http_client_linger (RaddleHttpClient     *self,
+                           RaddleHttpClientFunc  stop,
+                           gpointer              data)
+{
+  g_array_append_vals (self->lingering, &(Lingering) { stop, data }, 1);
+}
+
+void
+raddle_http_client_unlinger (RaddleHttpClient *self,
+                             gpointer          data)
+{
+  for (guint i = 0; i < self->lingering->len; i++)
+    if (g_array_index (self->lingering, Lingering, i).data == data)
+      {
+        g_array_remove_index_fast (self->lingering, i);
+        return;
+      }
+  g_assert_not_reached ();
+}
+
+/* Nobody will need those connections. */
+void
+raddle_http_client_hurry (RaddleHttpClient *self)
+{
+  g_return_if_fail (self != NULL);
+
+  raddle_http_client_ref (self);
+  while (self->lingering->len > 0)
+    {
+      Lingering first = g_array_index (self->lingering, Lingering, 0);
+
+      first.stop (first.data);
+    }
+  raddle_http_client_unref (self);
+}
+
+guint
+raddle_http_client_get_n_lingering (RaddleHttpClient *self)
+{
+  return self->lingering->len;
 }
 
 static RaddleHttpSession *

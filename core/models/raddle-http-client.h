@@ -9,7 +9,8 @@ G_BEGIN_DECLS
 typedef struct _RaddleHttpClient  RaddleHttpClient;
 typedef struct _RaddleHttpSession RaddleHttpSession;
 
-/* The work of one start, called from the loop in the order of asking. */
+/* The work of one start, called from the loop in the order of asking; or what stops one
+ * that lingers. */
 typedef void (*RaddleHttpClientFunc) (gpointer data);
 
 RaddleHttpClient  *raddle_http_client_new              (void);
@@ -24,6 +25,13 @@ void               raddle_http_client_queue            (RaddleHttpClient     *se
                                                         gpointer              data);
 gboolean           raddle_http_client_unqueue          (RaddleHttpClient     *self,
                                                         gpointer              data);
+void               raddle_http_client_linger           (RaddleHttpClient     *self,
+                                                        RaddleHttpClientFunc  stop,
+                                                        gpointer              data);
+void               raddle_http_client_unlinger         (RaddleHttpClient     *self,
+                                                        gpointer              data);
+void               raddle_http_client_hurry            (RaddleHttpClient     *self);
+guint              raddle_http_client_get_n_lingering  (RaddleHttpClient     *self);
 RaddleHttpSession *raddle_http_client_take_session     (RaddleHttpClient     *self);
 SoupSession       *raddle_http_session_get_soup        (RaddleHttpSession    *session);
 void               raddle_http_session_give_back       (RaddleHttpSession    *session);

@@ -24,6 +24,10 @@
  * small enough that the owner is done with it in much less than a turn may take. */
 #define HAND_ON_SIZE (8 * 1024)
 
+/* What follows a finished answer is a few bytes that are on their way. */
+#define LINGER_US (1000 * 1000)
+#define LINGER_BYTES (64 * 1024)
+
 /* After a stall of the loop itself the answer may wait in the socket:
  * give it this long. */
 #define GRACE_US (100 * 1000)
@@ -46,6 +50,8 @@ typedef struct
   gint64              last_activity;
   gboolean            grace_given;
   gboolean            draining;
+  gboolean            lingering; /* read on, but nobody wants it */
+  gsize               lingered;  /* bytes */
 } RaddleHttpTransport;
 
 static void
@@ -93,6 +99,8 @@ note_activity (RaddleHttpTransport *self)
   self->grace_given = FALSE;
 }
 
+static void stop_lingering (gpointer data);
+
 static gboolean
 timer_cb (gpointer user_data)
 {
@@ -101,9 +109,11 @@ timer_cb (gpointer user_data)
   gint64 late = g_get_monotonic_time () - self->last_activity - limit;
   g_autoptr (GError) error = NULL;
 
-  if (limit <= 0)
+  if (self->lingering)
+    stop_lingering (self);
+  else if (limit <= 0)
     return G_SOURCE_CONTINUE;
-  if (late < 0)
+  else if (late < 0)
     arm_timer (self);
   else if (late > GRACE_US && !self->grace_given)
     {
@@ -122,9 +132,8 @@ timer_cb (gpointer user_data)
 
 /* Reading */
 
-static gboolean
-readable_cb (GObject *stream,
-             gpointer user_data);
+static gboolean readable_cb (GObject *stream,
+                             gpointer user_data);
 
 static void
 wait_for_more (RaddleHttpTransport *self)
@@ -211,6 +220,29 @@ drain (RaddleHttpTransport *self)
     g_source_set_ready_time (self->turn, 0);
 }
 
+/* Throws away what comes until the end. */
+static void
+linger (RaddleHttpTransport *self)
+{
+  GPollableInputStream *stream = G_POLLABLE_INPUT_STREAM (self->stream);
+  g_autoptr (GError) error = NULL;
+  guint8 buffer[READ_SIZE];
+  gssize n;
+
+  raddle_transport_timer_clear (&self->wait);
+  do
+    {
+      n = g_pollable_input_stream_read_nonblocking (stream, buffer, sizeof buffer, NULL,
+                                                    &error);
+      self->lingered += MAX (n, 0);
+    }
+  while (n > 0 && self->lingered < LINGER_BYTES);
+  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK))
+    wait_for_more (self);
+  else
+    stop_lingering (self);
+}
+
 static gboolean
 readable_cb (GObject *stream,
              gpointer user_data)
@@ -218,7 +250,10 @@ readable_cb (GObject *stream,
   RaddleHttpTransport *self = user_data;
 
   raddle_transport_hold (&self->base);
-  drain (self);
+  if (self->lingering)
+    linger (self);
+  else
+    drain (self);
   raddle_transport_release (&self->base);
   return G_SOURCE_REMOVE;
 }
@@ -415,7 +450,42 @@ http_free (RaddleTransport *base)
   g_free (self);
 }
 
-static const RaddleTransportClass http_class = { http_paused, http_stop, http_free };
+static void
+stop_lingering (gpointer data)
+{
+  RaddleHttpTransport *self = data;
+
+  self->lingering = FALSE;
+  raddle_http_client_unlinger (self->client, self);
+  http_stop (&self->base);
+  raddle_transport_release (&self->base);
+}
+
+/* A connection can only serve again when its answer was read to the end. */
+static void
+http_finish (RaddleTransport *base)
+{
+  RaddleHttpTransport *self = (RaddleHttpTransport *) base;
+
+  if (self->stream == NULL)
+    {
+      http_stop (base);
+      return;
+    }
+  raddle_transport_hold (base);
+  self->lingering = TRUE;
+  raddle_http_client_linger (self->client, stop_lingering, self);
+  raddle_transport_timer_clear (&self->turn);
+  g_source_set_ready_time (self->timer, g_get_monotonic_time () + LINGER_US);
+  linger (self);
+}
+
+static const RaddleTransportClass http_class = {
+  .paused = http_paused,
+  .stop = http_stop,
+  .finish = http_finish,
+  .free = http_free,
+};
 
 /* Starting */
 

@@ -160,6 +160,8 @@ clear_pause (RaddleModelCall *self)
   g_clear_pointer (&self->pause, g_source_unref);
 }
 
+/* After a whole answer its connection can serve the next; in the middle of one the server
+ * learns from its end that nobody listens. */
 static void
 let_go_of_stream (RaddleModelCall *self)
 {
@@ -167,7 +169,11 @@ let_go_of_stream (RaddleModelCall *self)
     g_cancellable_cancel (self->key_search);
   g_clear_object (&self->key_search);
   clear_pause (self);
-  g_clear_pointer (&self->transport, raddle_transport_unref);
+  if (self->transport != NULL && raddle_answer_is_over (self->answer))
+    raddle_transport_finish (self->transport);
+  else if (self->transport != NULL)
+    raddle_transport_unref (self->transport);
+  self->transport = NULL;
   if (self->room_watch != 0)
     raddle_dispatcher_unwatch_room (raddle_model_get_dispatcher (self->model),
                                     self->room_watch);
@@ -320,7 +326,8 @@ announce_retry (RaddleModelCall *self,
       detail->attempt = self->retry.n_done + 1;
       detail->delay = delay;
       detail->error = g_error_copy (reason);
-      batch = raddle_batch_new_single (&self->run->info, RADDLE_EVENT_RETRY, NULL, detail);
+      batch =
+        raddle_batch_new_single (&self->run->info, RADDLE_EVENT_RETRY, NULL, detail);
     }
   else
     {
@@ -342,7 +349,8 @@ add_attempts (RaddleModelCall *self,
   if (self->retry.n_done > 0)
     g_string_append_printf (message, " (tried %u times)", self->retry.n_done + 1);
   if (asked_ms > RADDLE_RETRY_LONGEST_MS)
-    g_string_append_printf (message, " (the server asks to wait for %" G_GINT64_FORMAT " s)",
+    g_string_append_printf (message,
+                            " (the server asks to wait for %" G_GINT64_FORMAT " s)",
                             asked_ms / 1000);
   error->message = g_string_free (message, FALSE);
 }

@@ -18,6 +18,7 @@ typedef struct
 {
   void (*paused) (RaddleTransport *self); /* self->paused changed */
   void (*stop)   (RaddleTransport *self); /* let go of sources, sockets and the world */
+  void (*finish) (RaddleTransport *self); /* the same, unhurried; NULL: stop does it */
   void (*free)   (RaddleTransport *self);
 } RaddleTransportClass;
 

@@ -113,6 +113,27 @@ raddle_transport_cancel (RaddleTransport *self)
 }
 
 /**
+ * raddle_transport_finish:
+ * @self: a transport
+ *
+ * Gives up the owner's reference when all that matters has come. What the server still
+ * says of a finished answer is read and thrown away, within bounds, so that the
+ * connection can serve again. No callback comes after this is called.
+ */
+void
+raddle_transport_finish (RaddleTransport *self)
+{
+  g_return_if_fail (self != NULL);
+
+  if (!self->ended && self->klass->finish != NULL)
+    {
+      self->ended = TRUE;
+      self->klass->finish (self);
+    }
+  raddle_transport_unref (self);
+}
+
+/**
  * raddle_transport_unref:
  * @self: a transport
  *

@@ -37,6 +37,7 @@ void raddle_transport_pause  (RaddleTransport *self);
 void raddle_transport_resume (RaddleTransport *self);
 void raddle_transport_satisfy (RaddleTransport *self);
 void raddle_transport_cancel (RaddleTransport *self);
+void raddle_transport_finish (RaddleTransport *self);
 void raddle_transport_unref  (RaddleTransport *self);
 
 gboolean raddle_transport_may_retry (RaddleTransport *self);

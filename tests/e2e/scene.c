@@ -150,7 +150,8 @@ scene_write_keyfile (Scene *self,
 {
   scene_write (self, "raddle.conf",
                "[host]\nplugin-path=plugins\n"
-               "[model default]\nprovider=anthropic\nmodel=m-1\nbase-url=%s\nretries=0\n%s",
+               "[model default]\nprovider=anthropic\nmodel=m-1\nbase-url=%s\n"
+               "retries=0\n%s",
                url, more);
 }
 

@@ -301,6 +301,31 @@ test_answer (Fixture *self,
   g_assert_true (json_node_equal (body, expected));
 }
 
+/* A connection serves one answer after the other, although nobody waits for what comes
+ * behind the end of one. */
+static void
+test_connection_kept (Fixture *self,
+                      gconstpointer data)
+{
+  RaddleTestReply *reply = reply_stream (self);
+
+  raddle_test_reply_chunk (reply, 0, START TEXT ("x") STOP END, -1);
+  raddle_test_reply_chunk (reply, 5, ": bye\n\n", -1);
+  self->many = TRUE;
+  for (guint i = 0; i < 3; i++)
+    {
+      self->done = FALSE;
+      generate (self);
+      raddle_test_wait (self->done);
+      g_assert_no_error (self->error);
+      g_clear_pointer (&self->answer, raddle_result_unref);
+      raddle_test_wait (raddle_http_client_get_n_lingering (self->host->client) == 0);
+      raddle_test_spin (5);
+    }
+  g_assert_cmpuint (raddle_test_server_n_requests (self->server), ==, 3);
+  g_assert_cmpuint (raddle_test_server_n_accepted (self->server), ==, 1);
+}
+
 static void
 test_many_at_once (Fixture *self,
                    gconstpointer data)
@@ -1234,6 +1259,7 @@ main (int argc,
     void (*func) (Fixture *self, gconstpointer data);
   } tests[] = {
     { "answer", test_answer },
+    { "connection-kept", test_connection_kept },
     { "many-at-once", test_many_at_once },
     { "start-handlers-first", test_start_handlers_first },
     { "caller-after-end-handlers", test_caller_after_end_handlers },

@@ -45,6 +45,7 @@ typedef struct
   When             cancel_at;
   When             unref_at;
   When             pause_at;
+  When             finish_at;
 } Owner;
 
 static void
@@ -60,6 +61,8 @@ act (Owner *owner,
     raddle_transport_cancel (owner->transport);
   if (owner->unref_at == now)
     g_clear_pointer (&owner->transport, raddle_transport_unref);
+  if (owner->finish_at == now)
+    g_clear_pointer (&owner->transport, raddle_transport_finish);
 }
 
 static void
@@ -276,11 +279,33 @@ test_stream (Fixture      *fixture,
   g_assert_cmpstr (type, ==, "application/json");
 }
 
+static RaddleTestReply *
+reply_bare (Fixture *fixture)
+{
+  RaddleTestReply *reply = raddle_test_server_reply (fixture->server, 200, NULL);
+
+  raddle_test_reply_bare (reply);
+  return reply;
+}
+
 static void
-again (Fixture *fixture)
+renew_owner (Fixture *fixture)
 {
   owner_free (fixture->owner);
   fixture->owner = owner_new ();
+}
+
+static void
+wait_lingered (Fixture *fixture)
+{
+  raddle_test_wait (raddle_http_client_get_n_lingering (fixture->client) == 0);
+  raddle_test_spin (5);
+}
+
+static void
+again (Fixture *fixture)
+{
+  renew_owner (fixture);
   start (fixture);
   wait_done (fixture);
 }
@@ -300,6 +325,93 @@ test_keep_alive (Fixture      *fixture,
     }
   g_assert_cmpuint (raddle_test_server_n_requests (fixture->server), ==, 3);
   g_assert_cmpuint (raddle_test_server_n_accepted (fixture->server), ==, 1);
+}
+
+/* An owner that knows what it wanted to know lets the rest be read without it. */
+static void
+test_finish (Fixture      *fixture,
+             gconstpointer data)
+{
+  static const When whens[] = { AT_HEAD, AT_BYTES, AT_DRAINED };
+  RaddleTestReply *reply =
+    raddle_test_server_reply (fixture->server, 200, "text/event-stream");
+
+  raddle_test_reply_chunk (reply, 0, EVENT, -1);
+  raddle_test_reply_chunk (reply, 20, "rest", -1);
+  raddle_test_reply_chunk (reply, 20, "end", -1);
+  for (guint i = 0; i < G_N_ELEMENTS (whens); i++)
+    {
+      renew_owner (fixture);
+      fixture->owner->finish_at = whens[i];
+      start (fixture);
+      raddle_test_wait (fixture->owner->transport == NULL);
+      wait_lingered (fixture);
+      g_assert_cmpuint (fixture->owner->n_done, ==, 0);
+    }
+  again (fixture);
+  g_assert_cmpstr (fixture->owner->body->str, ==, EVENT "restend");
+  g_assert_cmpuint (raddle_test_server_n_requests (fixture->server), ==, 4);
+  g_assert_cmpuint (raddle_test_server_n_accepted (fixture->server), ==, 1);
+}
+
+/* Neither a server that says nothing nor one that says too much is waited for. */
+static void
+test_finish_in_vain (Fixture      *fixture,
+                     gconstpointer data)
+{
+  RaddleTestReply *silent =
+    raddle_test_server_reply (fixture->server, 200, "text/event-stream");
+  RaddleTestReply *endless =
+    raddle_test_server_reply (fixture->server, 200, "text/event-stream");
+
+  raddle_test_reply_chunk (silent, 0, EVENT, -1);
+  raddle_test_reply_stall (silent);
+  raddle_test_reply_repeat (endless, 1000000, EVENT, -1);
+  for (guint i = 0; i < 2; i++)
+    {
+      renew_owner (fixture);
+      fixture->owner->finish_at = AT_DRAINED;
+      start (fixture);
+      raddle_test_wait (fixture->owner->transport == NULL);
+      assert_closed (fixture);
+    }
+  g_assert_cmpuint (raddle_test_server_n_written (fixture->server), <,
+                    500000 * strlen (EVENT));
+}
+
+/* Nor when the program is about to end. */
+static void
+test_finish_hurried (Fixture      *fixture,
+                     gconstpointer data)
+{
+  RaddleTestReply *reply =
+    raddle_test_server_reply (fixture->server, 200, "text/event-stream");
+
+  raddle_test_reply_chunk (reply, 0, EVENT, -1);
+  raddle_test_reply_stall (reply);
+  for (guint i = 0; i < 3; i++)
+    {
+      renew_owner (fixture);
+      fixture->owner->finish_at = AT_BYTES;
+      start (fixture);
+      raddle_test_wait (fixture->owner->transport == NULL);
+    }
+  g_assert_cmpuint (raddle_http_client_get_n_lingering (fixture->client), ==, 3);
+  raddle_http_client_hurry (fixture->client);
+  g_assert_cmpuint (raddle_http_client_get_n_lingering (fixture->client), ==, 0);
+  assert_closed (fixture);
+}
+
+static void
+test_finish_early (Fixture      *fixture,
+                   gconstpointer data)
+{
+  raddle_test_reply_stall (reply_bare (fixture));
+  start (fixture);
+  raddle_test_wait (raddle_test_server_n_requests (fixture->server) == 1);
+  g_clear_pointer (&fixture->owner->transport, raddle_transport_finish);
+  assert_closed (fixture);
+  g_assert_cmpuint (fixture->owner->n_head + fixture->owner->n_done, ==, 0);
 }
 
 /* A connection that the server has closed meanwhile is not used. */
@@ -1192,6 +1304,10 @@ add_good_tests (void)
 {
   ADD ("http/stream", NULL, test_stream);
   ADD ("http/keep-alive", NULL, test_keep_alive);
+  ADD ("http/finish", NULL, test_finish);
+  ADD ("http/finish-in-vain", NULL, test_finish_in_vain);
+  ADD ("http/finish-hurried", NULL, test_finish_hurried);
+  ADD ("http/finish-early", NULL, test_finish_early);
   ADD ("http/pool-closed", NULL, test_pool_closed);
   ADD ("http/pool-dies", NULL, test_pool_dies);
   ADD ("http/status", NULL, test_status);
