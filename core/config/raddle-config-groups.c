@@ -55,6 +55,7 @@ static const RaddleOption model_options[] = {
   { "idle-timeout", RADDLE_OPTION_DURATION },
   { "retries", RADDLE_OPTION_INT },
   { "retry-delay", RADDLE_OPTION_DURATION },
+  { "ca-file", RADDLE_OPTION_PATH },
   { "file", RADDLE_OPTION_PATH },
   { "speed", RADDLE_OPTION_DOUBLE },
 };
@@ -542,6 +543,28 @@ finish_provider (RaddleGroupReader *reader,
                               "setting; openai has");
 }
 
+/* Read here, since the loop must not wait for a file. */
+static void
+read_authorities (RaddleGroupReader *reader,
+                  RaddleModelConfig *model)
+{
+  const char *file = raddle_settings_get_string (reader->settings, "ca-file");
+  g_autoptr (GError) error = NULL;
+  GList *certificates;
+
+  if (file == NULL || *file == '\0')
+    return;
+  certificates = g_tls_certificate_list_new_from_file (file, &error);
+  if (certificates != NULL)
+    model->authorities = G_TLS_DATABASE (g_tls_file_database_new (file, &error));
+  g_list_free_full (certificates, g_object_unref);
+  if (model->authorities == NULL)
+    raddle_group_add_problem (reader->group, "ca-file", reader->problems,
+                              "no certificate could be read from it: %s",
+                              error != NULL ? error->message
+                                            : "it holds none in the form of PEM");
+}
+
 static void
 read_duration (RaddleGroupReader *reader,
                const char *key,
@@ -597,5 +620,6 @@ raddle_config_read_model (const RaddleConfig *self,
     raddle_group_reader_get_number (&reader, "top-p", 0, 1, &model->top_p);
   raddle_group_reader_get_number (&reader, "speed", 0, 1000, &model->speed);
   read_failure_policy (&reader, model);
+  read_authorities (&reader, model);
   finish_provider (&reader, model);
 }

@@ -48,6 +48,7 @@ raddle_model_config_free (RaddleModelConfig *self)
   g_clear_pointer (&self->extra, json_object_unref);
   g_strfreev (self->stop);
   g_free (self->system);
+  g_clear_object (&self->authorities);
   g_free (self->file);
   g_free (self);
 }

@@ -11,6 +11,7 @@
 #include "raddle/raddle-filter.h"
 #include "raddle/raddle-handler.h"
 
+#include <gio/gio.h>
 #include <json-glib/json-glib.h>
 
 G_BEGIN_DECLS
@@ -50,6 +51,7 @@ typedef struct
   gint64 idle_timeout;       /* without a byte, once there is an answer */
   gint64 retries;
   gint64 retry_delay; /* before the first, microseconds */
+  GTlsDatabase *authorities; /* of ca-file; NULL: the system's */
   char *file;        /* cassette: its absolute path */
   double speed;      /* cassette: 0 at once, 1 as it was */
 } RaddleModelConfig;

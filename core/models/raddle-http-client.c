@@ -8,6 +8,7 @@
 
 #include "models/raddle-http-client.h"
 
+#include "models/raddle-http-proxy.h"
 #include "raddle/raddle-version.h"
 
 #define STREAMS_PER_SESSION 64
@@ -16,8 +17,9 @@
 
 struct _RaddleHttpSession
 {
-  SoupSession *soup;
-  guint        n_streams;
+  SoupSession  *soup;
+  GTlsDatabase *authorities; /* NULL: the system's */
+  guint         n_streams;
 };
 
 typedef struct
@@ -34,12 +36,13 @@ typedef struct
 
 struct _RaddleHttpClient
 {
-  guint         ref_count;
-  GPtrArray    *sessions;
-  GTlsDatabase *tls_database;
-  GQueue        waiting;
-  GArray       *lingering; /* of Lingering */
-  GSource      *source;
+  guint           ref_count;
+  GPtrArray      *sessions;
+  gboolean        knows_proxies;
+  GProxyResolver *proxies; /* NULL: the system's */
+  GQueue          waiting;
+  GArray         *lingering; /* of Lingering */
+  GSource        *source;
 };
 
 static void
@@ -49,6 +52,7 @@ session_free (gpointer data)
 
   g_assert (session->n_streams == 0);
   g_object_unref (session->soup);
+  g_clear_object (&session->authorities);
   g_free (session);
 }
 
@@ -88,18 +92,20 @@ raddle_http_client_unref (RaddleHttpClient *self)
   g_assert (self->lingering->len == 0);
   g_array_unref (self->lingering);
   g_ptr_array_unref (self->sessions);
-  g_clear_object (&self->tls_database);
+  g_clear_object (&self->proxies);
   g_free (self);
 }
 
-/* The authorities to trust in place of the system's, for sessions made from now on. */
-void
-raddle_http_client_set_tls_database (RaddleHttpClient *self,
-                                     GTlsDatabase     *database)
+/* To be called before anything is queued. The environment is read once. */
+gboolean
+raddle_http_client_find_proxies (RaddleHttpClient *self,
+                                 GError          **error)
 {
-  g_return_if_fail (self != NULL);
+  g_return_val_if_fail (self != NULL, FALSE);
 
-  g_set_object (&self->tls_database, database);
+  if (!self->knows_proxies)
+    self->knows_proxies = raddle_http_proxy_from_environment (&self->proxies, error);
+  return self->knows_proxies;
 }
 
 static gboolean
@@ -212,7 +218,8 @@ raddle_http_client_get_n_lingering (RaddleHttpClient *self)
 }
 
 static RaddleHttpSession *
-session_new (RaddleHttpClient *self)
+session_new (RaddleHttpClient *self,
+             GTlsDatabase     *authorities)
 {
   RaddleHttpSession *session = g_new0 (RaddleHttpSession, 1);
 
@@ -220,26 +227,34 @@ session_new (RaddleHttpClient *self)
     soup_session_new_with_options ("user-agent", "raddle/" RADDLE_VERSION, "max-conns",
                                    2 * STREAMS_PER_SESSION, "max-conns-per-host",
                                    STREAMS_PER_SESSION, "timeout", 0, NULL);
-  if (self->tls_database != NULL)
-    soup_session_set_tls_database (session->soup, self->tls_database);
+  if (authorities != NULL)
+    {
+      session->authorities = g_object_ref (authorities);
+      soup_session_set_tls_database (session->soup, authorities);
+    }
+  if (self->proxies != NULL)
+    soup_session_set_proxy_resolver (session->soup, self->proxies);
   return session;
 }
 
+/* @authorities are trusted in place of the system's, unless NULL. */
 RaddleHttpSession *
-raddle_http_client_take_session (RaddleHttpClient *self)
+raddle_http_client_take_session (RaddleHttpClient *self,
+                                 GTlsDatabase     *authorities)
 {
   RaddleHttpSession *session = NULL;
 
   for (guint i = 0; i < self->sessions->len; i++)
     {
       session = g_ptr_array_index (self->sessions, i);
-      if (session->n_streams < STREAMS_PER_SESSION)
+      if (session->n_streams < STREAMS_PER_SESSION &&
+          session->authorities == authorities)
         break;
       session = NULL;
     }
   if (session == NULL)
     {
-      session = session_new (self);
+      session = session_new (self, authorities);
       g_ptr_array_add (self->sessions, session);
     }
   session->n_streams++;

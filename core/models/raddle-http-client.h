@@ -16,8 +16,8 @@ typedef void (*RaddleHttpClientFunc) (gpointer data);
 RaddleHttpClient  *raddle_http_client_new              (void);
 RaddleHttpClient  *raddle_http_client_ref              (RaddleHttpClient     *self);
 void               raddle_http_client_unref            (RaddleHttpClient     *self);
-void               raddle_http_client_set_tls_database (RaddleHttpClient     *self,
-                                                        GTlsDatabase         *database);
+gboolean           raddle_http_client_find_proxies     (RaddleHttpClient     *self,
+                                                        GError              **error);
 
 void               raddle_http_client_queue            (RaddleHttpClient     *self,
                                                         int                   priority,
@@ -32,7 +32,8 @@ void               raddle_http_client_unlinger         (RaddleHttpClient     *se
                                                         gpointer              data);
 void               raddle_http_client_hurry            (RaddleHttpClient     *self);
 guint              raddle_http_client_get_n_lingering  (RaddleHttpClient     *self);
-RaddleHttpSession *raddle_http_client_take_session     (RaddleHttpClient     *self);
+RaddleHttpSession *raddle_http_client_take_session     (RaddleHttpClient     *self,
+                                                        GTlsDatabase         *authorities);
 SoupSession       *raddle_http_session_get_soup        (RaddleHttpSession    *session);
 void               raddle_http_session_give_back       (RaddleHttpSession    *session);
 

@@ -89,8 +89,8 @@ tls_failure (const char   *peer,
   if (*reasons != '\0')
     return g_error_new (
       RADDLE_ERROR, RADDLE_ERROR_TRANSPORT,
-      "the certificate of %s was not accepted: %s; correct the base-url or "
-      "have the server's authority added to the system's trusted ones",
+      "the certificate of %s was not accepted: %s; correct the base-url, or "
+      "name the server's authority with ca-file",
       peer, reasons);
   if (g_error_matches (cause, G_TLS_ERROR, G_TLS_ERROR_UNAVAILABLE))
     return g_error_new (RADDLE_ERROR, RADDLE_ERROR_TRANSPORT,
@@ -159,7 +159,8 @@ io_failure (const char      *peer,
   if (is_about_proxy (cause))
     return g_error_new (
       RADDLE_ERROR, RADDLE_ERROR_TRANSPORT,
-      "the proxy did not connect to %s: check the system's proxy settings "
+      "the proxy did not connect to %s: check the proxy that http_proxy, "
+      "https_proxy or all_proxy names, or the system's settings "
       "(%s)",
       peer, cause->message);
   if (g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_TIMED_OUT))

@@ -390,7 +390,8 @@ send_now (gpointer data)
   RaddleHttpTransport *self = data;
 
   g_main_context_push_thread_default (self->base.context);
-  self->session = raddle_http_client_take_session (self->client);
+  self->session =
+    raddle_http_client_take_session (self->client, self->settings.authorities);
   self->stage = RADDLE_HTTP_STAGE_CONNECTING;
   g_signal_connect (self->message, "starting", G_CALLBACK (starting_cb), self);
   g_signal_connect (self->message, "wrote-body-data", G_CALLBACK (wrote_body_data_cb),
@@ -445,6 +446,7 @@ http_free (RaddleTransport *base)
   g_clear_pointer (&self->head, raddle_response_head_free);
   g_clear_object (&self->message);
   g_clear_object (&self->cancellable);
+  g_clear_object (&self->settings.authorities);
   raddle_http_client_unref (self->client);
   g_free (self->peer);
   g_free (self);
@@ -579,7 +581,8 @@ peer_of (SoupMessage *message)
  * @settings: copied. Its limits on silence stand still while paused
  * @callbacks: copied
  * @user_data: for @callbacks
- * @error: a wrong address or header; nothing else fails here
+ * @error: a wrong address or header, or a variable that names no proxy; nothing else fails
+ *   here
  *
  * Starts one request on the thread's default context. Redirects are told, not followed,
  * and certificates are always checked. A chunked answer that is cut short may look like a
@@ -605,6 +608,8 @@ raddle_http_transport_start (RaddleHttpClient               *client,
   g_return_val_if_fail (client != NULL && callbacks != NULL, NULL);
   g_return_val_if_fail (method != NULL && url != NULL && settings != NULL, NULL);
 
+  if (!raddle_http_client_find_proxies (client, error))
+    return NULL;
   message = message_new (method, url, headers, body, error);
   if (message == NULL)
     return NULL;
@@ -615,6 +620,8 @@ raddle_http_transport_start (RaddleHttpClient               *client,
   self->peer = peer_of (message);
   self->cancellable = g_cancellable_new ();
   self->settings = *settings;
+  if (settings->authorities != NULL)
+    g_object_ref (settings->authorities);
   self->turn = raddle_transport_timer_new (&self->base, turn_cb);
   self->timer = raddle_transport_timer_new (&self->base, timer_cb);
   note_activity (self);

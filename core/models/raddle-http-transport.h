@@ -13,6 +13,7 @@ typedef struct
   gint64 connect_timeout;    /* until a connection stands, TLS included */
   gint64 first_byte_timeout; /* from there to the answer's head */
   gint64 idle_timeout;       /* between any two bytes of the answer */
+  GTlsDatabase *authorities; /* to trust in place of the system's; NULL: these */
 } RaddleHttpSettings;
 
 RaddleTransport *raddle_http_transport_start (RaddleHttpClient               *client,

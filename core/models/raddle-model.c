@@ -209,6 +209,7 @@ ask_provider (RaddleModel *self,
     .connect_timeout = self->config->connect_timeout,
     .first_byte_timeout = self->config->first_byte_timeout,
     .idle_timeout = self->config->idle_timeout,
+    .authorities = self->config->authorities,
   };
 
   return raddle_http_transport_start (

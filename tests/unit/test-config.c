@@ -162,6 +162,9 @@ static const BadCase bad_cases[] = {
     ":4: [model a] retries: -1 is out of bounds: from 0 to 100" },
   { "[model a]\nprovider=anthropic\nmodel=m\nretry-delay=2min\n",
     ":4: [model a] retry-delay: must be at most 1min; it doubles with each retry" },
+  { "[model a]\nprovider=anthropic\nmodel=m\nca-file=/dev/null\n",
+    ":4: [model a] ca-file: no certificate could be read from it: it holds none in the "
+    "form of PEM" },
   { "[model a]\nprovider=anthropic\nmodel=m\nidle-timeout=soon\n",
     ":4: [model a] idle-timeout: 'soon' is not a time: a number with us, ms, s, min, h or d "
     "behind it; seconds without one" },

@@ -474,6 +474,25 @@ test_refused (Fixture *self,
   g_assert_cmpstr (self->seen->str, ==, "chat-model-start|retry 2|retry 3|llm-error|");
 }
 
+/* The same server, when the keyfile names its authority. */
+static void
+test_own_authority (Fixture *self,
+                    gconstpointer data)
+{
+  g_autofree char *file =
+    g_test_build_filename (G_TEST_DIST, "data", "tls-certificate.pem", NULL);
+
+  raddle_test_server_free (self->server);
+  self->server = raddle_test_server_new_tls ();
+  reply_stream (self, GOOD);
+  set_option (self, "base-url", raddle_test_server_get_url (self->server));
+  set_option (self, "ca-file", file);
+  open_host (self);
+  generate (self);
+  g_assert_no_error (self->error);
+  g_assert_cmpstr (raddle_result_get_text (self->answer), ==, "fine");
+}
+
 /* What a person has to mend is not tried again. */
 static void
 test_not_http (Fixture *self,
@@ -672,6 +691,7 @@ main (int argc,
   add ("connection/refused", NULL, test_refused);
   add ("connection/not-http", NULL, test_not_http);
   add ("connection/bad-certificate", NULL, test_bad_certificate);
+  add ("connection/own-authority", NULL, test_own_authority);
   add_bodies ("stream/before-anything", before_anything, G_N_ELEMENTS (before_anything),
               test_before_anything);
   add_bodies ("stream/after-something", after_something, G_N_ELEMENTS (after_something),

@@ -617,7 +617,7 @@ test_tls (Fixture      *fixture,
     raddle_test_server_reply (fixture->server, 200, "text/event-stream");
 
   g_assert_no_error (error);
-  raddle_http_client_set_tls_database (fixture->client, database);
+  fixture->settings.authorities = database;
   raddle_test_reply_chunk (reply, 0, "one", -1);
   raddle_test_reply_chunk (reply, 20, "two", -1);
   raddle_test_reply_repeat (reply, 5000, EVENT, -1);
@@ -637,7 +637,7 @@ test_tls_cancel (Fixture      *fixture,
   RaddleTestReply *reply =
     raddle_test_server_reply (fixture->server, 200, "text/event-stream");
 
-  raddle_http_client_set_tls_database (fixture->client, database);
+  fixture->settings.authorities = database;
   raddle_test_reply_chunk (reply, 0, "one", -1);
   raddle_test_reply_stall (reply);
   start (fixture);
@@ -727,18 +727,16 @@ test_truncated (Fixture      *fixture,
 
 /* Time limits */
 
-/* A listening socket whose queue is full takes no further connection. */
-static void
-test_connect_timeout (Fixture      *fixture,
-                      gconstpointer data)
+/* A listening socket whose queue is full takes no further connection. Says its port. */
+static guint16
+listen_full (GPtrArray *sockets)
 {
-  g_autoptr (GSocket) socket = g_socket_new (G_SOCKET_FAMILY_IPV4, G_SOCKET_TYPE_STREAM,
-                                             G_SOCKET_PROTOCOL_TCP, NULL);
+  GSocket *socket = g_socket_new (G_SOCKET_FAMILY_IPV4, G_SOCKET_TYPE_STREAM,
+                                  G_SOCKET_PROTOCOL_TCP, NULL);
   g_autoptr (GSocketAddress) any = g_inet_socket_address_new_from_string ("127.0.0.1", 0);
   g_autoptr (GSocketAddress) bound = NULL;
-  g_autoptr (GPtrArray) fillers = g_ptr_array_new_with_free_func (g_object_unref);
-  g_autofree char *url = NULL;
 
+  g_ptr_array_add (sockets, socket);
   g_socket_set_listen_backlog (socket, 0);
   g_assert_true (g_socket_bind (socket, any, FALSE, NULL));
   g_assert_true (g_socket_listen (socket, NULL));
@@ -750,10 +748,19 @@ test_connect_timeout (Fixture      *fixture,
 
       g_socket_set_blocking (filler, FALSE);
       g_socket_connect (filler, bound, NULL, NULL);
-      g_ptr_array_add (fillers, filler);
+      g_ptr_array_add (sockets, filler);
     }
-  url = g_strdup_printf ("http://127.0.0.1:%u/",
-                         g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (bound)));
+  return g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (bound));
+}
+
+static void
+test_connect_timeout (Fixture      *fixture,
+                      gconstpointer data)
+{
+  g_autoptr (GPtrArray) sockets = g_ptr_array_new_with_free_func (g_object_unref);
+  g_autofree char *url =
+    g_strdup_printf ("http://127.0.0.1:%u/", listen_full (sockets));
+
   fixture->settings.connect_timeout = 100 * 1000;
   start_at (fixture, url);
   wait_done (fixture);
@@ -835,6 +842,114 @@ test_idle_stalled_loop (Fixture      *fixture,
   wait_done (fixture);
   g_assert_no_error (fixture->owner->error);
   g_assert_cmpstr (fixture->owner->body->str, ==, "onetwothree");
+}
+
+/* Proxies */
+
+static const char *const proxy_variables[] = { "http_proxy", "https_proxy", "all_proxy",
+                                               "no_proxy" };
+
+static void
+set_proxies (Fixture    *fixture,
+             const char *variable,
+             const char *exceptions)
+{
+  g_autofree char *proxy =
+    g_strdup_printf ("me:" SECRET "@127.0.0.1:%u",
+                     raddle_test_server_get_port (fixture->server));
+
+  g_setenv (variable, proxy, TRUE);
+  g_setenv ("no_proxy", exceptions, TRUE);
+}
+
+static void
+tear_down_proxies (Fixture      *fixture,
+                   gconstpointer data)
+{
+  for (gsize i = 0; i < G_N_ELEMENTS (proxy_variables); i++)
+    g_unsetenv (proxy_variables[i]);
+  tear_down (fixture, data);
+}
+
+static void
+test_proxy (Fixture      *fixture,
+            gconstpointer data)
+{
+  raddle_test_reply_chunk (raddle_test_server_reply (fixture->server, 200, NULL), 0, "x",
+                           1);
+  set_proxies (fixture, data, "other.invalid");
+  start_at (fixture, "http://models.invalid/v1");
+  wait_done (fixture);
+  g_assert_no_error (fixture->owner->error);
+  g_assert_cmpstr (raddle_test_server_get_line (fixture->server), ==,
+                   "POST http://models.invalid/v1 HTTP/1.1");
+  g_assert_cmpstr (fixture->owner->body->str, ==, "x");
+}
+
+/* Behind a tunnel, of which the proxy knows only the far end. */
+static void
+test_proxy_tls (Fixture      *fixture,
+                gconstpointer data)
+{
+  raddle_test_reply_chunk (raddle_test_server_reply (fixture->server, 502, NULL), 0, "no",
+                           2);
+  set_proxies (fixture, "https_proxy", "");
+  start_at (fixture, "https://models.invalid/v1");
+  wait_done (fixture);
+  g_assert_cmpstr (raddle_test_server_get_line (fixture->server), ==,
+                   "CONNECT models.invalid:443 HTTP/1.1");
+  g_assert_true (fixture->owner->error != NULL || fixture->owner->status == 502);
+  if (fixture->owner->error != NULL)
+    g_assert_null (strstr (fixture->owner->error->message, SECRET));
+}
+
+static void
+test_proxy_exception (Fixture      *fixture,
+                      gconstpointer data)
+{
+  const char *exceptions = data;
+
+  set_proxies (fixture, "all_proxy", exceptions);
+  start_at (fixture, "http://models.invalid/v1");
+  wait_done (fixture);
+  assert_failed (fixture, RADDLE_ERROR_TRANSPORT, "models.invalid:80", "check the");
+  g_assert_cmpuint (raddle_test_server_n_accepted (fixture->server), ==, 0);
+}
+
+/* A model on this machine is not for a proxy elsewhere. */
+static void
+test_proxy_not_for_local (Fixture      *fixture,
+                          gconstpointer data)
+{
+  raddle_test_reply_chunk (raddle_test_server_reply (fixture->server, 200, NULL), 0, "x",
+                           1);
+  g_setenv ("http_proxy", "http://127.0.0.1:1", TRUE);
+  start (fixture);
+  wait_done (fixture);
+  g_assert_no_error (fixture->owner->error);
+  g_assert_cmpstr (raddle_test_server_get_line (fixture->server), ==, "POST / HTTP/1.1");
+}
+
+/* Nothing is sent around a proxy because its name is wrong. */
+static void
+test_proxy_bad (Fixture      *fixture,
+                gconstpointer data)
+{
+  static const char *const values[] = { "http://me:" SECRET "@",
+                                        ("ftp://me:" SECRET "@x"), ("http://[" SECRET) };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (values); i++)
+    {
+      g_autoptr (GError) error = NULL;
+
+      g_setenv ("https_proxy", values[i], TRUE);
+      g_assert_null (raddle_http_transport_start (
+        fixture->client, "POST", raddle_test_server_get_url (fixture->server), NULL, NULL,
+        0, &fixture->settings, &callbacks, fixture->owner, &error));
+      g_assert_error (error, RADDLE_ERROR, RADDLE_ERROR_CONFIG);
+      g_assert_nonnull (strstr (error->message, "https_proxy"));
+      g_assert_null (strstr (error->message, SECRET));
+    }
 }
 
 /* Flow control */
@@ -1034,6 +1149,258 @@ peer_closed (int fd)
     n = recv (fd, buffer, sizeof buffer, MSG_DONTWAIT);
   while (n > 0);
   return n == 0 || errno == ECONNRESET;
+}
+
+/* Cancelling leaves nothing behind */
+
+#define LIMIT_US (60 * G_USEC_PER_SEC)
+
+typedef enum
+{
+  RESOLVING,
+  CONNECTING,
+  HANDSHAKING,
+  WAITING,
+  STREAMING,
+  PAUSED,
+  LINGERING,
+} Stage;
+
+/* A resolver that never finds out. */
+typedef GResolver      SlowResolver;
+typedef GResolverClass SlowResolverClass;
+
+GType slow_resolver_get_type (void);
+
+G_DEFINE_TYPE (SlowResolver, slow_resolver, G_TYPE_RESOLVER)
+
+static guint n_lookups;
+
+static gboolean
+lookup_cancelled (GCancellable *cancellable,
+                  gpointer      user_data)
+{
+  g_task_return_error_if_cancelled (user_data);
+  return G_SOURCE_REMOVE;
+}
+
+static void
+slow_lookup (GResolver               *resolver,
+             const char              *name,
+             GResolverNameLookupFlags flags,
+             GCancellable            *cancellable,
+             GAsyncReadyCallback      callback,
+             gpointer                 user_data)
+{
+  g_autoptr (GTask) task = g_task_new (resolver, cancellable, callback, user_data);
+  g_autoptr (GSource) source = g_cancellable_source_new (cancellable);
+
+  n_lookups++;
+  g_task_attach_source (task, source, G_SOURCE_FUNC (lookup_cancelled));
+}
+
+static void
+slow_lookup_plain (GResolver          *resolver,
+                   const char         *name,
+                   GCancellable       *cancellable,
+                   GAsyncReadyCallback callback,
+                   gpointer            user_data)
+{
+  slow_lookup (resolver, name, 0, cancellable, callback, user_data);
+}
+
+static GList *
+slow_lookup_finish (GResolver    *resolver,
+                    GAsyncResult *result,
+                    GError      **error)
+{
+  return g_task_propagate_pointer (G_TASK (result), error);
+}
+
+static void
+slow_resolver_class_init (SlowResolverClass *klass)
+{
+  klass->lookup_by_name_async = slow_lookup_plain;
+  klass->lookup_by_name_finish = slow_lookup_finish;
+  klass->lookup_by_name_with_flags_async = slow_lookup;
+  klass->lookup_by_name_with_flags_finish = slow_lookup_finish;
+}
+
+static void
+slow_resolver_init (SlowResolver *self)
+{
+}
+
+/* Open in this process. */
+static guint
+count_descriptors (void)
+{
+  g_autoptr (GDir) folder = g_dir_open ("/proc/self/fd", 0, NULL);
+  guint n = 0;
+
+  while (g_dir_read_name (folder) != NULL)
+    n++;
+  return n;
+}
+
+/* What the context would wait for. No timer of ours is left; libsoup's, which forgets a
+ * host after five minutes, is not. */
+static guint
+count_polled (void)
+{
+  g_autoptr (GMainContext) context = g_main_context_ref_thread_default ();
+  int priority, wait;
+  guint n;
+
+  g_assert_true (g_main_context_acquire (context));
+  g_main_context_prepare (context, &priority);
+  n = g_main_context_query (context, G_MAXINT, &wait, NULL, 0);
+  g_main_context_release (context);
+  g_assert_true (wait == -1 || wait > LIMIT_US / 1000);
+  return n;
+}
+
+static void
+start_to_stage (Fixture    *fixture,
+                Stage       stage,
+                const char *url)
+{
+  guint n_open = count_descriptors ();
+  guint n_before = raddle_test_server_n_accepted (fixture->server);
+
+  renew_owner (fixture);
+  n_lookups = 0;
+  if (stage == PAUSED)
+    fixture->owner->pause_at = AT_BYTES;
+  if (stage == LINGERING)
+    fixture->owner->finish_at = AT_BYTES;
+  start_at (fixture, url);
+  switch (stage)
+    {
+    case RESOLVING:
+      raddle_test_wait (n_lookups > 0);
+      break;
+    case CONNECTING:
+      raddle_test_wait (count_descriptors () > n_open);
+      break;
+    case HANDSHAKING:
+    case WAITING:
+      raddle_test_wait (raddle_test_server_n_accepted (fixture->server) > n_before);
+      break;
+    case STREAMING:
+    case PAUSED:
+    case LINGERING:
+      raddle_test_wait (fixture->owner->n_bytes > 0);
+      break;
+    }
+  raddle_test_spin (20);
+}
+
+static char *
+url_for_stage (Fixture *fixture,
+               Stage    stage,
+               guint16  full_port)
+{
+  guint16 port = raddle_test_server_get_port (fixture->server);
+
+  switch (stage)
+    {
+    case RESOLVING:
+      return g_strdup ("http://models.invalid/");
+    case CONNECTING:
+      return g_strdup_printf ("http://127.0.0.1:%u/", full_port);
+    case HANDSHAKING:
+      return g_strdup_printf ("https://127.0.0.1:%u/", port);
+    case WAITING:
+    case STREAMING:
+    case PAUSED:
+    case LINGERING:
+      break;
+    }
+  return g_strdup_printf ("http://127.0.0.1:%u/", port);
+}
+
+static void
+test_nothing_left (Fixture      *fixture,
+                   gconstpointer data)
+{
+  Stage stage = GPOINTER_TO_UINT (data);
+  g_autoptr (GPtrArray) full = g_ptr_array_new_with_free_func (g_object_unref);
+  g_autofree char *url = url_for_stage (fixture, stage, listen_full (full));
+  g_autoptr (GResolver) resolver = g_resolver_get_default ();
+  g_autoptr (GResolver) slow = g_object_new (slow_resolver_get_type (), NULL);
+  RaddleTestReply *reply;
+  guint n_descriptors = 0, n_polled = 0;
+
+  if (stage <= WAITING)
+    reply = reply_bare (fixture);
+  else
+    reply = raddle_test_server_reply (fixture->server, 200, "text/event-stream");
+  if (stage > WAITING)
+    raddle_test_reply_chunk (reply, 0, EVENT, -1);
+  raddle_test_reply_stall (reply);
+  fixture->settings = (RaddleHttpSettings) { LIMIT_US, LIMIT_US, LIMIT_US, NULL };
+  if (stage == RESOLVING)
+    g_resolver_set_default (slow);
+
+  /* What GLib opens once and keeps is open after the first time. */
+  for (guint i = 0; i < 3; i++)
+    {
+      start_to_stage (fixture, stage, url);
+      g_clear_pointer (&fixture->owner->transport, raddle_transport_unref);
+      raddle_http_client_hurry (fixture->client);
+      if (i == 0)
+        {
+          assert_closed (fixture);
+          raddle_test_spin (50);
+          n_descriptors = count_descriptors ();
+          n_polled = count_polled ();
+          continue;
+        }
+      raddle_test_wait (count_descriptors () == n_descriptors);
+      raddle_test_spin (1);
+      g_assert_cmpuint (count_polled (), ==, n_polled);
+    }
+  g_resolver_set_default (resolver);
+}
+
+static gboolean
+time_is_up (gpointer user_data)
+{
+  *(gboolean *) user_data = TRUE;
+  return G_SOURCE_REMOVE;
+}
+
+/* What costs nothing takes no turns of the loop. */
+static void
+test_idle_is_free (Fixture      *fixture,
+                   gconstpointer data)
+{
+  static const Stage stages[] = { WAITING, STREAMING, PAUSED };
+  g_autofree char *url = url_for_stage (fixture, WAITING, 0);
+  RaddleTestReply *reply;
+
+  raddle_test_reply_stall (reply_bare (fixture));
+  reply = raddle_test_server_reply (fixture->server, 200, "text/event-stream");
+  raddle_test_reply_chunk (reply, 0, EVENT, -1);
+  raddle_test_reply_chunk (reply, 1, EVENT, -1);
+  raddle_test_reply_stall (reply);
+  for (gsize i = 0; i < G_N_ELEMENTS (stages); i++)
+    {
+      gboolean over = FALSE;
+      guint turns = 0;
+
+      start_to_stage (fixture, stages[i], url);
+      raddle_test_spin (100);
+      g_timeout_add (300, time_is_up, &over);
+      while (!over)
+        {
+          g_main_context_iteration (NULL, TRUE);
+          turns++;
+        }
+      g_test_message ("%u turns", turns);
+      g_assert_cmpuint (turns, <, 50);
+    }
 }
 
 /* Against a socket that no context serves. */
@@ -1324,6 +1691,23 @@ add_good_tests (void)
   g_test_add_func ("/transport/http/own-context", test_own_context);
 }
 
+#define ADD_PROXY(name, data, function)                                                  \
+  g_test_add ("/transport/proxy/" name, Fixture, data, set_up_plain, function,           \
+              tear_down_proxies)
+
+static void
+add_proxy_tests (void)
+{
+  ADD_PROXY ("http", "http_proxy", test_proxy);
+  ADD_PROXY ("all", "all_proxy", test_proxy);
+  ADD_PROXY ("tls", NULL, test_proxy_tls);
+  ADD_PROXY ("exception", "other.example, models.invalid", test_proxy_exception);
+  ADD_PROXY ("exception-domain", ".invalid", test_proxy_exception);
+  ADD_PROXY ("exception-all", "*", test_proxy_exception);
+  ADD_PROXY ("not-for-local", NULL, test_proxy_not_for_local);
+  ADD_PROXY ("bad", NULL, test_proxy_bad);
+}
+
 static void
 add_failure_tests (void)
 {
@@ -1358,6 +1742,14 @@ add_cancel_tests (void)
   ADD ("cancel/connecting-8", 8, test_cancel_connecting);
   ADD ("cancel/waiting", 0, test_cancel_waiting);
   ADD ("cancel/streaming", 0, test_cancel_streaming);
+  ADD ("cancel/nothing-left/resolving", RESOLVING, test_nothing_left);
+  ADD ("cancel/nothing-left/connecting", CONNECTING, test_nothing_left);
+  ADD ("cancel/nothing-left/handshaking", HANDSHAKING, test_nothing_left);
+  ADD ("cancel/nothing-left/waiting", WAITING, test_nothing_left);
+  ADD ("cancel/nothing-left/streaming", STREAMING, test_nothing_left);
+  ADD ("cancel/nothing-left/paused", PAUSED, test_nothing_left);
+  ADD ("cancel/nothing-left/lingering", LINGERING, test_nothing_left);
+  ADD ("http/idle-is-free", 0, test_idle_is_free);
   ADD ("cancel/in-head", AT_HEAD, test_cancel_inside);
   ADD ("cancel/in-bytes", AT_BYTES, test_cancel_inside);
   ADD ("cancel/in-drained", AT_DRAINED, test_cancel_inside);
@@ -1395,6 +1787,7 @@ main (int    argc,
   g_test_init (&argc, &argv, NULL);
   add_good_tests ();
   add_failure_tests ();
+  add_proxy_tests ();
   add_cancel_tests ();
   add_cassette_tests ();
   return g_test_run ();
