@@ -33,7 +33,7 @@ serve_late_cb (gpointer user_data)
   RaddleLateWork *self = user_data;
   gint64 deadline = g_get_monotonic_time () + RADDLE_DISPATCHER_TURN_US;
 
-  raddle_sync_acquire (self->lane);
+  raddle_sync_acquire (self);
   g_main_context_push_thread_default (self->context);
   raddle_lane_serve (self->lane, RADDLE_LANE_LOOP, deadline);
   g_main_context_pop_thread_default (self->context);
@@ -55,7 +55,7 @@ raddle_dispatcher_serve_late (RaddleDispatcher *self,
   g_source_set_static_name (source, "[raddle] late work");
   g_source_set_priority (source, self->owner.priority);
   g_source_set_callback (source, serve_late_cb, work, late_work_free);
-  raddle_sync_release (lane);
+  raddle_sync_release (work);
   g_source_attach (source, context); /* from here on we may be gone */
 }
 

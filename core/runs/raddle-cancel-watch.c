@@ -7,6 +7,8 @@
 
 #include "runs/raddle-cancel-watch.h"
 
+#include "events/raddle-lock.h"
+
 struct _RaddleCancelWatch
 {
   GCancellable *cancellable; /* immutable */
@@ -19,6 +21,7 @@ dispatch_source (GSource *source,
                  GSourceFunc callback,
                  gpointer user_data)
 {
+  raddle_sync_acquire (source);
   if (callback != NULL)
     callback (user_data);
   return G_SOURCE_REMOVE;
@@ -30,6 +33,7 @@ static void
 cancelled_cb (GCancellable *cancellable,
               gpointer source)
 {
+  raddle_sync_release (source);
   g_source_set_ready_time (source, 0);
 }
 
@@ -69,6 +73,7 @@ void
 raddle_cancel_watch_attach (RaddleCancelWatch *self,
                             GMainContext *context)
 {
+  raddle_sync_release (self->source);
   g_source_attach (self->source, context);
 }
 
