@@ -179,18 +179,33 @@ make_cassette (RaddleRecording *self)
 }
 
 static void
+give_cassette (RaddleRecording *self)
+{
+  g_autoptr (RaddleCassette) cassette = make_cassette (self);
+  g_autofree char *text = raddle_cassette_to_text (cassette);
+
+  self->recorder->func (self->recorder->model, text, self->recorder->user_data);
+}
+
+static void
 recording_stop (RaddleTransport *base)
 {
   RaddleRecording *self = (RaddleRecording *) base;
-  g_autoptr (RaddleCassette) cassette = NULL;
-  g_autofree char *text = NULL;
 
   if (self->inner == NULL)
     return;
   raddle_transport_cancel (self->inner);
-  cassette = make_cassette (self);
-  text = raddle_cassette_to_text (cassette);
-  self->recorder->func (self->recorder->model, text, self->recorder->user_data);
+  give_cassette (self);
+}
+
+/* The connection may serve again; nothing of what still comes belongs to the answer. */
+static void
+recording_finish (RaddleTransport *base)
+{
+  RaddleRecording *self = (RaddleRecording *) base;
+
+  raddle_transport_finish (g_steal_pointer (&self->inner));
+  give_cassette (self);
 }
 
 /* The vtable */
@@ -223,9 +238,10 @@ recording_free (RaddleTransport *base)
 }
 
 static const RaddleTransportClass recording_class = {
-  recording_paused,
-  recording_stop,
-  recording_free,
+  .paused = recording_paused,
+  .stop = recording_stop,
+  .finish = recording_finish,
+  .free = recording_free,
 };
 
 /* What the other transport tells. Any of it may make the owner let go. */

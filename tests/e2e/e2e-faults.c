@@ -105,7 +105,9 @@ test_hung (Scene *scene,
   program = scene_run (scene, RUN);
   check_run (scene, program);
   assert_has_not (program->output->str, "woke");
-  assert_has (program->messages->str, "it has not returned for 0.05 s");
+  /* The watchdog says it at once, unless the program is over before; then the report does. */
+  if (strstr (program->messages->str, "it has not returned for 0.05 s") == NULL)
+    assert_has (program->messages->str, "did not return in time once");
   check_line (program, this->plugin,
               "did not return in time once%s and missed %u events; "
               "have it do less in a call, or give it a longer timeout\n",

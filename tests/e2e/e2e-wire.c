@@ -65,7 +65,7 @@ write_keyfile (Scene *scene,
   scene_write (scene, "raddle.conf",
                "[host]\nplugin-path=plugins\n"
                "[model default]\nprovider=%s\nmodel=m-1\napi-key-env=MY_KEY\n"
-               "base-url=%s\ntimeout=400ms\n"
+               "base-url=%s\nidle-timeout=400ms\nretries=0\n"
                "[handler recorder]\npath=log\njson=true\n",
                provider, url);
 }
@@ -506,7 +506,7 @@ test_cancelled (Scene *scene,
   raddle_test_reply_stall (reply);
   write_keyfile (scene, "anthropic", raddle_test_server_get_url (server));
   program = scene_start (scene, WITH_KEY "run -c raddle.conf --record x.cassette "
-                                         "--set model.default.timeout=1h hi");
+                                         "--set model.default.idle-timeout=1h hi");
   program_wait_output (program, "Hello");
   program_signal (program, SIGINT);
   g_assert_cmpint (program_wait (program), ==, 130);
