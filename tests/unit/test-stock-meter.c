@@ -309,7 +309,7 @@ static void
 test_reason (Stock *stock,
              gconstpointer data)
 {
-  g_autoptr (RaddleRun) run = NULL;
+  G_GNUC_UNUSED g_autoptr (RaddleRun) run = NULL;
   g_autofree char *text = NULL;
 
   g_string_append (stock->keyfile, "[handler log]\nplugin=jsonl\npath=log\n");
@@ -421,7 +421,7 @@ static void
 test_unwritable_to_the_end (Stock *stock,
                             gconstpointer data)
 {
-  g_autofree char *log = NULL;
+  G_GNUC_UNUSED g_autofree char *log = NULL;
 
   stock_start (stock, "meter", "path=sub/u.json");
   make_call (stock, &small);
